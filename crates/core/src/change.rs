@@ -1,0 +1,187 @@
+//! Changes that are told to watchers, computed from a snapshot and applied whole or not at all.
+//!
+//! The path of one change: read a [`Snapshot`] of everything that it concerns, compute a [`ChangeSet`] with one
+//! of the functions in [`plan`], hand it to [`Directory::apply`](crate::store::Directory::apply), and read again
+//! if something moved in between. So the rules (who is told what, which integration heals) are pure
+//! functions here, once for every database, and a change and its events are one commit (invariant E1).
+
+use std::collections::BTreeMap;
+
+use crate::clock::Timestamp;
+use crate::events::EventBody;
+use crate::grant::{Grant, GrantType, Invalidation, TokenSet};
+use crate::ids::{
+    ClientKey, CredentialId, CredentialKey, Epoch, Generation, GrantId, IntegrationKey, TenantId,
+};
+use crate::integration::Integration;
+use crate::store::Credential;
+
+/// What a change concerns: how much of the store its snapshot holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    /// A grant, every credential that uses it, and every integration that needs one of those.
+    Grant(GrantId),
+    /// A credential: the scope of its grant. Where `account` is set, also the scope of the grant that the
+    /// credentials of that account share.
+    Credential {
+        /// The credential, which need not exist.
+        key: CredentialKey,
+        /// The account that is being connected.
+        account: Option<AccountKey>,
+    },
+    /// An integration, and the credentials that it needs or is about to need.
+    Integration {
+        /// The integration, which need not exist.
+        key: IntegrationKey,
+        /// Credentials whose standing is wanted besides those that it has.
+        credentials: Vec<CredentialId>,
+    },
+    /// The health of an OAuth client.
+    Client(ClientKey),
+}
+
+/// Credentials of one tenant and client with the same account share one grant.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AccountKey {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The client.
+    pub client: ClientKey,
+    /// The account at the provider.
+    pub account: String,
+}
+
+/// A part of the store, as it stood at `revision` or a little later.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The revision of the log, read before everything else.
+    pub revision: u64,
+    /// The time by the store's clock.
+    pub now: Timestamp,
+    /// The grants in scope.
+    pub grants: Vec<Grant>,
+    /// The credentials in scope, by key.
+    pub credentials: Vec<Credential>,
+    /// The integrations in scope, by key, each with all its needs.
+    pub integrations: Vec<Integration>,
+    /// How the client in scope stands; `None` if none is in scope or nothing was ever said of it.
+    pub client: Option<ClientHealth>,
+}
+
+/// Whether a provider accepts an OAuth client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientHealth {
+    /// The client.
+    pub client: ClientKey,
+    /// `true` from the first rejection to the next success.
+    pub rejected: bool,
+    /// Since when it stands so.
+    pub since: Timestamp,
+    /// The provider's own error code while it is rejected.
+    pub provider_error: String,
+    /// For people.
+    pub message: String,
+}
+
+/// Writes and events that belong together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangeSet {
+    /// The revision of the snapshot that it was computed from.
+    pub revision: u64,
+    /// What to write. Each must find exactly the row that it expects.
+    pub writes: Vec<Write>,
+    /// What to tell, in this order.
+    pub events: Vec<EventBody>,
+}
+
+/// One row to write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Write {
+    /// A new grant of generation 1, active, version 1.
+    InsertGrant(Box<NewGrant>),
+    /// The next token set of a grant: generation `base` + 1, active, no lease, no failed attempts, version + 1.
+    /// Expects the grant to be of generation `base`, in any state.
+    StoreTokens {
+        /// The grant.
+        grant: GrantId,
+        /// The generation that it must still be of.
+        base: Generation,
+        /// What to store.
+        tokens: Box<TokenSet>,
+        /// When they were obtained.
+        issued_at: Timestamp,
+        /// When background work should look at it.
+        due_at: Option<Timestamp>,
+        /// The account, where it became known or changed; `None` leaves it.
+        account: Option<String>,
+    },
+    /// A grant is dead: state invalidated, no lease, version + 1; never due again. Expects it to be active, of
+    /// this generation and, where given, of this epoch.
+    InvalidateGrant {
+        /// The grant.
+        grant: GrantId,
+        /// The generation that it must still be of.
+        generation: Generation,
+        /// The lease under which it was found dead.
+        epoch: Option<Epoch>,
+        /// Why.
+        invalidation: Invalidation,
+    },
+    /// A credential joined or left the grant: version + 1.
+    TouchGrant(GrantId),
+    /// A grant that no credential uses any more.
+    DeleteGrant(GrantId),
+    /// A new credential, version 1.
+    InsertCredential(Credential),
+    /// New labels, version + 1. Expects the row to be of `version`.
+    UpdateCredentialLabels {
+        /// The credential.
+        key: CredentialKey,
+        /// The version that it must still be of.
+        version: u64,
+        /// Its labels from now on.
+        labels: BTreeMap<String, String>,
+    },
+    /// The credential uses another grant from now on, version + 1.
+    MoveCredential {
+        /// The credential.
+        key: CredentialKey,
+        /// The grant that it leaves.
+        from: GrantId,
+        /// The grant that it joins.
+        to: GrantId,
+    },
+    /// A credential is forgotten. Integrations go on naming it among their needs, and are in error for it
+    /// until one of that name is created again.
+    DeleteCredential(CredentialKey),
+    /// A new integration, version 1.
+    InsertIntegration(Integration),
+    /// An integration as it is from now on, version + 1. Expects the row to be of `version - 1`; the
+    /// integration's `version` is the new one.
+    UpdateIntegration(Integration),
+    /// An integration is forgotten.
+    DeleteIntegration(IntegrationKey),
+    /// How a client stands from now on. Expects it to have stood otherwise, or unknown.
+    SetClientHealth(ClientHealth),
+}
+
+/// A grant to be stored for the first time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewGrant {
+    /// The grant.
+    pub id: GrantId,
+    /// The tenant whose credentials use it.
+    pub tenant: TenantId,
+    /// The OAuth client that it was given to.
+    pub client: ClientKey,
+    /// The account at the provider, if known. No two grants of a tenant and client have the same.
+    pub account: Option<String>,
+    /// How its tokens are obtained.
+    pub grant_type: GrantType,
+    /// Its first token set.
+    pub tokens: TokenSet,
+    /// When it was obtained.
+    pub issued_at: Timestamp,
+    /// When background work should look at it.
+    pub due_at: Option<Timestamp>,
+}

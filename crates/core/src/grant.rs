@@ -1,0 +1,168 @@
+//! The grant: a chain of token sets at a provider, and what is known of it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::failure::FailureReason;
+use crate::ids::{ClientKey, Epoch, Generation, GrantId, OwnerToken, TenantId};
+use crate::secret::{AccessToken, RefreshToken};
+
+/// How a grant's access tokens are obtained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum GrantType {
+    /// A user's consent, renewed with a refresh token (RFC 6749 sections 4.1 and 6).
+    AuthorizationCode,
+    /// Minted with the client's own credentials (RFC 6749 section 4.4).
+    ClientCredentials,
+    /// Minted with a signed assertion (RFC 7523).
+    JwtBearer,
+    /// Stored as it is and never renewed.
+    Static,
+}
+
+/// One token set as a provider issued it, or as a caller brought it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenSet {
+    /// The access token.
+    pub access_token: AccessToken,
+    /// `Bearer` unless the provider says otherwise.
+    pub token_type: String,
+    /// When the access token expires. `None`: the provider states no expiry, so it is used until refused.
+    pub expires_at: Option<Timestamp>,
+    /// The refresh token. `None`: this grant cannot be renewed without its user.
+    pub refresh_token: Option<RefreshToken>,
+    /// When the refresh token ends unless it is used before, or for good, where the provider says so.
+    pub refresh_expires_at: Option<Timestamp>,
+    /// Scopes as the provider last stated them.
+    pub scopes: Vec<String>,
+    /// Non-secret facts that came with the tokens, e.g. `instance_url`. Sealed at rest all the same.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// Why and when a grant died.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invalidation {
+    /// The reason, one of a few that a program can act on.
+    pub reason: InvalidationReason,
+    /// The provider's own error code, e.g. `invalid_grant`; empty if none.
+    pub provider_error: String,
+    /// For people; holds no secret.
+    pub message: String,
+    /// When it was found dead.
+    pub at: Timestamp,
+}
+
+/// What only the grant's user can mend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum InvalidationReason {
+    /// The provider says that the grant is revoked, expired or unknown.
+    GrantRevoked,
+    /// The access token ended and there is no refresh token.
+    NotRefreshable,
+    /// The refresh token reached its known end.
+    RefreshTokenExpired,
+    /// The user or an administrator denied or withdrew access, or must interact with the provider.
+    AccessDenied,
+    /// A rotated refresh token was spent, and its successor is lost or was taken by someone else.
+    RotationLost,
+    /// A caller said so.
+    Reported,
+}
+
+/// Whether a grant works.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GrantState {
+    /// It works, as far as anyone knows.
+    Active,
+    /// It is dead until its user connects again.
+    Invalidated(Invalidation),
+}
+
+impl GrantState {
+    /// The invalidation of a dead grant.
+    pub fn invalidation(&self) -> Option<&Invalidation> {
+        match self {
+            Self::Active => None,
+            Self::Invalidated(invalidation) => Some(invalidation),
+        }
+    }
+}
+
+/// Refreshes that failed in a row for a passing reason.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Attempts {
+    /// How many; 0 after a success.
+    pub failed: u32,
+    /// No attempt is due before this.
+    pub next_at: Option<Timestamp>,
+    /// What the last one failed of.
+    pub last_failure: Option<PassingFailure>,
+}
+
+/// A failure that time may mend.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PassingFailure {
+    /// The reason, one of a few that a program can act on.
+    pub reason: FailureReason,
+    /// For people; holds no secret.
+    pub message: String,
+}
+
+/// The right to call the provider for a grant, held by one attempt at a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// Who holds it.
+    pub owner: OwnerToken,
+    /// Its fencing token.
+    pub epoch: Epoch,
+    /// How long it still runs by the store's clock; zero once it has run out.
+    pub left: Duration,
+}
+
+/// What is known of a grant apart from its secrets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GrantFacts {
+    /// The grant.
+    pub id: GrantId,
+    /// The tenant whose credentials use it.
+    pub tenant: TenantId,
+    /// The OAuth client that it was given to.
+    pub client: ClientKey,
+    /// The account at the provider; credentials of one tenant and client with the same account share the grant.
+    pub account: Option<String>,
+    /// How its tokens are obtained.
+    pub grant_type: GrantType,
+    /// The generation of the stored token set.
+    pub generation: Generation,
+    /// Raised by every write that makes what a replica remembers of the grant wrong: a new token set, a
+    /// new state, a credential that joined or left.
+    pub version: u64,
+    /// Whether it works.
+    pub state: GrantState,
+    /// When the stored token set was obtained.
+    pub issued_at: Timestamp,
+    /// When its access token expires, if known.
+    pub expires_at: Option<Timestamp>,
+    /// When its refresh token ends, if known.
+    pub refresh_expires_at: Option<Timestamp>,
+    /// Whether there is a refresh token.
+    pub refreshable: bool,
+    /// Scopes as last stated.
+    pub scopes: Vec<String>,
+    /// Failed attempts since the last success.
+    pub attempts: Attempts,
+    /// The lease of an attempt that has begun and not ended; it may have run out.
+    pub lease: Option<Lease>,
+    /// When the grant was first stored.
+    pub created_at: Timestamp,
+}
+
+/// A grant with its tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// What is known of it.
+    pub facts: GrantFacts,
+    /// The stored token set.
+    pub tokens: TokenSet,
+}

@@ -1,0 +1,137 @@
+//! The provider port: one call to a token endpoint, and what its answer means.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use thiserror::Error;
+
+use crate::clock::Timestamp;
+use crate::grant::{Grant, GrantType, InvalidationReason};
+use crate::ids::ClientKey;
+use crate::secret::{AccessToken, RefreshToken};
+
+/// Speaks to token endpoints. It keeps no state of a grant and never retries by itself: whether a second
+/// call with the same refresh token is allowed is decided by the refresh protocol alone.
+#[async_trait]
+pub trait Providers: Send + Sync + 'static {
+    /// What is known of a provider and a client before any call.
+    fn profile(&self, client: &ClientKey) -> Result<Profile, UnknownClient>;
+
+    /// Makes exactly one request to the grant's token endpoint, and none if the grant cannot be expressed
+    /// as a request.
+    ///
+    /// It ends within `timeout`, body included. Cancelling it may leave the refresh token spent, so it is
+    /// awaited only by tasks that nobody cancels.
+    async fn refresh(&self, grant: &Grant, timeout: Duration) -> Result<Issued, CallError>;
+}
+
+/// What is known of a provider and a client before any call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Profile {
+    /// What becomes of a refresh token that was used.
+    pub rotation: Rotation,
+    /// Grant types that can be created for this provider.
+    pub grant_types: Vec<GrantType>,
+    /// Whether the provider is known to refuse a good refresh token now and then, so that one refusal is
+    /// confirmed by a second call.
+    pub flaky_refusals: bool,
+    /// Name of the HTTP header that carries an access token, e.g. `Authorization`.
+    pub header_name: String,
+    /// What stands before the token in that header, e.g. `Bearer`; empty for the bare token.
+    pub header_scheme: String,
+}
+
+/// What becomes of a refresh token that was used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rotation {
+    /// It stays good; answers usually hold no new one.
+    None,
+    /// A new one comes with each use, and the old one stays good.
+    Rotates,
+    /// It is spent at its first use; using it again is refused and may revoke the whole grant (RFC 9700
+    /// section 4.14.2).
+    SingleUse,
+    /// It is replaced, and the old one is accepted for this long.
+    Grace(Duration),
+}
+
+/// The configuration has no such client, or the catalogue no such provider.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum UnknownClient {
+    /// The catalogue has no entry of this name.
+    #[error("provider {0} is not in the catalogue")]
+    Provider(String),
+    /// The configuration has no client of this name for the provider.
+    #[error("client {client} of provider {provider} is not in the configuration")]
+    Client {
+        /// The provider.
+        provider: String,
+        /// The client that was asked for.
+        client: String,
+    },
+}
+
+/// A successful answer of a token endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Issued {
+    /// The new access token.
+    pub access_token: AccessToken,
+    /// `Bearer` unless the answer says otherwise.
+    pub token_type: String,
+    /// When it expires, reckoned from when the request was sent: from the answer, else from what the
+    /// catalogue knows of the provider, else unknown.
+    pub expires_at: Option<Timestamp>,
+    /// The new refresh token. `None`: the old one stays.
+    pub refresh_token: Option<RefreshToken>,
+    /// When the refresh token ends, if the answer or the catalogue says so.
+    pub refresh_expires_at: Option<Timestamp>,
+    /// Scopes, if the answer states them.
+    pub scopes: Option<Vec<String>>,
+    /// Facts that the catalogue asks to keep, e.g. `instance_url`. They replace those of the same name.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// Why a call brought no token.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{message}")]
+pub struct CallError {
+    /// Who or what is at fault.
+    pub verdict: Verdict,
+    /// Whether the provider may have acted on the request.
+    pub delivery: Delivery,
+    /// The provider's own error code, e.g. `invalid_grant`; empty if none.
+    pub code: String,
+    /// For people; lower case, without full stop, holds no secret.
+    pub message: String,
+    /// When the provider asks to be tried again.
+    pub retry_after: Option<Duration>,
+}
+
+/// Who or what is at fault: decided by HTTP status first, by error code second, by prose never.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The grant is dead, and only its user can mend it.
+    Grant(InvalidationReason),
+    /// The provider rejects the OAuth client. No grant is harmed.
+    Client,
+    /// The request was not what the provider wants: our bug or the catalogue's. No grant is harmed.
+    Request,
+    /// A passing failure: network, time-out, a fault of the provider's own.
+    Transient,
+    /// The provider throttles.
+    RateLimit,
+    /// The answer makes no sense: no token in it, a wrong format, too large.
+    Protocol,
+}
+
+/// Whether the provider may have acted on a request, and so may have spent the refresh token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// Nothing was sent: no address, no connection, no TLS session.
+    NotSent,
+    /// It was sent, and a whole answer came.
+    Answered,
+    /// It was sent at least in part, and no whole answer came.
+    Unknown,
+}

@@ -1,0 +1,3 @@
+//! Token endpoints as data.
+
+pub mod sandbox;

@@ -1,0 +1,1 @@
+//! A strict provider, for demonstrations, trials and tests.

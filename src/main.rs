@@ -1,0 +1,3 @@
+//! Evergrant: see the README.
+
+fn main() {}
