@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::cache::LiveGrant;
+use crate::change::run::Changes;
 use crate::clock::Timestamp;
 use crate::cooldown::ClientBreaker;
 use crate::events::{Event, EventBody};
@@ -18,6 +19,7 @@ use crate::grant::Invalidation;
 use crate::ids::{CredentialKey, Generation, GrantId};
 use crate::memory::{Known, Memory};
 use crate::refresh::{Cause, Failure, Limits, Outcome, Ports, Refresher, Trigger};
+use crate::registry::Registry;
 use crate::singleflight::{FlightLost, Flights};
 use crate::store::{GrantVersion, StoreError};
 
@@ -250,6 +252,15 @@ impl Broker {
     /// The clients that are rejected, as far as this process has seen.
     pub fn rejected_clients(&self) -> Vec<crate::ids::ClientKey> {
         self.breaker.rejected()
+    }
+
+    /// The registry whose changes this broker's memory follows at once.
+    pub fn registry(&self) -> Registry {
+        Registry::new(Changes::new(
+            Arc::clone(&self.ports.store),
+            Arc::clone(&self.ports.bus),
+            Arc::clone(&self.memory),
+        ))
     }
 
     /// Learns where a grant stands: what is remembered of an older version is forgotten.

@@ -17,6 +17,7 @@ use crate::integration::Integration;
 use crate::store::Credential;
 
 pub mod plan;
+pub mod run;
 
 /// What a change concerns: how much of the store its snapshot holds.
 #[derive(Debug, Clone, PartialEq, Eq)]

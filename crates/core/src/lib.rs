@@ -23,6 +23,7 @@ pub mod freshness;
 pub mod leader;
 pub mod memory;
 pub mod refresh;
+pub mod registry;
 pub mod schedule;
 pub mod singleflight;
 pub mod terminal;

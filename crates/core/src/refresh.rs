@@ -25,6 +25,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::cache::LiveGrant;
+use crate::change::run::Changes;
 use crate::clock::{Clock, Timestamp};
 use crate::cooldown::ClientBreaker;
 use crate::coordinator::{Bus, Escrow, Locks};
@@ -167,6 +168,7 @@ pub struct Refresher {
     leader: LeaderLock,
     memory: Arc<Memory>,
     breaker: Arc<ClientBreaker>,
+    changes: Changes,
     permits: Mutex<HashMap<ClientKey, Arc<Semaphore>>>,
     stop: CancellationToken,
 }
@@ -183,6 +185,11 @@ impl Refresher {
     ) -> Self {
         Self {
             leader: LeaderLock::new(Arc::clone(&ports.locks), limits.lease),
+            changes: Changes::new(
+                Arc::clone(&ports.store),
+                Arc::clone(&ports.bus),
+                Arc::clone(&memory),
+            ),
             ports,
             limits,
             memory,

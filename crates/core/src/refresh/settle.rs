@@ -1,11 +1,13 @@
 //! The end of an attempt: tokens are stored, a dead grant is told, or the next attempt is put off.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use tracing::{error, info, warn};
 
 use super::attempt::Attempt;
 use super::{Cause, Failure, Outcome, Refresher};
+use crate::change::run::ChangeError;
 use crate::change::{ChangeSet, Scope, Snapshot, plan};
 use crate::clock::Timestamp;
 use crate::cooldown::backoff;
@@ -18,10 +20,10 @@ use crate::grant::{
 use crate::ids::{ClientKey, Epoch};
 use crate::memory::Known;
 use crate::provider::{CallError, Delivery, Issued, Verdict};
-use crate::store::{ApplyError, AttemptEnd, StoreError};
+use crate::store::{AttemptEnd, StoreError};
 
-/// How often a change is computed anew when what it was computed from has moved on.
-const CHANGE_TRIES: u32 = 20;
+/// How often a commit is tried while the grant changes under it.
+const COMMIT_TRIES: u32 = 20;
 const LONGEST_COMMIT_PAUSE: Duration = Duration::from_secs(5);
 
 impl Refresher {
@@ -80,7 +82,7 @@ impl Refresher {
         entry: &EscrowEntry,
     ) -> Result<Option<Grant>, StoreError> {
         let store = &self.ports.store;
-        for _ in 0..CHANGE_TRIES {
+        for _ in 0..COMMIT_TRIES {
             let due_at = due_at(entry);
             let commit = store.commit(
                 &entry.grant,
@@ -107,6 +109,13 @@ impl Refresher {
                     self.orphan(entry, "a newer token set was stored first")
                         .await;
                 }
+                return Ok(Some(now));
+            }
+            let reported = |dead: &Invalidation| dead.reason == InvalidationReason::Reported;
+            if now.facts.state.invalidation().is_some_and(reported) {
+                // A caller's word is not undone by a call that began before it.
+                self.orphan(entry, "a caller had invalidated the grant")
+                    .await;
                 return Ok(Some(now));
             }
             if now.facts.state.invalidation().is_some() && self.heal(entry).await? {
@@ -471,36 +480,23 @@ impl Refresher {
         }
     }
 
-    /// Computes a change from a snapshot and applies it, again where something moved in between. `false` if
-    /// there was nothing to change.
+    /// Runs a change that nobody can refuse. `false` if there was nothing to change.
     async fn change(
         &self,
         scope: &Scope,
-        plan: impl Fn(&Snapshot) -> Option<ChangeSet> + Send,
+        plan: impl Fn(&Snapshot) -> Option<ChangeSet> + Send + Sync,
     ) -> Result<bool, StoreError> {
-        let store = &self.ports.store;
-        for attempt in 0..CHANGE_TRIES {
-            let snapshot = store.snapshot(scope).await?;
-            let Some(change) = plan(&snapshot) else {
-                return Ok(false);
-            };
-            match store.apply(&change).await {
-                Ok(head) => {
-                    self.ports
-                        .bus
-                        .publish(Notice::EventsAppended { head })
-                        .await;
-                    return Ok(true);
-                }
-                Err(ApplyError::Conflict) => {
-                    metrics::counter!("evergrant_change_conflicts_total").increment(1);
-                    let most = 2 << attempt.min(7);
-                    tokio::time::sleep(Duration::from_millis(fastrand::u64(0..most))).await;
-                }
-                Err(ApplyError::Store(error)) => return Err(error),
-            }
+        let done = self
+            .changes
+            .run(scope, |snapshot| {
+                Ok::<_, Infallible>(plan(snapshot).map(|change| (change, ())))
+            })
+            .await;
+        match done {
+            Ok(done) => Ok(done.is_some()),
+            Err(ChangeError::Store(error)) => Err(error),
+            Err(ChangeError::Refused(never)) => match never {},
         }
-        Err(StoreError::Unavailable("too many changes at once".into()))
     }
 
     async fn tell_changed(&self, outcome: &Outcome) {
