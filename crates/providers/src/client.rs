@@ -48,7 +48,7 @@ pub(crate) enum SendFault {
 }
 
 impl HttpClient {
-    /// Fails if the system's certificates cannot be loaded.
+    /// Fails if TLS cannot be set up on this machine.
     #[expect(
         clippy::disallowed_methods,
         reason = "this is the one client that everything else must use"

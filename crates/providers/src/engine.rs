@@ -231,30 +231,32 @@ impl Providers for HttpProviders {
         let refresh_token = client.refresh_token(grant)?;
 
         let secrets = &client.config.client_secrets;
-        let first = client.good_secret.load(Ordering::Relaxed);
-        for turn in 0.. {
-            let index = (first + turn) % secrets.len().max(1);
+        let mut index = client.good_secret.load(Ordering::Relaxed);
+        let mut untried = secrets.len().saturating_sub(1);
+        loop {
             let secret = secrets
                 .get(index)
                 .map_or("", |secret| secret.expose_secret());
             let outcome = self
                 .attempt(client, grant, refresh_token, secret, deadline)
                 .await;
+            let accepted = match &outcome {
+                Ok(_) => true,
+                Err(refusal) => matches!(refusal.error.verdict, Verdict::Grant(_)),
+            };
+            if accepted {
+                client.good_secret.store(index, Ordering::Relaxed);
+            }
             match outcome {
-                Ok(issued) => {
-                    client.good_secret.store(index, Ordering::Relaxed);
-                    return Ok(issued);
+                Err(refusal)
+                    if refusal.try_next_secret && untried > 0 && Instant::now() < deadline =>
+                {
+                    untried -= 1;
+                    index = (index + 1) % secrets.len();
                 }
-                Err(refusal) if refusal.try_next_secret && turn + 1 < secrets.len() => {}
-                Err(refusal) => {
-                    if let Verdict::Grant(_) = refusal.error.verdict {
-                        client.good_secret.store(index, Ordering::Relaxed);
-                    }
-                    return Err(refusal.error);
-                }
+                outcome => return outcome.map_err(|refusal| refusal.error),
             }
         }
-        unreachable!("the last secret's outcome is returned")
     }
 }
 

@@ -1,21 +1,25 @@
 //! From the text of an entry to an [`Entry`], with every mistake on the way.
 
-use std::collections::BTreeMap;
+mod meaning;
+mod request;
+mod response;
 
-use evergrant_core::grant::{GrantType, InvalidationReason};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use evergrant_core::grant::GrantType;
 use evergrant_core::ids::ProviderName;
-use evergrant_core::provider::{Rotation, Verdict};
+use evergrant_core::provider::Rotation;
 use http::HeaderName;
 use toml::de::DeTable;
 
-use super::entry::{
-    BodyFormat, ClientAuth, Entry, FailureRule, FailureSign, Lifetime, Method, Parameter, Pointers,
-    RequestFacts, ResponseFacts, TokenUse, is_header_value,
-};
+use self::meaning::{meanings, uncoded};
+use self::request::request;
+use self::response::response;
+use super::entry::{Entry, Lifetime, TokenUse, is_header_value};
 use super::problem::Problem;
-use super::section::{Located, Report, Section, StringOrSection, pick};
+use super::section::{Located, Report, Section};
 use super::template::{HostPattern, Template, UrlTemplate};
-use crate::classify::Meaning;
 
 /// The entry in `text`, or every mistake that can be told from the text alone.
 pub(super) fn parse(text: &str) -> Result<Entry, Vec<Problem>> {
@@ -132,297 +136,6 @@ fn grant_types(root: &mut Section<'_>, report: &mut Report<'_>) -> Vec<GrantType
         .collect()
 }
 
-fn request(root: &mut Section<'_>, report: &mut Report<'_>) -> RequestFacts {
-    let mut facts = RequestFacts {
-        method: Method::Post,
-        body: BodyFormat::Form,
-        client_auth: ClientAuth::Body,
-        grant_type: "refresh_token".to_owned(),
-        names: BTreeMap::new(),
-        omit: Vec::new(),
-        parameters: BTreeMap::new(),
-        headers: Vec::new(),
-    };
-    let Some(mut table) = root.section(report, "request") else {
-        return facts;
-    };
-    let methods = [("POST", Method::Post), ("GET", Method::Get)];
-    let bodies = [
-        ("form", BodyFormat::Form),
-        ("json", BodyFormat::Json),
-        ("query", BodyFormat::Query),
-    ];
-    let body_stated = table.has("body");
-    facts.method = table
-        .choice(report, "method", &methods)
-        .unwrap_or(facts.method);
-    facts.body = table.choice(report, "body", &bodies).unwrap_or(facts.body);
-    if facts.method == Method::Get {
-        if !body_stated {
-            facts.body = BodyFormat::Query;
-        } else if facts.body != BodyFormat::Query {
-            table.problem(report, "a GET request has no body: body must be query");
-        }
-    }
-    facts.client_auth = client_auth(&mut table, report).unwrap_or(facts.client_auth);
-    if let Some(grant_type) = table.string(report, "grant_type") {
-        facts.grant_type = grant_type.value;
-    }
-    for (name, other) in table.string_map(report, "names") {
-        if let Some(parameter) = (Located {
-            value: name,
-            ..at(&other)
-        })
-        .parse(report, |name| pick(&name, &Parameter::BY_NAME))
-        {
-            facts.names.insert(parameter, other.value);
-        }
-    }
-    facts.omit = table
-        .strings(report, "omit")
-        .unwrap_or_default()
-        .into_iter()
-        .filter_map(|name| name.parse(report, |name| pick(&name, &Parameter::BY_NAME)))
-        .collect();
-    facts.parameters = templates(&mut table, report, "parameters");
-    for (name, value) in table.string_map(report, "headers") {
-        facts.headers.extend(header(report, name, value));
-    }
-    table.finish(report);
-    facts
-}
-
-fn client_auth(table: &mut Section<'_>, report: &mut Report<'_>) -> Option<ClientAuth> {
-    let words = [
-        ("body", ClientAuth::Body),
-        ("basic", ClientAuth::Basic),
-        ("basic_raw", ClientAuth::BasicRaw),
-        ("none", ClientAuth::None),
-        ("bearer_refresh_token", ClientAuth::BearerRefreshToken),
-    ];
-    table
-        .string(report, "client_auth")?
-        .parse(report, |word| match word.as_str() {
-            "private_key_jwt" => Err("private_key_jwt is not available yet".to_owned()),
-            _ => pick(&word, &words),
-        })
-}
-
-fn header(
-    report: &mut Report<'_>,
-    name: String,
-    value: Located<String>,
-) -> Option<(HeaderName, Template)> {
-    let place = at(&value);
-    let name = Located {
-        value: name,
-        ..place
-    }
-    .parse(report, |name| {
-        HeaderName::try_from(name.as_str()).map_err(|_| "is no name of an HTTP header")
-    });
-    let template = value.parse(report, |text| {
-        if is_header_value(&text) {
-            Template::parse(&text).map_err(|error| error.to_string())
-        } else {
-            Err("is no value of an HTTP header".to_owned())
-        }
-    });
-    Some((name?, template?))
-}
-
-fn response(root: &mut Section<'_>, report: &mut Report<'_>) -> ResponseFacts {
-    let mut table = root.section(report, "response");
-    let mut read = |key: &str, usual: &[&str], report: &mut Report<'_>| {
-        table
-            .as_mut()
-            .and_then(|table| table.strings(report, key))
-            .map_or_else(
-                || Pointers(usual.iter().map(|pointer| (*pointer).to_owned()).collect()),
-                |list| pointers(list, report),
-            )
-    };
-    let mut facts = ResponseFacts {
-        access_token: read("access_token", &["/access_token", "/accessToken"], report),
-        refresh_token: read(
-            "refresh_token",
-            &["/refresh_token", "/refreshToken"],
-            report,
-        ),
-        token_type: read("token_type", &["/token_type", "/tokenType"], report),
-        scope: read("scope", &["/scope", "/scopes"], report),
-        expires_in: read(
-            "expires_in",
-            &["/expires_in", "/expiresIn", "/expireIn", "/expire"],
-            report,
-        ),
-        expires_at: read(
-            "expires_at",
-            &["/expires_at", "/expires_on", "/expiresAt"],
-            report,
-        ),
-        refresh_expires_in: read(
-            "refresh_expires_in",
-            &[
-                "/refresh_token_expires_in",
-                "/x_refresh_token_expires_in",
-                "/refresh_expires_in",
-            ],
-            report,
-        ),
-        refresh_expires_at: read("refresh_expires_at", &["/refresh_token_expires_at"], report),
-        error: read(
-            "error",
-            &[
-                "/error/code",
-                "/error",
-                "/error/type",
-                "/errcode",
-                "/error_code",
-                "/errorCode",
-                "/code",
-                "/reason",
-            ],
-            report,
-        ),
-        error_description: read(
-            "error_description",
-            &[
-                "/error_description",
-                "/error/message",
-                "/message",
-                "/errmsg",
-                "/msg",
-                "/reason",
-            ],
-            report,
-        ),
-        metadata: BTreeMap::new(),
-        failure: Vec::new(),
-    };
-    let Some(mut table) = table else {
-        return facts;
-    };
-    if let Some(mut metadata) = table.section(report, "metadata") {
-        for name in metadata.keys() {
-            if let Some(list) = metadata.strings(report, &name) {
-                facts.metadata.insert(name, pointers(list, report));
-            }
-        }
-    }
-    if let Some(rule) = table.section(report, "failure") {
-        facts.failure.extend(failure_rule(rule, report));
-    }
-    table.finish(report);
-    facts
-}
-
-fn failure_rule(mut rule: Section<'_>, report: &mut Report<'_>) -> Option<FailureRule> {
-    if !rule.has("pointer") {
-        rule.missing(report, "pointer");
-    }
-    let pointer = rule
-        .string(report, "pointer")
-        .and_then(|pointer| pointer.parse(report, pointer_text));
-    let equals = rule.scalar(report, "equals").map(FailureSign::Equals);
-    let differs = rule
-        .scalar(report, "differs_from")
-        .map(FailureSign::DiffersFrom);
-    let present = rule
-        .boolean(report, "present")
-        .map(|_| FailureSign::Present);
-    let mut signs = [equals, differs, present].into_iter().flatten();
-    let sign = signs.next();
-    if sign.is_none() || signs.next().is_some() {
-        rule.problem(report, "needs one of equals, differs_from, present");
-    }
-    rule.finish(report);
-    Some(FailureRule {
-        pointer: pointer?,
-        sign: sign?,
-    })
-}
-
-fn meanings(
-    root: &mut Section<'_>,
-    report: &mut Report<'_>,
-    key: &str,
-) -> BTreeMap<String, Meaning> {
-    let mut meanings = BTreeMap::new();
-    if let Some(mut table) = root.section(report, key) {
-        for code in table.keys() {
-            if let Some(meaning) = meaning(&mut table, report, &code) {
-                meanings.insert(code, meaning);
-            }
-        }
-    }
-    meanings
-}
-
-fn uncoded(root: &mut Section<'_>, report: &mut Report<'_>) -> BTreeMap<u16, Meaning> {
-    let mut statuses = BTreeMap::new();
-    if let Some(mut table) = root.section(report, "uncoded") {
-        for status in table.keys() {
-            let meaning = meaning(&mut table, report, &status);
-            match status.parse() {
-                Ok(number @ 400..=499) if number != 408 && number != 429 => {
-                    statuses.extend(meaning.map(|meaning| (number, meaning)));
-                }
-                _ => table.problem(
-                    report,
-                    format!("{status} is no HTTP status of 400 to 499 but 408 and 429"),
-                ),
-            }
-        }
-    }
-    statuses
-}
-
-fn meaning(table: &mut Section<'_>, report: &mut Report<'_>, key: &str) -> Option<Meaning> {
-    let words = [
-        ("grant", Verdict::Grant(InvalidationReason::GrantRevoked)),
-        ("client", Verdict::Client),
-        ("request", Verdict::Request),
-        ("transient", Verdict::Transient),
-        ("rate_limit", Verdict::RateLimit),
-    ];
-    let reasons = [
-        ("grant_revoked", InvalidationReason::GrantRevoked),
-        (
-            "refresh_token_expired",
-            InvalidationReason::RefreshTokenExpired,
-        ),
-        ("access_denied", InvalidationReason::AccessDenied),
-        ("rotation_lost", InvalidationReason::RotationLost),
-    ];
-    match table.string_or_section(report, key)? {
-        StringOrSection::String(word) => {
-            let verdict = word.parse(report, |word| pick(&word, &words))?;
-            Some(Meaning::of(verdict))
-        }
-        StringOrSection::Section(mut detail) => {
-            if !detail.has("verdict") {
-                detail.missing(report, "verdict");
-            }
-            let verdict = detail.choice(report, "verdict", &words);
-            let reason = detail.choice(report, "reason", &reasons);
-            let try_next_secret = detail.boolean(report, "try_next_secret").unwrap_or(false);
-            let is_grant = matches!(verdict, Some(Verdict::Grant(_)));
-            if reason.is_some() && verdict.is_some() && !is_grant {
-                detail.problem(report, "only the verdict grant has a reason");
-            }
-            if try_next_secret && verdict.is_some() && verdict != Some(Verdict::Client) {
-                detail.problem(report, "only the verdict client can try the next secret");
-            }
-            detail.finish(report);
-            Some(Meaning {
-                verdict: reason.map_or(verdict?, Verdict::Grant),
-                try_next_secret,
-            })
-        }
-    }
-}
-
 fn rotation(root: &mut Section<'_>, report: &mut Report<'_>) -> Rotation {
     let Some(mut table) = root.section(report, "rotation") else {
         // The careful assumption: a refresh token may be spent by its first use.
@@ -432,7 +145,7 @@ fn rotation(root: &mut Section<'_>, report: &mut Report<'_>) -> Rotation {
         ("none", Rotation::None),
         ("rotates", Rotation::Rotates),
         ("single_use", Rotation::SingleUse),
-        ("grace", Rotation::Grace(std::time::Duration::ZERO)),
+        ("grace", Rotation::Grace(Duration::ZERO)),
     ];
     if !table.has("mode") {
         table.missing(report, "mode");
@@ -522,32 +235,8 @@ fn templates(
         .collect()
 }
 
-fn pointers(list: Vec<Located<String>>, report: &mut Report<'_>) -> Pointers {
-    Pointers(
-        list.into_iter()
-            .filter_map(|pointer| pointer.parse(report, pointer_text))
-            .collect(),
-    )
-}
-
-fn pointer_text(text: String) -> Result<String, &'static str> {
-    if text.starts_with('/') {
-        Ok(text)
-    } else {
-        Err("must be a JSON pointer, which begins with /")
-    }
-}
-
 fn plain(map: Vec<(String, Located<String>)>) -> BTreeMap<String, String> {
     map.into_iter()
         .map(|(name, value)| (name, value.value))
         .collect()
-}
-
-fn at(other: &Located<String>) -> Located<String> {
-    Located {
-        value: String::new(),
-        at: other.at,
-        path: other.path.clone(),
-    }
 }
