@@ -16,7 +16,7 @@ fn refused(clients: Vec<evergrant_providers::OAuthClient>) -> ClientConfigError 
     providers(&acme(LOOPBACK, ""), clients).unwrap_err()
 }
 
-// A77, A88, R51
+// A77, A88
 #[test]
 fn half_a_client_is_refused_at_start() {
     assert_eq!(

@@ -142,7 +142,6 @@ async fn microsoft_renews_the_90_days_of_a_refresh_token_with_each_new_one() {
     assert_eq!(error.verdict, Verdict::Client);
 }
 
-// R2: an unknown expiry stays unknown.
 #[tokio::test]
 async fn salesforce_states_no_expiry_and_names_the_instance() {
     let body = r#"{"access_token":"00D!a","signature":"x","scope":"api","token_type":"Bearer",
@@ -192,7 +191,7 @@ async fn notion_names_a_throttled_call_in_code() {
     assert_eq!(issued.metadata["workspace_id"], "w");
 }
 
-// B15, B16, R4
+// B15, B16
 #[tokio::test]
 async fn what_cannot_be_renewed_is_not_asked_for() {
     let endpoint = Endpoint::answering([]).await;
