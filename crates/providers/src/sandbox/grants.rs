@@ -1,0 +1,358 @@
+//! The grants of the sandbox: who holds which tokens, and what using one does.
+//!
+//! Everything here happens under one lock and without waiting, so that of any number of simultaneous uses of a
+//! single-use refresh token exactly one is the first.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use evergrant_core::secret::{AccessToken, RefreshToken};
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use super::mode::{GrantSpec, RotationMode};
+use super::refusal::Refusal;
+use super::token::{Digest, Fingerprint, random, sha256};
+
+/// What a refresh or a new grant brings.
+#[derive(Debug, Clone)]
+pub(super) struct Issue {
+    pub(super) family: String,
+    pub(super) access_token: AccessToken,
+    /// `None` where the answer holds none.
+    pub(super) refresh_token: Option<RefreshToken>,
+    pub(super) expires_in: u64,
+    pub(super) refresh_token_expires_in: Option<u64>,
+    pub(super) scope: String,
+    /// Whether this is the successor that was issued before, once more.
+    pub(super) replayed: bool,
+}
+
+/// A token that someone shows, looked up.
+#[derive(Debug, Clone)]
+pub(super) struct Known {
+    pub(super) family: String,
+    pub(super) mode: RotationMode,
+    /// Number of the ledger entry that issued it.
+    pub(super) issued_by: u64,
+}
+
+/// What the sandbox knows of a grant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantStatus {
+    /// Its name, e.g. `grant-1`.
+    pub family: String,
+    /// Its terms.
+    pub spec: GrantSpec,
+    /// Whether it was revoked, by request or because a spent refresh token was used.
+    pub revoked: bool,
+    /// How often new tokens were issued, without the first.
+    pub refreshes: u64,
+    /// The refresh token issued last.
+    pub refresh_token: Fingerprint,
+    /// The access token issued last.
+    pub access_token: Fingerprint,
+}
+
+struct Family {
+    status: GrantStatus,
+    newest_access: Digest,
+}
+
+struct RefreshRecord {
+    family: String,
+    issued_by: u64,
+    ends_at: Option<Instant>,
+    spent: Option<Spent>,
+}
+
+struct Spent {
+    at: Instant,
+    replays: u32,
+    issue: Issue,
+}
+
+struct AccessRecord {
+    family: String,
+    ends_at: Instant,
+}
+
+/// All grants and all tokens ever issued.
+#[derive(Default)]
+pub(super) struct Grants {
+    families: BTreeMap<String, Family>,
+    refresh_tokens: HashMap<Digest, RefreshRecord>,
+    access_tokens: HashMap<Digest, AccessRecord>,
+}
+
+impl Grants {
+    /// Makes a grant with its first tokens, in the name of ledger entry `sequence`.
+    pub(super) fn create(&mut self, spec: GrantSpec, sequence: u64, now: Instant) -> Issue {
+        let family = format!("grant-{}", self.families.len() + 1);
+        let refresh = RefreshToken::new(random("sbx_rt_"));
+        let access = AccessToken::new(random("sbx_at_"));
+        let status = GrantStatus {
+            family: family.clone(),
+            spec,
+            revoked: false,
+            refreshes: 0,
+            refresh_token: Fingerprint::of(refresh.expose()),
+            access_token: Fingerprint::of(access.expose()),
+        };
+        let newest_access = sha256(access.expose());
+        self.families.insert(
+            family.clone(),
+            Family {
+                status,
+                newest_access,
+            },
+        );
+        self.remember_access(&family, &access, now);
+        self.remember_refresh(&family, &refresh, sequence, now);
+        let mut issue = self.issue(&family, access, &refresh);
+        issue.refresh_token = Some(refresh);
+        issue
+    }
+
+    /// Uses a refresh token (RFC 6749 section 6), in the name of ledger entry `sequence`.
+    pub(super) fn refresh(
+        &mut self,
+        presented: &str,
+        client: &str,
+        scope: Option<&str>,
+        sequence: u64,
+        now: Instant,
+    ) -> Result<Issue, Refusal> {
+        let digest = sha256(presented);
+        let record = self
+            .refresh_tokens
+            .get(&digest)
+            .ok_or(Refusal::UnknownToken)?;
+        let name = record.family.clone();
+        let spec = &self.families[&name].status.spec;
+        let mode = spec.mode;
+        if spec.client_id != client {
+            return Err(Refusal::TokenOfAnotherClient);
+        }
+        if self.families[&name].status.revoked {
+            return Err(Refusal::RevokedToken);
+        }
+        if record.ends_at.is_some_and(|end| end <= now) {
+            return Err(Refusal::ExpiredToken);
+        }
+        if scope.is_some_and(|asked| {
+            asked
+                .split(' ')
+                .any(|one| !spec.scopes.iter().any(|s| s == one))
+        }) {
+            return Err(Refusal::ExceedingScope);
+        }
+        if record.spent.is_some() {
+            return self.reuse(digest, &name, mode, now);
+        }
+
+        let issue = self.rotate(&name, presented, sequence, now);
+        if mode.is_single_use() {
+            let spent = Spent {
+                at: now,
+                replays: 0,
+                issue: issue.clone(),
+            };
+            if let Some(record) = self.refresh_tokens.get_mut(&digest) {
+                record.spent = Some(spent);
+            }
+        }
+        Ok(issue)
+    }
+
+    /// Issues what follows a good refresh token.
+    fn rotate(&mut self, name: &str, presented: &str, sequence: u64, now: Instant) -> Issue {
+        let family = self
+            .families
+            .get_mut(name)
+            .expect("a token's family is never removed");
+        let access = AccessToken::new(random("sbx_at_"));
+        let refresh = match family.status.spec.mode {
+            RotationMode::None => RefreshToken::new(presented.to_owned()),
+            _ => RefreshToken::new(random("sbx_rt_")),
+        };
+        family.status.refreshes += 1;
+        family.status.access_token = Fingerprint::of(access.expose());
+        family.status.refresh_token = Fingerprint::of(refresh.expose());
+        let previous = std::mem::replace(&mut family.newest_access, sha256(access.expose()));
+        if family.status.spec.previous_access_token_dies {
+            self.access_tokens.remove(&previous);
+        }
+        self.remember_access(name, &access, now);
+        if self.families[name].status.spec.mode != RotationMode::None {
+            self.remember_refresh(name, &refresh, sequence, now);
+        }
+        self.issue(name, access, &refresh)
+    }
+
+    /// A spent refresh token comes back: its successor within the grace, a refusal else.
+    fn reuse(
+        &mut self,
+        digest: Digest,
+        name: &str,
+        mode: RotationMode,
+        now: Instant,
+    ) -> Result<Issue, Refusal> {
+        if let Some(issue) = self.replay(digest, mode, now) {
+            return Ok(issue);
+        }
+        if mode.reuse_revokes() {
+            self.revoke(name);
+        }
+        Err(Refusal::ReusedToken)
+    }
+
+    fn replay(&mut self, digest: Digest, mode: RotationMode, now: Instant) -> Option<Issue> {
+        let (window, max_uses) = mode.grace()?;
+        let successor = self.refresh_tokens[&digest]
+            .spent
+            .as_ref()?
+            .issue
+            .refresh_token
+            .as_ref()?;
+        if self
+            .refresh_tokens
+            .get(&sha256(successor.expose()))?
+            .spent
+            .is_some()
+        {
+            return None;
+        }
+        let spent = self.refresh_tokens.get_mut(&digest)?.spent.as_mut()?;
+        let age = now.duration_since(spent.at);
+        if age > window || spent.replays >= max_uses {
+            return None;
+        }
+        spent.replays += 1;
+        let mut issue = spent.issue.clone();
+        issue.expires_in = issue.expires_in.saturating_sub(age.as_secs());
+        issue.refresh_token_expires_in = issue
+            .refresh_token_expires_in
+            .map(|left| left.saturating_sub(age.as_secs()));
+        issue.replayed = true;
+        Some(issue)
+    }
+
+    /// Ends a family: none of its tokens is good from now on. Tells whether there is such a family.
+    pub(super) fn revoke(&mut self, name: &str) -> bool {
+        match self.families.get_mut(name) {
+            Some(family) => {
+                family.status.revoked = true;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Revokes what `token` stands for (RFC 7009 section 2.1): a refresh token takes its family along, an access
+    /// token goes alone. Returns the family, or `None` for a token that nobody knows, which is no error.
+    pub(super) fn revoke_token(
+        &mut self,
+        token: &str,
+        client: &str,
+    ) -> Result<Option<String>, Refusal> {
+        let digest = sha256(token);
+        let of_refresh = self
+            .refresh_tokens
+            .get(&digest)
+            .map(|record| record.family.clone());
+        let of_access = self
+            .access_tokens
+            .get(&digest)
+            .map(|record| record.family.clone());
+        let Some(name) = of_refresh.clone().or(of_access) else {
+            return Ok(None);
+        };
+        if self.families[&name].status.spec.client_id != client {
+            return Err(Refusal::TokenOfAnotherClient);
+        }
+        if of_refresh.is_some() {
+            self.revoke(&name);
+        } else {
+            self.access_tokens.remove(&digest);
+        }
+        Ok(Some(name))
+    }
+
+    /// The grant that an access token opens, if it is good now.
+    pub(super) fn good_access(&self, token: &str, now: Instant) -> Option<&GrantStatus> {
+        let record = self.access_tokens.get(&sha256(token))?;
+        let status = &self.families[&record.family].status;
+        (!status.revoked && record.ends_at > now).then_some(status)
+    }
+
+    /// The grant that a refresh token renews, if it is good now.
+    pub(super) fn good_refresh(&self, token: &str, now: Instant) -> Option<&GrantStatus> {
+        let record = self.refresh_tokens.get(&sha256(token))?;
+        let status = &self.families[&record.family].status;
+        let good =
+            !status.revoked && record.spent.is_none() && record.ends_at.is_none_or(|end| end > now);
+        good.then_some(status)
+    }
+
+    pub(super) fn known_refresh(&self, token: &str) -> Option<Known> {
+        let record = self.refresh_tokens.get(&sha256(token))?;
+        Some(Known {
+            family: record.family.clone(),
+            mode: self.families[&record.family].status.spec.mode,
+            issued_by: record.issued_by,
+        })
+    }
+
+    pub(super) fn family_of_access(&self, token: &str) -> Option<String> {
+        self.access_tokens
+            .get(&sha256(token))
+            .map(|record| record.family.clone())
+    }
+
+    pub(super) fn status(&self, family: &str) -> Option<&GrantStatus> {
+        self.families.get(family).map(|family| &family.status)
+    }
+
+    fn remember_access(&mut self, family: &str, token: &AccessToken, now: Instant) {
+        let ttl = self.families[family].status.spec.access_token_ttl_seconds;
+        let record = AccessRecord {
+            family: family.to_owned(),
+            ends_at: now + Duration::from_secs(ttl),
+        };
+        self.access_tokens.insert(sha256(token.expose()), record);
+    }
+
+    fn remember_refresh(
+        &mut self,
+        family: &str,
+        token: &RefreshToken,
+        sequence: u64,
+        now: Instant,
+    ) {
+        let ttl = self.families[family].status.spec.refresh_token_ttl_seconds;
+        let record = RefreshRecord {
+            family: family.to_owned(),
+            issued_by: sequence,
+            ends_at: ttl.map(|seconds| now + Duration::from_secs(seconds)),
+            spent: None,
+        };
+        self.refresh_tokens.insert(sha256(token.expose()), record);
+    }
+
+    fn issue(&self, family: &str, access_token: AccessToken, refresh: &RefreshToken) -> Issue {
+        let spec = &self.families[family].status.spec;
+        Issue {
+            family: family.to_owned(),
+            access_token,
+            refresh_token: (!spec.omit_refresh_token).then(|| refresh.clone()),
+            expires_in: spec.access_token_ttl_seconds,
+            refresh_token_expires_in: spec.refresh_token_ttl_seconds,
+            scope: spec.scopes.join(" "),
+            replayed: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
