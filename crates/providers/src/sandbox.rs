@@ -58,6 +58,7 @@ mod control;
 mod control_api;
 mod exchange;
 mod fault;
+mod fault_queue;
 mod gate;
 mod grants;
 mod ledger;

@@ -9,7 +9,8 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::call::Call;
-use super::fault::{Canned, Effects, ExpiresIn, RetryAfter};
+use super::fault::ExpiresIn;
+use super::fault_queue::{Canned, Effects, RetryAfter};
 use super::grants::Issue;
 use super::refusal::{Dialect, Refusal};
 use super::state::{Facts, Reply};

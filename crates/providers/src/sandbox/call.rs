@@ -43,13 +43,19 @@ impl Call {
             }
         }
         let authorization = text_header(&head.headers, AUTHORIZATION.as_str());
-        let bearer = authorization.and_then(|value| value.strip_prefix("Bearer "));
-        let client = match authorization {
-            Some(value) if bearer.is_none() => Presented::from_basic(value).unwrap_or_else(|| {
-                malformed = Some("the authorization header is not a sound basic one");
+        let (scheme, credentials) = authorization
+            .map(|value| value.split_once(' ').unwrap_or((value, "")))
+            .unwrap_or_default();
+        let bearer = scheme
+            .eq_ignore_ascii_case("bearer")
+            .then(|| credentials.to_owned());
+        let client = if scheme.eq_ignore_ascii_case("basic") {
+            Presented::from_basic(credentials).unwrap_or_else(|| {
+                malformed = Some("the basic credentials are not sound");
                 Presented::Nothing
-            }),
-            _ => client_in_body(&parameters),
+            })
+        } else {
+            client_in_body(&parameters)
         };
         let basic = matches!(client, Presented::Basic { .. });
         if basic && parameters.contains_key("client_secret") {
@@ -60,7 +66,7 @@ impl Call {
             dialect,
             client,
             basic,
-            bearer: bearer.map(str::to_owned),
+            bearer,
             parameters,
             malformed,
         }

@@ -182,6 +182,7 @@ fn sandbox() -> String {
 enum CatalogueMode {
     None,
     Rotates,
+    #[serde(alias = "strict")]
     SingleUse,
     Grace,
 }

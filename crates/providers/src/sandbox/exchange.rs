@@ -14,7 +14,8 @@ use tokio::time::sleep;
 use super::answer::Answer;
 use super::body::{Trickled, Truncated};
 use super::call::Call;
-use super::fault::{Delivery, Effects, Point};
+use super::fault::Point;
+use super::fault_queue::{Delivery, Effects};
 use super::server::hang_up;
 use super::state::{Reply, Shared};
 

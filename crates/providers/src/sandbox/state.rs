@@ -8,7 +8,8 @@ use tokio_util::task::TaskTracker;
 
 use super::call::Call;
 use super::client::Clients;
-use super::fault::{Effects, FaultQueue, Point};
+use super::fault::Point;
+use super::fault_queue::{Effects, FaultQueue};
 use super::gate::{Gate, Gates};
 use super::grants::{Grants, Issue};
 use super::ledger::{Endpoint, Outcome, Recorder};

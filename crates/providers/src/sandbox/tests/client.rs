@@ -138,3 +138,30 @@ async fn two_proofs_of_the_client_are_one_too_many() {
     );
     bench.stop().await;
 }
+
+#[tokio::test]
+async fn the_resource_wants_a_bearer_in_any_case_of_letters() {
+    let bench = Bench::start().await;
+    let grant = bench.grant(RotationMode::Strict);
+    let get = || bench.http.get(bench.url("/resource"));
+    let lower = format!("bearer {}", grant.access_token.expose());
+    assert_eq!(answer(get().header("authorization", lower)).await.0, 200);
+    let wrong = get().bearer_auth("nonsense").send().await.unwrap();
+    assert!(wrong.headers().contains_key("www-authenticate"));
+    assert_eq!(body_of(wrong).await, (401, error("invalid_token")));
+    assert_eq!(answer(get()).await.0, 401);
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn basic_credentials_that_cannot_be_read_are_a_malformed_request() {
+    let bench = Bench::start().await;
+    let request = bench.request("/token", "any");
+    let request = request.header("authorization", "Basic %%%");
+    let (status, body) = answer(request).await;
+    assert_eq!(
+        (status, text(&body, "error").as_str()),
+        (400, "invalid_request")
+    );
+    bench.stop().await;
+}
