@@ -3,6 +3,8 @@
 //! Everything here happens under one lock and without waiting, so that of any number of simultaneous uses of a
 //! single-use refresh token exactly one is the first.
 
+mod lookup;
+
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
@@ -26,15 +28,6 @@ pub(super) struct Issue {
     pub(super) scope: String,
     /// Whether this is the successor that was issued before, once more.
     pub(super) replayed: bool,
-}
-
-/// A token that someone shows, looked up.
-#[derive(Debug, Clone)]
-pub(super) struct Known {
-    pub(super) family: String,
-    pub(super) mode: RotationMode,
-    /// Number of the ledger entry that issued it.
-    pub(super) issued_by: u64,
 }
 
 /// What the sandbox knows of a grant.
@@ -69,7 +62,33 @@ struct RefreshRecord {
 struct Spent {
     at: Instant,
     replays: u32,
-    issue: Issue,
+    /// Kept in grace mode alone.
+    successor: Option<Issue>,
+}
+
+impl RefreshRecord {
+    /// Whether `client` may use the token, spent or not.
+    fn check(
+        &self,
+        family: &Family,
+        client: &str,
+        scope: Option<&str>,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        let spec = &family.status.spec;
+        let granted = |one: &str| spec.scopes.iter().any(|scope| scope == one);
+        if spec.client_id != client {
+            Err(Refusal::TokenOfAnotherClient)
+        } else if family.status.revoked {
+            Err(Refusal::RevokedToken)
+        } else if self.ends_at.is_some_and(|end| end <= now) {
+            Err(Refusal::ExpiredToken)
+        } else if !scope.unwrap_or_default().split_whitespace().all(granted) {
+            Err(Refusal::ExceedingScope)
+        } else {
+            Ok(())
+        }
+    }
 }
 
 struct AccessRecord {
@@ -128,41 +147,30 @@ impl Grants {
             .refresh_tokens
             .get(&digest)
             .ok_or(Refusal::UnknownToken)?;
-        let name = record.family.clone();
-        let spec = &self.families[&name].status.spec;
-        let mode = spec.mode;
-        if spec.client_id != client {
-            return Err(Refusal::TokenOfAnotherClient);
-        }
-        if self.families[&name].status.revoked {
-            return Err(Refusal::RevokedToken);
-        }
-        if record.ends_at.is_some_and(|end| end <= now) {
-            return Err(Refusal::ExpiredToken);
-        }
-        if scope.is_some_and(|asked| {
-            asked
-                .split(' ')
-                .any(|one| !spec.scopes.iter().any(|s| s == one))
-        }) {
-            return Err(Refusal::ExceedingScope);
-        }
+        let family = &self.families[&record.family];
+        record.check(family, client, scope, now)?;
+        let (name, mode) = (record.family.clone(), family.status.spec.mode);
         if record.spent.is_some() {
             return self.reuse(digest, &name, mode, now);
         }
 
         let issue = self.rotate(&name, presented, sequence, now);
         if mode.is_single_use() {
-            let spent = Spent {
-                at: now,
-                replays: 0,
-                issue: issue.clone(),
-            };
-            if let Some(record) = self.refresh_tokens.get_mut(&digest) {
-                record.spent = Some(spent);
-            }
+            self.spend(digest, mode, &issue, now);
         }
         Ok(issue)
+    }
+
+    fn spend(&mut self, digest: Digest, mode: RotationMode, issue: &Issue, now: Instant) {
+        let record = self
+            .refresh_tokens
+            .get_mut(&digest)
+            .expect("it was found under the same lock");
+        record.spent = Some(Spent {
+            at: now,
+            replays: 0,
+            successor: mode.grace().map(|_| issue.clone()),
+        });
     }
 
     /// Issues what follows a good refresh token.
@@ -209,31 +217,19 @@ impl Grants {
 
     fn replay(&mut self, digest: Digest, mode: RotationMode, now: Instant) -> Option<Issue> {
         let (window, max_uses) = mode.grace()?;
-        let successor = self.refresh_tokens[&digest]
-            .spent
-            .as_ref()?
-            .issue
-            .refresh_token
-            .as_ref()?;
-        if self
-            .refresh_tokens
-            .get(&sha256(successor.expose()))?
-            .spent
-            .is_some()
-        {
+        let spent = self.refresh_tokens[&digest].spent.as_ref()?;
+        let successor = spent.successor.as_ref()?.refresh_token.as_ref()?;
+        let after = self.refresh_tokens.get(&sha256(successor.expose()))?;
+        let age = now.duration_since(spent.at);
+        if after.spent.is_some() || age > window || spent.replays >= max_uses {
             return None;
         }
         let spent = self.refresh_tokens.get_mut(&digest)?.spent.as_mut()?;
-        let age = now.duration_since(spent.at);
-        if age > window || spent.replays >= max_uses {
-            return None;
-        }
         spent.replays += 1;
-        let mut issue = spent.issue.clone();
-        issue.expires_in = issue.expires_in.saturating_sub(age.as_secs());
-        issue.refresh_token_expires_in = issue
-            .refresh_token_expires_in
-            .map(|left| left.saturating_sub(age.as_secs()));
+        let mut issue = spent.successor.clone()?;
+        let left = |seconds: u64| seconds.saturating_sub(age.as_secs());
+        issue.expires_in = left(issue.expires_in);
+        issue.refresh_token_expires_in = issue.refresh_token_expires_in.map(left);
         issue.replayed = true;
         Some(issue)
     }
@@ -277,41 +273,6 @@ impl Grants {
             self.access_tokens.remove(&digest);
         }
         Ok(Some(name))
-    }
-
-    /// The grant that an access token opens, if it is good now.
-    pub(super) fn good_access(&self, token: &str, now: Instant) -> Option<&GrantStatus> {
-        let record = self.access_tokens.get(&sha256(token))?;
-        let status = &self.families[&record.family].status;
-        (!status.revoked && record.ends_at > now).then_some(status)
-    }
-
-    /// The grant that a refresh token renews, if it is good now.
-    pub(super) fn good_refresh(&self, token: &str, now: Instant) -> Option<&GrantStatus> {
-        let record = self.refresh_tokens.get(&sha256(token))?;
-        let status = &self.families[&record.family].status;
-        let good =
-            !status.revoked && record.spent.is_none() && record.ends_at.is_none_or(|end| end > now);
-        good.then_some(status)
-    }
-
-    pub(super) fn known_refresh(&self, token: &str) -> Option<Known> {
-        let record = self.refresh_tokens.get(&sha256(token))?;
-        Some(Known {
-            family: record.family.clone(),
-            mode: self.families[&record.family].status.spec.mode,
-            issued_by: record.issued_by,
-        })
-    }
-
-    pub(super) fn family_of_access(&self, token: &str) -> Option<String> {
-        self.access_tokens
-            .get(&sha256(token))
-            .map(|record| record.family.clone())
-    }
-
-    pub(super) fn status(&self, family: &str) -> Option<&GrantStatus> {
-        self.families.get(family).map(|family| &family.status)
     }
 
     fn remember_access(&mut self, family: &str, token: &AccessToken, now: Instant) {
