@@ -27,7 +27,7 @@ pub struct GateStatus {
     pub id: u64,
     /// How many calls it holds now. A call is held though its client has gone.
     pub waiting: usize,
-    /// How many calls have come to it.
+    /// How many calls have come to it while it was closed.
     pub arrived: usize,
     /// Whether it was opened. It never closes again.
     pub open: bool,

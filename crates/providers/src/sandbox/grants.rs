@@ -227,9 +227,11 @@ impl Grants {
         let spent = self.refresh_tokens.get_mut(&digest)?.spent.as_mut()?;
         spent.replays += 1;
         let mut issue = spent.successor.clone()?;
-        let left = |seconds: u64| seconds.saturating_sub(age.as_secs());
-        issue.expires_in = left(issue.expires_in);
-        issue.refresh_token_expires_in = issue.refresh_token_expires_in.map(left);
+        let passed = age.as_secs();
+        issue.expires_in = issue.expires_in.saturating_sub(passed);
+        issue.refresh_token_expires_in = issue
+            .refresh_token_expires_in
+            .map(|seconds| seconds.saturating_sub(passed));
         issue.replayed = true;
         Some(issue)
     }
