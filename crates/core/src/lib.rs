@@ -17,6 +17,7 @@ pub mod secret;
 pub mod broker;
 pub mod cache;
 pub mod change;
+pub mod coherence;
 pub mod cooldown;
 pub mod events;
 pub mod freshness;
