@@ -1,9 +1,8 @@
 //! Logs: lines to standard error, as text or as JSON.
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::format::FmtSpan;
 
 use crate::config::telemetry::{LogFormat, Telemetry};
 
@@ -13,7 +12,7 @@ pub fn init(telemetry: &Telemetry, rust_log: Option<&str>) {
     let (filter, complaint) = filter(telemetry, rust_log);
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_span_events(FmtSpan::NONE)
+        .with_ansi(io::stderr().is_terminal())
         .with_writer(io::stderr);
     let begun = match telemetry.format {
         LogFormat::Text => lines.try_init(),

@@ -183,3 +183,6 @@ fn innermost(error: &dyn Error) -> String {
     }
     error.to_string()
 }
+
+#[cfg(test)]
+mod tests;

@@ -63,7 +63,7 @@ Examples:
 #[derive(Debug, Args)]
 struct Create {
     /// The credential; the server chooses a name if there is none
-    #[arg(default_value = "")]
+    #[arg(default_value = "", hide_default_value = true)]
     credential: String,
     /// Provider in the catalogue
     #[arg(long)]

@@ -58,7 +58,7 @@ Examples:
 #[derive(Debug, Args)]
 struct Create {
     /// The integration; the server chooses a name if there is none
-    #[arg(default_value = "")]
+    #[arg(default_value = "", hide_default_value = true)]
     integration: String,
     /// A credential that it needs; may be given several times
     #[arg(long = "credential", value_name = "CREDENTIAL")]
@@ -227,7 +227,8 @@ impl Update {
         ];
         let paths: Vec<_> = given
             .into_iter()
-            .filter_map(|(path, given)| given.then(|| path.to_owned()))
+            .filter(|(_, given)| *given)
+            .map(|(path, _)| path.to_owned())
             .collect();
         if paths.is_empty() {
             let why = "give at least one of --paused, --needs-config, --processing, --credential, --label";

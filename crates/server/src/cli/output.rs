@@ -11,8 +11,16 @@ pub type Out<'a> = &'a mut (dyn Write + Send);
 /// How to print.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct Output {
-    /// How to print
-    #[arg(short = 'o', long = "output", value_enum, default_value_t = Format::Table, value_name = "FORMAT", global = true)]
+    /// How to print: a table for people, JSON for programs
+    #[arg(
+        short = 'o',
+        long = "output",
+        value_enum,
+        default_value_t = Format::Table,
+        value_name = "table|json",
+        hide_possible_values = true,
+        global = true
+    )]
     pub format: Format,
 }
 

@@ -8,7 +8,7 @@ use url::{Host, Url};
 use super::error::ConfigError;
 use super::print::{Printer, bare, quoted_list};
 use super::secret::Secret;
-use super::section::{Key, Section};
+use super::section::{Key, Section, text_of};
 
 /// An OAuth client as it is registered with a provider.
 #[derive(Debug, Clone)]
@@ -21,6 +21,8 @@ pub struct Client {
     pub client_secret: Vec<Secret>,
     /// Where the provider may send a user back to (RFC 6749 section 3.1.2); the first is the default.
     pub redirect_uris: Vec<String>,
+    /// What fills the placeholders of the provider's catalogue entry, e.g. a tenant. Not secret.
+    pub parameters: BTreeMap<String, String>,
     provider_key: Key,
 }
 
@@ -50,12 +52,19 @@ impl Client {
             .into_iter()
             .map(|(key, text)| redirect_uri(&key, text))
             .collect::<Result<_, _>>()?;
+        let parameters = section
+            .section("parameters")?
+            .rest()
+            .into_iter()
+            .map(|(name, key, node)| Ok((name, text_of(&key, node)?)))
+            .collect::<Result<_, ConfigError>>()?;
         section.finish()?;
         Ok(Self {
             provider,
             client_id,
             client_secret,
             redirect_uris,
+            parameters,
             provider_key,
         })
     }
@@ -72,6 +81,7 @@ impl Client {
             client_id,
             client_secret,
             redirect_uris,
+            parameters,
             provider_key: _,
         } = self;
         out.section(&format!("[clients.{}]", bare(name.as_str())));
@@ -88,6 +98,12 @@ impl Client {
         if !redirect_uris.is_empty() {
             let uris = redirect_uris.iter().map(String::as_str);
             out.raw("redirect_uris", quoted_list(uris));
+        }
+        if !parameters.is_empty() {
+            out.section(&format!("[clients.{}.parameters]", bare(name.as_str())));
+            for (parameter, value) in parameters {
+                out.text(&bare(parameter), value);
+            }
         }
     }
 }

@@ -32,6 +32,11 @@ impl Secret {
         self.text.expose_secret()
     }
 
+    /// The secret in the type that other crates take.
+    pub fn to_secret_string(&self) -> SecretString {
+        self.text.clone()
+    }
+
     /// Resolves what stands in the configuration; the error says why it cannot be.
     pub(super) fn resolve(
         node: &Node,

@@ -314,7 +314,8 @@ impl<'e> Section<'e> {
     }
 }
 
-fn text_of(key: &Key, node: Node) -> Result<String, ConfigError> {
+/// A node that must be a text.
+pub(super) fn text_of(key: &Key, node: Node) -> Result<String, ConfigError> {
     match node.value {
         Value::Text(text) => Ok(text),
         _ => Err(key.refuse("must be a text")),

@@ -464,6 +464,7 @@ fn what_is_printed_is_a_configuration_that_means_the_same() {
     let text = format!(
         "[clients.\"a.b\"]\nprovider = \"slack\"\nclient_id = \"id\"\nclient_secret = {{ env = \"S\" }}\n\
          redirect_uris = [\"http://127.0.0.1:9/cb\"]\n\
+         parameters = {{ tenant = \"a b\" }}\n\
          [[callers]]\nname = \"a\"\ntoken_sha256 = \"{}\"\ntenants = [\"t\"]\nallow = [\"admin\"]\n\
          [server]\nlisten = \"0.0.0.0:1\"\nadmin_listen = \"\"\n[refresh]\njournal = \"\"\n\
          [providers]\ndir = \"\"",
@@ -471,6 +472,8 @@ fn what_is_printed_is_a_configuration_that_means_the_same() {
     );
     let config = load(&text, &[("S", "hush")]).unwrap();
     assert!(config.server.admin_listen.is_none() && config.refresh.journal.is_none());
+    let client = config.clients.values().next().unwrap();
+    assert_eq!(client.parameters["tenant"], "a b");
     let printed = config.to_toml();
     assert_eq!(load(&printed, &[("S", "hush")]).unwrap().to_toml(), printed);
 }
