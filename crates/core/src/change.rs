@@ -16,6 +16,9 @@ use crate::ids::{
 use crate::integration::Integration;
 use crate::store::Credential;
 
+pub mod plan;
+pub mod run;
+
 /// What a change concerns: how much of the store its snapshot holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scope {
@@ -97,15 +100,17 @@ pub struct ChangeSet {
 /// One row to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Write {
-    /// A new grant of generation 1, active, version 1.
+    /// A new grant, active, version 1.
     InsertGrant(Box<NewGrant>),
-    /// The next token set of a grant: generation `base` + 1, active, no lease, no failed attempts, version + 1.
+    /// The next token set of a grant: generation `next`, active, no lease, no failed attempts, version + 1.
     /// Expects the grant to be of generation `base`, in any state.
     StoreTokens {
         /// The grant.
         grant: GrantId,
         /// The generation that it must still be of.
         base: Generation,
+        /// The generation that it becomes, above `base`.
+        next: Generation,
         /// What to store.
         tokens: Box<TokenSet>,
         /// When they were obtained.
@@ -178,6 +183,8 @@ pub struct NewGrant {
     pub account: Option<String>,
     /// How its tokens are obtained.
     pub grant_type: GrantType,
+    /// The generation of its first token set.
+    pub generation: Generation,
     /// Its first token set.
     pub tokens: TokenSet,
     /// When it was obtained.

@@ -11,6 +11,10 @@ use crate::ids::{
 };
 use crate::integration::IntegrationStatus;
 
+pub mod filter;
+pub mod reader;
+pub mod tail;
+
 /// Names one life of an event log. It changes when a store is restored from a backup, since numbers that
 /// were already handed out may then be given to other events.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -1,15 +1,36 @@
-//! What Evergrant exists for, without I/O.
+//! What Evergrant exists for, without I/O: every outside thing is a trait, a *port*, whose docs state what is asked
+//! of it.
+//!
+//! The path of one request: [`broker::Broker::get_token`] finds the grant in [`memory`] and is done if its token is
+//! fresh enough ([`freshness`]). Otherwise it joins the grant's flight ([`singleflight`]). A flight ([`refresh`])
+//! looks at the row, leads or waits for who leads ([`leader`]), takes the lease, calls the provider once, and
+//! stores what came. A failure that may pass puts the next attempt off ([`cooldown`]); one that only a person can
+//! mend is kept ([`terminal`]) and told ([`change`], [`events`]).
 
-pub mod change;
 pub mod clock;
-pub mod coordinator;
-pub mod events;
 pub mod failure;
 pub mod grant;
 pub mod ids;
 pub mod integration;
-pub mod provider;
 pub mod secret;
+
+pub mod broker;
+pub mod cache;
+pub mod change;
+pub mod cooldown;
+pub mod events;
+pub mod freshness;
+pub mod leader;
+pub mod memory;
+pub mod refresh;
+pub mod registry;
+pub mod schedule;
+pub mod singleflight;
+pub mod terminal;
+
+pub mod coordinator;
+pub mod provider;
 pub mod store;
+
 #[cfg(feature = "testing")]
 pub mod testing;

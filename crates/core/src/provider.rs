@@ -20,6 +20,8 @@ pub trait Providers: Send + Sync + 'static {
 
     /// Makes exactly one request to the grant's token endpoint, and none if the grant cannot be expressed
     /// as a request.
+    /// Where the client has several secrets, a request whose secret was refused
+    /// is followed by one with the next, since a provider that refuses the client has spent nothing.
     ///
     /// It ends within `timeout`, body included. Cancelling it may leave the refresh token spent, so it is
     /// awaited only by tasks that nobody cancels.

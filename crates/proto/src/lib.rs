@@ -4,6 +4,7 @@
 //! package `evergrant.v1` are in [`v1`], and [`FILE_DESCRIPTOR_SET`] describes them for reflection.
 
 pub mod codec;
+pub mod encoded;
 
 /// Messages, clients and servers of the protobuf package `evergrant.v1`.
 #[expect(

@@ -1,0 +1,477 @@
+//! The broker: the one place where the order of the steps of a `GetToken` is written.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::cache::LiveGrant;
+use crate::change::run::Changes;
+use crate::clock::Timestamp;
+use crate::cooldown::ClientBreaker;
+use crate::events::{Event, EventBody};
+use crate::failure::FailureReason;
+use crate::freshness::Freshness;
+use crate::grant::Invalidation;
+use crate::ids::{CredentialKey, Generation, GrantId};
+use crate::memory::{Known, Memory};
+use crate::refresh::{Cause, Failure, Limits, Outcome, Ports, Refresher, Trigger};
+use crate::registry::Registry;
+use crate::singleflight::{FlightLost, Flights};
+use crate::store::{GrantVersion, StoreError};
+
+/// How often a call joins another flight when the last one brought nothing newer than what it refuses.
+const FLIGHTS_PER_CALL: u32 = 3;
+/// A token that was obtained because its predecessor was refused, and is refused itself, is not renewed again
+/// for this long: the next one would be refused as well (a missing scope, say).
+const REFUSAL_QUIET: Duration = Duration::from_secs(30);
+
+/// What a caller wants of a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Ask {
+    /// How long it must still be valid.
+    pub min_validity: Duration,
+    /// The token that the provider's API refused.
+    pub refused: Option<Refused>,
+    /// When the caller stops waiting; the work goes on. `None`: it waits for as long as a flight takes.
+    pub deadline: Option<Instant>,
+}
+
+/// How a caller names a token that was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// By the generation that it came with.
+    Generation(Generation),
+    /// By the SHA-256 of its text.
+    Sha256([u8; 32]),
+}
+
+/// A token to hand out.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The grant with the token.
+    pub live: Arc<LiveGrant>,
+    /// The time at which it was judged good.
+    pub now: Timestamp,
+    /// Whether a provider call made for this or a concurrent request brought it.
+    pub refreshed: bool,
+    /// Why it was not renewed although that was due.
+    pub failure: Option<Failure>,
+}
+
+/// Why there is no token to hand out.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum TokenError {
+    /// There is no such credential.
+    #[error("credential {0} does not exist")]
+    NotFound(CredentialKey),
+    /// Its grant is dead; its user must connect again.
+    #[error("credential {key} is invalidated: {}", .invalidation.message)]
+    Invalidated {
+        /// The credential.
+        key: CredentialKey,
+        /// The generation that died.
+        generation: Generation,
+        /// Why and when.
+        invalidation: Invalidation,
+    },
+    /// It could not be renewed, and the token at hand is no good.
+    #[error("credential {key}: {}", .failure.message)]
+    Failed {
+        /// The credential.
+        key: CredentialKey,
+        /// Why.
+        failure: Failure,
+    },
+    /// The caller's deadline passed; the refresh goes on, and the next call profits.
+    #[error("credential {0} is still being refreshed")]
+    InProgress(CredentialKey),
+    /// The store could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Hands out tokens.
+#[derive(Debug)]
+pub struct Broker {
+    ports: Ports,
+    memory: Arc<Memory>,
+    breaker: Arc<ClientBreaker>,
+    refresher: Arc<Refresher>,
+    lookups: Flights<CredentialKey, Result<Option<Known>, Failure>>,
+    flights: Flights<GrantId, Outcome>,
+}
+
+impl Broker {
+    /// A broker that remembers `capacity` credentials and whose work is tracked by `tracker`. Once `stop` is
+    /// cancelled it begins no refresh.
+    pub fn new(
+        ports: Ports,
+        limits: Limits,
+        capacity: usize,
+        tracker: &TaskTracker,
+        stop: CancellationToken,
+    ) -> Self {
+        let memory = Arc::new(Memory::new(capacity));
+        let breaker = Arc::new(ClientBreaker::default());
+        let refresher = Refresher::new(
+            ports.clone(),
+            limits,
+            Arc::clone(&memory),
+            Arc::clone(&breaker),
+            stop,
+        );
+        Self {
+            ports,
+            memory,
+            breaker,
+            refresher: Arc::new(refresher),
+            lookups: Flights::new(tracker.clone()),
+            flights: Flights::new(tracker.clone()),
+        }
+    }
+
+    /// A token of `key` that satisfies `ask`.
+    ///
+    /// From memory where it can be, without I/O; else after the grant's flight. Cancelling it changes nothing
+    /// for the flight or for others who wait for it.
+    pub async fn get_token(&self, key: &CredentialKey, ask: &Ask) -> Result<Answer, TokenError> {
+        // The hot path: no allocation, no I/O, no await that could wait.
+        if let Some(Known::Live(live)) = self.memory.find(key) {
+            let now = self.ports.clock.now();
+            if ask.refused.is_none()
+                && live.validity.assess(now, ask.min_validity) == Freshness::Fresh
+            {
+                metrics::counter!("evergrant_cache_hits_total").increment(1);
+                return Ok(answer(live, now, false, None));
+            }
+        }
+        let work = self.get_token_slowly(key, ask);
+        match ask.deadline {
+            None => work.await,
+            Some(deadline) => tokio::time::timeout_at(deadline, work)
+                .await
+                .unwrap_or_else(|_| Err(TokenError::InProgress(key.clone()))),
+        }
+    }
+
+    async fn get_token_slowly(&self, key: &CredentialKey, ask: &Ask) -> Result<Answer, TokenError> {
+        let mut last: Option<Outcome> = None;
+        for _ in 0..FLIGHTS_PER_CALL {
+            let live = match self.find(key).await? {
+                Known::Live(live) => live,
+                Known::Dead(dead) => {
+                    return Err(TokenError::Invalidated {
+                        key: key.clone(),
+                        generation: dead.generation,
+                        invalidation: dead.invalidation.clone(),
+                    });
+                }
+            };
+            let now = self.ports.clock.now();
+            let called = matches!(
+                &last,
+                Some(Outcome::Token { live: brought, called: true })
+                    if brought.grant.facts.generation == live.grant.facts.generation
+            );
+            let refusal = judge_refusal(&live, ask.refused);
+            if refusal == Refusal::Newer {
+                // The caller has seen a newer generation than this replica remembers.
+                self.memory.forget(&live.grant.facts.id);
+                last = None;
+                continue;
+            }
+            let is_refused = refusal == Refusal::Current;
+            let freshness = live.validity.assess(now, ask.min_validity);
+            let moved = matches!(&last, Some(Outcome::Token { .. }));
+            // A flight that moved the generation has done what can be done about the expiry.
+            if !is_refused
+                && (moved && live.validity.is_valid(now) || freshness == Freshness::Fresh)
+            {
+                return Ok(answer(live, now, called, None));
+            }
+            if let Some(failure) = self.held_back(&live, is_refused, now) {
+                return self.settle_for(key, live, now, is_refused, failure);
+            }
+            if !is_refused && freshness == Freshness::DueSoon {
+                if live.grant.tokens.refresh_token.is_some() {
+                    self.start_flight(&live, Cause::Renewal);
+                }
+                return Ok(answer(live, now, called, None));
+            }
+            if !is_refused
+                && live.grant.tokens.refresh_token.is_none()
+                && live.validity.is_valid(now)
+            {
+                // It cannot be renewed, so no longer-lived one can be had.
+                return Ok(answer(live, now, called, None));
+            }
+            let cause = if is_refused {
+                Cause::Refusal
+            } else {
+                Cause::Expiry
+            };
+            match self.fly(&live, cause).await {
+                Outcome::Failed(failure) => {
+                    let now = self.ports.clock.now();
+                    return self.settle_for(key, live, now, is_refused, failure);
+                }
+                outcome => last = Some(outcome),
+            }
+        }
+        let failure = Failure {
+            reason: FailureReason::ProviderUnavailable,
+            message: "no newer token could be had".into(),
+            next_at: None,
+            cooling: true,
+        };
+        Err(TokenError::Failed {
+            key: key.clone(),
+            failure,
+        })
+    }
+
+    /// Begins to renew a grant that background work found due, without waiting for anybody else's attempt.
+    /// Ends with the flight.
+    pub async fn renew(&self, id: &GrantId, seen: Generation) -> Outcome {
+        let trigger = Trigger {
+            seen,
+            cause: Cause::Renewal,
+        };
+        self.fly_for(id, trigger).await
+    }
+
+    /// Whether refreshes of the client would be refused without a call now.
+    pub fn client_is_rejected(&self, client: &crate::ids::ClientKey) -> bool {
+        self.breaker.refusal(client).is_some()
+    }
+
+    /// The clients that are rejected, as far as this process has seen.
+    pub fn rejected_clients(&self) -> Vec<crate::ids::ClientKey> {
+        self.breaker.rejected()
+    }
+
+    /// The registry whose changes this broker's memory follows at once.
+    pub fn registry(&self) -> Registry {
+        Registry::new(Changes::new(
+            Arc::clone(&self.ports.store),
+            Arc::clone(&self.ports.bus),
+            Arc::clone(&self.memory),
+        ))
+    }
+
+    /// Learns where a grant stands: what is remembered of an older version is forgotten.
+    pub fn learn(&self, version: &GrantVersion) {
+        self.memory.learn(&version.id, version.version);
+    }
+
+    /// Forgets everything, when notices may have been missed.
+    pub fn forget_all(&self) {
+        self.memory.forget_all();
+    }
+
+    /// Forgets what has expired.
+    pub fn purge_expired(&self) {
+        self.memory.purge_expired(self.ports.clock.now());
+    }
+
+    /// Learns from an event that another replica told. A client that somebody saw rejected is probed here too,
+    /// so that whoever succeeds first tells its recovery.
+    pub fn observe(&self, event: &Event) {
+        if let EventBody::ClientRejected(rejected) = &event.body {
+            self.breaker.reject(
+                &rejected.client,
+                &rejected.provider_error,
+                &rejected.message,
+            );
+        }
+    }
+
+    /// How many live and dead grants are remembered, and how many flights are in the air.
+    pub fn sizes(&self) -> (usize, usize, usize) {
+        let (live, dead) = self.memory.len();
+        (live, dead, self.flights.len())
+    }
+
+    /// Stores what this process left in escrow in an earlier life. To be called before serving.
+    pub async fn replay_escrow(&self) -> Result<u64, StoreError> {
+        self.refresher.replay_escrow().await
+    }
+
+    /// The grant of a credential, from memory or from one read that all concurrent callers share.
+    async fn find(&self, key: &CredentialKey) -> Result<Known, TokenError> {
+        if let Some(known) = self.memory.find(key) {
+            return Ok(known);
+        }
+        metrics::counter!("evergrant_cache_misses_total").increment(1);
+        let ports = self.ports.clone();
+        let memory = Arc::clone(&self.memory);
+        let wanted = key.clone();
+        let lookup = self.lookups.join(key.clone(), |landing| async move {
+            landing.land(look_up(&ports, &memory, &wanted).await);
+        });
+        match lookup.outcome().await {
+            Ok(Ok(Some(known))) => Ok(known),
+            Ok(Ok(None)) => Err(TokenError::NotFound(key.clone())),
+            Ok(Err(failure)) => Err(TokenError::Failed {
+                key: key.clone(),
+                failure,
+            }),
+            Err(FlightLost) => Err(TokenError::Failed {
+                key: key.clone(),
+                failure: lost(),
+            }),
+        }
+    }
+
+    async fn fly(&self, live: &LiveGrant, cause: Cause) -> Outcome {
+        let trigger = Trigger {
+            seen: live.grant.facts.generation,
+            cause,
+        };
+        self.fly_for(&live.grant.facts.id, trigger).await
+    }
+
+    async fn fly_for(&self, id: &GrantId, trigger: Trigger) -> Outcome {
+        loop {
+            let flight = self.join(id, trigger);
+            match flight.outcome().await {
+                // It was nobody's to wait in; this caller waits.
+                Ok(Outcome::Busy) if trigger.cause != Cause::Renewal => {}
+                Ok(outcome) => return outcome,
+                Err(FlightLost) => return Outcome::Failed(lost()),
+            }
+        }
+    }
+
+    fn start_flight(&self, live: &LiveGrant, cause: Cause) {
+        let trigger = Trigger {
+            seen: live.grant.facts.generation,
+            cause,
+        };
+        drop(self.join(&live.grant.facts.id, trigger));
+    }
+
+    fn join(&self, id: &GrantId, trigger: Trigger) -> crate::singleflight::Flight<Outcome> {
+        let refresher = Arc::clone(&self.refresher);
+        let grant = id.clone();
+        let flight = self
+            .flights
+            .join(id.clone(), |landing| refresher.fly(grant, trigger, landing));
+        if flight.joined() {
+            metrics::counter!("evergrant_flight_joiners_total").increment(1);
+        } else {
+            metrics::counter!("evergrant_flights_total").increment(1);
+        }
+        flight
+    }
+
+    /// Why no flight would make a call now.
+    fn held_back(&self, live: &LiveGrant, is_refused: bool, now: Timestamp) -> Option<Failure> {
+        let facts = &live.grant.facts;
+        let quiet_until = facts.issued_at.plus(REFUSAL_QUIET);
+        if is_refused && live.made_for_refusal && now < quiet_until {
+            metrics::counter!("evergrant_new_token_refused_total").increment(1);
+            return Some(Failure {
+                reason: FailureReason::ProviderUnavailable,
+                message: "the token that replaced a refused one was refused too".into(),
+                next_at: Some(quiet_until),
+                cooling: true,
+            });
+        }
+        live.grant.tokens.refresh_token.as_ref()?;
+        if let Some(refusal) = self.breaker.refusal(&facts.client) {
+            return Some(Failure {
+                reason: FailureReason::ClientRejected,
+                message: refusal.message,
+                next_at: Some(now.plus(refusal.retry_after)),
+                cooling: true,
+            });
+        }
+        self.memory.cooling(&facts.id, facts.generation, now)
+    }
+
+    /// The token at hand if it is still valid and not refused, with why it was not renewed; else the failure.
+    fn settle_for(
+        &self,
+        key: &CredentialKey,
+        live: Arc<LiveGrant>,
+        now: Timestamp,
+        is_refused: bool,
+        failure: Failure,
+    ) -> Result<Answer, TokenError> {
+        if !is_refused && live.validity.is_valid(now) {
+            return Ok(answer(live, now, false, Some(failure)));
+        }
+        Err(TokenError::Failed {
+            key: key.clone(),
+            failure,
+        })
+    }
+}
+
+fn answer(
+    live: Arc<LiveGrant>,
+    now: Timestamp,
+    refreshed: bool,
+    failure: Option<Failure>,
+) -> Answer {
+    Answer {
+        live,
+        now,
+        refreshed,
+        failure,
+    }
+}
+
+/// How a refused token relates to the one at hand.
+#[derive(PartialEq, Eq)]
+enum Refusal {
+    /// None was refused, or an older one: the one at hand is not known to be bad.
+    NotCurrent,
+    /// It is the one at hand.
+    Current,
+    /// It is newer than the one at hand.
+    Newer,
+}
+
+fn judge_refusal(live: &LiveGrant, refused: Option<Refused>) -> Refusal {
+    match refused {
+        None => Refusal::NotCurrent,
+        Some(Refused::Generation(refused)) => match refused.cmp(&live.grant.facts.generation) {
+            std::cmp::Ordering::Less => Refusal::NotCurrent,
+            std::cmp::Ordering::Equal => Refusal::Current,
+            std::cmp::Ordering::Greater => Refusal::Newer,
+        },
+        Some(Refused::Sha256(refused)) if refused == *live.token_sha256() => Refusal::Current,
+        Some(Refused::Sha256(_)) => Refusal::NotCurrent,
+    }
+}
+
+async fn look_up(
+    ports: &Ports,
+    memory: &Memory,
+    key: &CredentialKey,
+) -> Result<Option<Known>, Failure> {
+    let grant = ports.store.grant_of(key).await;
+    let Some(grant) = grant.map_err(|error| Failure::from_store(&error))? else {
+        return Ok(None);
+    };
+    let profile = ports
+        .providers
+        .profile(&grant.facts.client)
+        .map_err(|error| Failure::new(FailureReason::UnknownClient, error.to_string()))?;
+    let known = memory.remember(grant, profile, false);
+    memory.bind(key, known.id());
+    Ok(Some(known))
+}
+
+fn lost() -> Failure {
+    Failure::new(
+        FailureReason::Internal,
+        "the attempt ended without an outcome",
+    )
+}

@@ -1,0 +1,135 @@
+//! Tokens in memory, bounded and coherent by version.
+//!
+//! One entry per grant, shared by all its credentials. An entry is immutable: a newer version replaces it, and a
+//! version that was learnt from elsewhere removes it and keeps older ones from coming back.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use quick_cache::sync::Cache;
+
+use crate::clock::Timestamp;
+use crate::freshness::Validity;
+use crate::grant::Grant;
+use crate::ids::GrantId;
+use crate::provider::Profile;
+
+/// A grant with a token to hand out.
+#[derive(Debug)]
+pub struct LiveGrant {
+    /// The grant as stored.
+    pub grant: Grant,
+    /// What is known of its provider.
+    pub profile: Profile,
+    /// The dates of its token.
+    pub validity: Validity,
+    /// Whether a provider call of this process, made because a caller reported a refused token, brought it.
+    /// If it is refused too, another refresh would not help.
+    pub made_for_refusal: bool,
+    sha256: OnceLock<[u8; 32]>,
+    rendered: OnceLock<Bytes>,
+}
+
+impl LiveGrant {
+    /// A grant to be remembered.
+    pub fn new(grant: Grant, profile: Profile, made_for_refusal: bool) -> Self {
+        let facts = &grant.facts;
+        Self {
+            validity: Validity::new(&facts.id, facts.issued_at, facts.expires_at),
+            grant,
+            profile,
+            made_for_refusal,
+            sha256: OnceLock::new(),
+            rendered: OnceLock::new(),
+        }
+    }
+
+    /// SHA-256 of the access token, computed once.
+    pub fn token_sha256(&self) -> &[u8; 32] {
+        self.sha256
+            .get_or_init(|| self.grant.tokens.access_token.sha256())
+    }
+
+    /// What does not change between two answers that carry this token, encoded once by the edge.
+    pub fn rendered(&self, render: impl FnOnce(&Self) -> Bytes) -> &Bytes {
+        self.rendered.get_or_init(|| render(self))
+    }
+}
+
+/// Live grants by id, at most as many as the capacity.
+#[derive(Debug)]
+pub struct TokenCache {
+    live: Cache<GrantId, Arc<LiveGrant>>,
+    newest: Cache<GrantId, u64>,
+}
+
+impl TokenCache {
+    /// A cache of at most `capacity` grants.
+    pub fn new(capacity: usize) -> Self {
+        Self {
+            live: Cache::new(capacity),
+            newest: Cache::new(capacity),
+        }
+    }
+
+    /// The grant, if it is remembered.
+    pub fn get(&self, id: &GrantId) -> Option<Arc<LiveGrant>> {
+        self.live.get(id)
+    }
+
+    /// Remembers a grant, unless a newer version of it is or was known. Answers the one to use.
+    pub fn insert(&self, entry: Arc<LiveGrant>) -> Arc<LiveGrant> {
+        let facts = &entry.grant.facts;
+        if self.newest.get(&facts.id) > Some(facts.version) {
+            // Somebody raised the version after this one was read: good for the call that read it, and for
+            // no later one.
+            return entry;
+        }
+        if let Some(known) = self.live.get(&facts.id)
+            && known.grant.facts.version > facts.version
+        {
+            return known;
+        }
+        self.live.insert(facts.id.clone(), Arc::clone(&entry));
+        entry
+    }
+
+    /// Learns that the grant has reached `version`: an older entry is forgotten and none comes back.
+    pub fn learn(&self, id: &GrantId, version: u64) {
+        if self.newest.get(id) < Some(version) {
+            self.newest.insert(id.clone(), version);
+        }
+        if self
+            .live
+            .get(id)
+            .is_some_and(|entry| entry.grant.facts.version < version)
+        {
+            self.live.remove(id);
+        }
+    }
+
+    /// Forgets the grant.
+    pub fn remove(&self, id: &GrantId) {
+        self.live.remove(id);
+    }
+
+    /// Forgets all grants.
+    pub fn clear(&self) {
+        self.live.clear();
+    }
+
+    /// Forgets grants whose tokens have expired, so that secrets do not stay in memory unread.
+    pub fn purge_expired(&self, now: Timestamp) {
+        self.live.retain(|_, entry| entry.validity.is_valid(now));
+    }
+
+    /// How many grants are remembered.
+    pub fn len(&self) -> usize {
+        self.live.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

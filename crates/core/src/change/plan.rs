@@ -1,0 +1,20 @@
+//! The rules of change: pure functions from a snapshot to writes and events.
+//!
+//! None of them reads a clock or a database; [`Snapshot::now`] is the store's time. An `Ok(None)` means that the
+//! snapshot already is as wanted, so that there is nothing to write and nothing to tell.
+
+mod client;
+mod credential;
+mod grant;
+mod integration;
+
+pub use client::{client_recovered, client_rejected};
+pub use credential::{
+    CreateCredential, CreateError, Reconnect, ReconnectError, create_credential, delete_credential,
+    reconnect, update_labels,
+};
+pub use grant::{heal, invalidate};
+pub use integration::{
+    CreateIntegrationError, IntegrationUpdate, UpdateIntegrationError, create_integration,
+    delete_integration, update_integration,
+};

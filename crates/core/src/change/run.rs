@@ -1,0 +1,132 @@
+//! Runs a change: snapshot, plan, apply, tell; and again where something moved in between.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::{ChangeSet, Scope, Snapshot, Write};
+use crate::coordinator::{Bus, Notice};
+use crate::ids::{Generation, GrantId};
+use crate::memory::Memory;
+use crate::store::{ApplyError, Store, StoreError};
+
+/// How often a change is planned anew before giving up.
+const TRIES: u32 = 20;
+
+/// Runs changes against one store, and keeps this replica's memory and the others true.
+#[derive(Clone)]
+pub struct Changes {
+    store: Arc<dyn Store>,
+    bus: Arc<dyn Bus>,
+    memory: Arc<Memory>,
+}
+
+/// Why a change did not happen.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ChangeError<E> {
+    /// The plan refused.
+    #[error(transparent)]
+    Refused(E),
+    /// The store could not do it.
+    #[error(transparent)]
+    Store(StoreError),
+}
+
+impl std::fmt::Debug for Changes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Changes").finish_non_exhaustive()
+    }
+}
+
+impl Changes {
+    /// Changes to `store`, told on `bus`, learnt by `memory`.
+    pub fn new(store: Arc<dyn Store>, bus: Arc<dyn Bus>, memory: Arc<Memory>) -> Self {
+        Self { store, bus, memory }
+    }
+
+    /// Plans a change from a snapshot of `scope` and applies it. `Ok(None)` if there was nothing to change.
+    ///
+    /// When this is cancelled the change has happened whole or not at all.
+    pub async fn run<T, E>(
+        &self,
+        scope: &Scope,
+        plan: impl Fn(&Snapshot) -> Result<Option<(ChangeSet, T)>, E> + Send,
+    ) -> Result<Option<T>, ChangeError<E>> {
+        for attempt in 0..TRIES {
+            let snapshot = self
+                .store
+                .snapshot(scope)
+                .await
+                .map_err(ChangeError::Store)?;
+            let Some((change, result)) = plan(&snapshot).map_err(ChangeError::Refused)? else {
+                return Ok(None);
+            };
+            match self.store.apply(&change).await {
+                Ok(head) => {
+                    self.tell(&change, head).await;
+                    return Ok(Some(result));
+                }
+                Err(ApplyError::Conflict) => {
+                    metrics::counter!("evergrant_change_conflicts_total").increment(1);
+                    let most = 2 << attempt.min(7);
+                    tokio::time::sleep(Duration::from_millis(fastrand::u64(0..most))).await;
+                }
+                Err(ApplyError::Store(error)) => return Err(ChangeError::Store(error)),
+            }
+        }
+        Err(ChangeError::Store(StoreError::Unavailable(
+            "too many changes at once".into(),
+        )))
+    }
+
+    async fn tell(&self, change: &ChangeSet, head: u64) {
+        if !change.events.is_empty() {
+            let events = u64::try_from(change.events.len()).unwrap_or_default();
+            metrics::counter!("evergrant_events_written_total").increment(events);
+            self.bus.publish(Notice::EventsAppended { head }).await;
+        }
+        for id in change.writes.iter().flat_map(touched) {
+            // A row that cannot be read now is found changed by every replica's next poll.
+            let notice = match self.store.grant(id).await {
+                Ok(Some(grant)) => Notice::GrantChanged {
+                    grant: id.clone(),
+                    generation: grant.facts.generation,
+                    version: grant.facts.version,
+                },
+                Ok(None) => Notice::GrantChanged {
+                    grant: id.clone(),
+                    generation: Generation(u64::MAX),
+                    version: u64::MAX,
+                },
+                Err(_) => {
+                    self.memory.forget(id);
+                    continue;
+                }
+            };
+            if let Notice::GrantChanged { grant, version, .. } = &notice {
+                self.memory.learn(grant, *version);
+            }
+            self.bus.publish(notice).await;
+        }
+    }
+}
+
+/// The grants whose version a write raises.
+fn touched(write: &Write) -> Vec<&GrantId> {
+    match write {
+        Write::StoreTokens { grant, .. }
+        | Write::InvalidateGrant { grant, .. }
+        | Write::TouchGrant(grant)
+        | Write::DeleteGrant(grant) => vec![grant],
+        Write::InsertGrant(_)
+        | Write::InsertCredential(_)
+        | Write::UpdateCredentialLabels { .. }
+        | Write::MoveCredential { .. }
+        | Write::DeleteCredential(_)
+        | Write::InsertIntegration(_)
+        | Write::UpdateIntegration(_)
+        | Write::DeleteIntegration(_)
+        | Write::SetClientHealth(_) => Vec::new(),
+    }
+}

@@ -1,0 +1,212 @@
+//! Passing failures: how long a grant waits for its next attempt, and how long a rejected client waits for its
+//! next probe.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::ids::ClientKey;
+
+/// Upper bounds of the wait after the first, second, third and every later failure.
+const STEPS: [Duration; 4] = [
+    Duration::from_secs(5),
+    Duration::from_secs(15),
+    Duration::from_secs(60),
+    Duration::from_secs(300),
+];
+const SHORTEST: Duration = Duration::from_millis(500);
+/// A provider that asks for more is tried again after this all the same.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
+
+/// How long to wait after `failed` failures in a row (1 for the first): full jitter up to 5, 15, 60 and
+/// 300 s, and never less than the provider asked for (up to an hour).
+pub fn backoff(failed: u32, retry_after: Option<Duration>) -> Duration {
+    let index = usize::try_from(failed.saturating_sub(1)).unwrap_or(usize::MAX);
+    let cap = STEPS[index.min(STEPS.len() - 1)];
+    let jittered = SHORTEST + (cap - SHORTEST).mul_f64(fastrand::f64());
+    match retry_after {
+        Some(asked) => asked.min(LONGEST_RETRY_AFTER) + jittered.min(STEPS[0]),
+        None => jittered,
+    }
+}
+
+const FIRST_PROBE: Duration = Duration::from_secs(5);
+const LAST_PROBE: Duration = Duration::from_secs(60);
+
+/// Which OAuth clients their providers reject, as far as this process has seen.
+///
+/// A rejected client makes every refresh fail before its call, but for one probe at a time: after 5 s, then after
+/// twice as long each time up to a minute. No grant is touched by it, so all of them work again as soon as one probe
+/// succeeds.
+#[derive(Debug, Default)]
+pub struct ClientBreaker {
+    rejected: Mutex<HashMap<ClientKey, Rejection>>,
+}
+
+#[derive(Debug)]
+struct Rejection {
+    code: String,
+    message: String,
+    wait: Duration,
+    probe_at: Instant,
+    probing: bool,
+}
+
+/// A client is rejected, and the next probe is not due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The provider's own error code.
+    pub code: String,
+    /// For people.
+    pub message: String,
+    /// When the next probe is due.
+    pub retry_after: Duration,
+}
+
+impl ClientBreaker {
+    /// Admits a call, or a probe if one is due; a probe puts off the next one.
+    pub fn admit(&self, client: &ClientKey) -> Result<(), Refusal> {
+        let mut rejected = self.lock();
+        let Some(rejection) = rejected.get_mut(client) else {
+            return Ok(());
+        };
+        if let Some(refusal) = rejection.refusal() {
+            return Err(refusal);
+        }
+        // If the probe never tells its end, another is due after the same wait.
+        rejection.probe_at = Instant::now() + rejection.wait;
+        rejection.probing = true;
+        Ok(())
+    }
+
+    /// What a call would be refused with now; changes nothing.
+    pub fn refusal(&self, client: &ClientKey) -> Option<Refusal> {
+        self.lock().get(client)?.refusal()
+    }
+
+    /// The provider rejected the client. Answers whether that is news to this process.
+    pub fn reject(&self, client: &ClientKey, code: &str, message: &str) -> bool {
+        let mut rejected = self.lock();
+        // Calls that were under way when the first rejection came say nothing new: only a failed probe
+        // lengthens the wait.
+        let wait = match rejected.get(client) {
+            None => FIRST_PROBE,
+            Some(known) if known.probing => (known.wait * 2).min(LAST_PROBE),
+            Some(_) => return false,
+        };
+        let rejection = Rejection {
+            code: code.to_owned(),
+            message: message.to_owned(),
+            wait,
+            probe_at: Instant::now() + wait.mul_f64(0.9 + 0.2 * fastrand::f64()),
+            probing: false,
+        };
+        rejected.insert(client.clone(), rejection).is_none()
+    }
+
+    /// The provider accepted the client. Answers whether it had been rejected.
+    pub fn accept(&self, client: &ClientKey) -> bool {
+        self.lock().remove(client).is_some()
+    }
+
+    /// The clients that are rejected now.
+    pub fn rejected(&self) -> Vec<ClientKey> {
+        self.lock().keys().cloned().collect()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ClientKey, Rejection>> {
+        self.rejected.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Rejection {
+    fn refusal(&self) -> Option<Refusal> {
+        let retry_after = self.probe_at.checked_duration_since(Instant::now())?;
+        (retry_after > Duration::ZERO).then(|| Refusal {
+            code: self.code.clone(),
+            message: self.message.clone(),
+            retry_after,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{ClientName, ProviderName};
+
+    fn client() -> ClientKey {
+        ClientKey {
+            provider: ProviderName::parse("acme").unwrap(),
+            client: ClientName::parse("main").unwrap(),
+        }
+    }
+
+    #[test]
+    fn the_wait_grows_to_five_minutes_and_is_never_nothing() {
+        for (failed, cap) in [(1, 5), (2, 15), (3, 60), (4, 300), (400, 300)] {
+            let waits: Vec<_> = (0..500).map(|_| backoff(failed, None)).collect();
+            let most = *waits.iter().max().unwrap();
+            assert!(waits.iter().all(|wait| *wait >= SHORTEST));
+            assert!(most <= Duration::from_secs(cap), "{failed}: {most:?}");
+            assert!(most > Duration::from_secs(cap) / 2, "{failed}: {most:?}");
+        }
+    }
+
+    // R34, W23
+    #[test]
+    fn a_provider_is_never_asked_sooner_than_it_wants() {
+        for _ in 0..100 {
+            let wait = backoff(1, Some(Duration::from_secs(30)));
+            assert!((30..=35).contains(&wait.as_secs()), "{wait:?}");
+        }
+        assert!(backoff(1, Some(Duration::MAX)) <= Duration::from_secs(3605));
+    }
+
+    // R31, W12
+    #[tokio::test(start_paused = true)]
+    async fn a_rejected_client_is_probed_once_at_a_time_until_it_is_accepted() {
+        let breaker = ClientBreaker::default();
+        assert_eq!(breaker.admit(&client()), Ok(()));
+        assert!(breaker.reject(&client(), "invalid_client", "no"));
+        assert!(
+            !breaker.reject(&client(), "invalid_client", "no"),
+            "told once"
+        );
+        assert_eq!(breaker.admit(&client()).unwrap_err().code, "invalid_client");
+        tokio::time::advance(Duration::from_secs(12)).await;
+        assert_eq!(breaker.admit(&client()), Ok(()));
+        assert!(breaker.admit(&client()).is_err());
+        assert!(breaker.accept(&client()));
+        assert!(!breaker.accept(&client()));
+        assert_eq!(breaker.admit(&client()), Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_burst_of_rejections_does_not_put_off_the_probe() {
+        let breaker = ClientBreaker::default();
+        for _ in 0..1_000 {
+            breaker.reject(&client(), "invalid_client", "no");
+        }
+        tokio::time::advance(Duration::from_secs(6)).await;
+        assert_eq!(breaker.admit(&client()), Ok(()));
+        breaker.reject(&client(), "invalid_client", "no");
+        tokio::time::advance(Duration::from_secs(6)).await;
+        assert!(
+            breaker.refusal(&client()).is_some(),
+            "a failed probe doubles the wait"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_that_never_ends_is_followed_by_another() {
+        let breaker = ClientBreaker::default();
+        breaker.reject(&client(), "invalid_client", "no");
+        tokio::time::advance(Duration::from_secs(6)).await;
+        assert_eq!(breaker.admit(&client()), Ok(()));
+        tokio::time::advance(Duration::from_secs(6)).await;
+        assert_eq!(breaker.admit(&client()), Ok(()));
+    }
+}

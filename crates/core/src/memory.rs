@@ -1,0 +1,139 @@
+//! What this replica remembers of credentials and grants, and how it is kept true.
+//!
+//! A credential is bound to its grant; a grant is either live, with a token, or dead. A binding is believed only
+//! while its grant is remembered. Whatever changes a grant, or which credentials use it, raises the grant's version;
+//! [`Memory::learn`] hears of it from the bus within milliseconds, or from the poll of the store within two
+//! seconds, and forgets the grant and with it all its bindings.
+
+use std::sync::Arc;
+
+use quick_cache::sync::Cache;
+
+use crate::cache::{LiveGrant, TokenCache};
+use crate::clock::Timestamp;
+use crate::grant::Grant;
+use crate::ids::{CredentialKey, Generation, GrantId};
+use crate::provider::Profile;
+use crate::refresh::Failure;
+use crate::terminal::{DeadGrant, TerminalCache};
+
+/// Remembered credentials, live grants and dead grants, each at most as many as the capacity.
+#[derive(Debug)]
+pub struct Memory {
+    bindings: Cache<CredentialKey, GrantId>,
+    tokens: TokenCache,
+    terminal: TerminalCache,
+    cooling: Cache<GrantId, (Generation, Failure)>,
+}
+
+/// A grant as it is remembered.
+#[derive(Debug, Clone)]
+pub enum Known {
+    /// It has a token.
+    Live(Arc<LiveGrant>),
+    /// It is dead.
+    Dead(Arc<DeadGrant>),
+}
+
+impl Known {
+    /// The grant's id.
+    pub fn id(&self) -> &GrantId {
+        match self {
+            Self::Live(live) => &live.grant.facts.id,
+            Self::Dead(dead) => &dead.id,
+        }
+    }
+}
+
+impl Memory {
+    /// An empty memory for `capacity` credentials.
+    pub fn new(capacity: usize) -> Self {
+        Self {
+            bindings: Cache::new(capacity),
+            tokens: TokenCache::new(capacity),
+            terminal: TerminalCache::new(capacity),
+            cooling: Cache::new(capacity),
+        }
+    }
+
+    /// The grant of a credential, if both are remembered.
+    pub fn find(&self, key: &CredentialKey) -> Option<Known> {
+        let id = self.bindings.get(key)?;
+        self.grant(&id)
+    }
+
+    /// A grant, if it is remembered.
+    pub fn grant(&self, id: &GrantId) -> Option<Known> {
+        if let Some(live) = self.tokens.get(id) {
+            return Some(Known::Live(live));
+        }
+        self.terminal.get(id).map(Known::Dead)
+    }
+
+    /// Remembers that a credential uses a grant.
+    pub fn bind(&self, key: &CredentialKey, id: &GrantId) {
+        self.bindings.insert(key.clone(), id.clone());
+    }
+
+    /// Remembers a grant as it was read or written, unless a newer version is known. Answers what to use.
+    pub fn remember(&self, grant: Grant, profile: Profile, made_for_refusal: bool) -> Known {
+        if let Some(dead) = DeadGrant::from_facts(&grant.facts) {
+            let dead = Arc::new(dead);
+            self.tokens.learn(&dead.id, dead.version);
+            self.terminal.insert(Arc::clone(&dead));
+            return Known::Dead(dead);
+        }
+        self.terminal.learn(&grant.facts.id, grant.facts.version);
+        let live = Arc::new(LiveGrant::new(grant, profile, made_for_refusal));
+        Known::Live(self.tokens.insert(live))
+    }
+
+    /// Learns that a grant has reached `version`: what is remembered of an older one is forgotten.
+    pub fn learn(&self, id: &GrantId, version: u64) {
+        self.tokens.learn(id, version);
+        self.terminal.learn(id, version);
+    }
+
+    /// Remembers that the refresh of `generation` failed and when the next attempt is due, so that callers in
+    /// between are answered without asking the database.
+    pub fn cool(&self, id: &GrantId, generation: Generation, failure: Failure) {
+        self.cooling.insert(id.clone(), (generation, failure));
+    }
+
+    /// The failure that holds attempts to refresh `generation` back at `now`.
+    pub fn cooling(&self, id: &GrantId, generation: Generation, now: Timestamp) -> Option<Failure> {
+        let (failed, failure) = self.cooling.get(id)?;
+        (failed == generation && failure.next_at > Some(now)).then_some(failure)
+    }
+
+    /// Forgets a grant whatever its version.
+    pub fn forget(&self, id: &GrantId) {
+        self.tokens.remove(id);
+        self.terminal.remove(id);
+        self.cooling.remove(id);
+    }
+
+    /// Forgets everything, when notices may have been missed.
+    pub fn forget_all(&self) {
+        self.tokens.clear();
+        self.terminal.clear();
+        self.cooling.clear();
+    }
+
+    /// Forgets tokens that have expired, so that secrets do not stay in memory unread.
+    pub fn purge_expired(&self, now: Timestamp) {
+        self.tokens.purge_expired(now);
+        self.cooling
+            .retain(|_, (_, failure)| failure.next_at > Some(now));
+    }
+
+    /// How many live and how many dead grants are remembered.
+    pub fn len(&self) -> (usize, usize) {
+        (self.tokens.len(), self.terminal.len())
+    }
+
+    /// Whether nothing is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.len() == (0, 0)
+    }
+}

@@ -1,0 +1,214 @@
+//! The refresh protocol: one flight from "this token is due" to an outcome that all callers share.
+//!
+//! Redis makes it fast, the database makes it right: who may call the provider is decided by the one statement
+//! behind [`GrantStore::claim`](crate::store::GrantStore::claim), and who may write the outcome by the generation
+//! that was read. The steps of a flight, in order:
+//!
+//! 1. *look* ([`flight`]): read the row; a newer generation, a dead grant or a cool-down ends the flight here.
+//! 2. *lock* ([`crate::leader`]): lead, or wait for who leads and look again.
+//! 3. *lease* ([`attempt`]): claim the grant in the database; nobody else may call the provider while it runs.
+//! 4. *escrow*: a token set that a crashed leader left behind is adopted instead of calling.
+//! 5. *call*, only while the lease outlasts the call and the commit.
+//! 6. *settle* ([`settle`]): escrow and commit the tokens, or confirm that the grant is dead and tell it, or
+//!    remember when to try again.
+//!
+//! Exactly one call cannot be promised to a provider that checks no fencing token. What holds: at most one token set
+//! is stored per generation, and none is overwritten by an older one; without faults there is one call per
+//! generation; after a crash or a lost answer there is one more, counted as a recovery call; and two calls are in
+//! flight at once only if a process was paused for longer than its lease.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use crate::cache::LiveGrant;
+use crate::change::run::Changes;
+use crate::clock::{Clock, Timestamp};
+use crate::cooldown::ClientBreaker;
+use crate::coordinator::{Bus, Escrow, Locks};
+use crate::failure::FailureReason;
+use crate::ids::{ClientKey, Generation};
+use crate::leader::LeaderLock;
+use crate::memory::Memory;
+use crate::provider::Providers;
+use crate::store::{Store, StoreError};
+use crate::terminal::DeadGrant;
+
+mod attempt;
+mod flight;
+mod settle;
+
+/// Everything outside that the protocol speaks to.
+#[derive(Clone)]
+pub struct Ports {
+    /// The database.
+    pub store: Arc<dyn Store>,
+    /// Leader locks.
+    pub locks: Arc<dyn Locks>,
+    /// Token sets between answer and commit.
+    pub escrow: Arc<dyn Escrow>,
+    /// Notices between replicas.
+    pub bus: Arc<dyn Bus>,
+    /// Token endpoints.
+    pub providers: Arc<dyn Providers>,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl std::fmt::Debug for Ports {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ports").finish_non_exhaustive()
+    }
+}
+
+/// How long the steps of a refresh may take, and how many may run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// One provider call, body included.
+    pub attempt_timeout: Duration,
+    /// One commit.
+    pub store_timeout: Duration,
+    /// The database lease and the leader lock. At least [`Limits::shortest_lease`].
+    pub lease: Duration,
+    /// Refreshes of one client that may lead or try to at a time in this process.
+    pub per_client: usize,
+}
+
+impl Limits {
+    /// What the provider may still be doing with a request that was given up here.
+    const QUARANTINE: Duration = Duration::from_secs(2);
+
+    /// The shortest lease in which two calls and a commit fit.
+    pub fn shortest_lease(&self) -> Duration {
+        self.attempt_timeout * 2 + self.store_timeout + Self::QUARANTINE
+    }
+}
+
+/// Who wants a grant refreshed, and what for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trigger {
+    /// The generation that is not good enough. A flight ends as soon as the grant has a newer one.
+    pub seen: Generation,
+    /// Why it is not.
+    pub cause: Cause,
+}
+
+/// Why a refresh is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// Its token expires, or will not last for as long as a caller wants.
+    Expiry,
+    /// The provider's API refused its token.
+    Refusal,
+    /// Nobody waits: it is renewed ahead of its expiry. Such a flight never waits for another leader.
+    Renewal,
+}
+
+/// How a flight ended, for all who wait for it.
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    /// There is a newer token.
+    Token {
+        /// The grant with it.
+        live: Arc<LiveGrant>,
+        /// Whether a provider call of this flight brought it.
+        called: bool,
+    },
+    /// The grant is dead.
+    Dead(Arc<DeadGrant>),
+    /// No new token, for a reason that may pass.
+    Failed(Failure),
+    /// The grant is no longer there.
+    Gone,
+    /// Another process is at it, and this flight was not to wait.
+    Busy,
+}
+
+/// Why there is no new token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// The reason.
+    pub reason: FailureReason,
+    /// For people; holds no secret.
+    pub message: String,
+    /// When the next attempt is due.
+    pub next_at: Option<Timestamp>,
+    /// Whether this is the memory of an earlier failure: no attempt was made now.
+    pub cooling: bool,
+}
+
+impl Failure {
+    pub(crate) fn new(reason: FailureReason, message: impl Into<String>) -> Self {
+        Self {
+            reason,
+            message: message.into(),
+            next_at: None,
+            cooling: false,
+        }
+    }
+
+    pub(crate) fn from_store(error: &StoreError) -> Self {
+        let reason = match error {
+            StoreError::Unavailable(_) => FailureReason::StoreUnavailable,
+            StoreError::KeyUnavailable(_) => FailureReason::KeyUnavailable,
+            StoreError::Corrupt(_) => FailureReason::Internal,
+        };
+        Self::new(reason, error.to_string())
+    }
+}
+
+/// Runs flights.
+#[derive(Debug)]
+pub struct Refresher {
+    ports: Ports,
+    limits: Limits,
+    leader: LeaderLock,
+    memory: Arc<Memory>,
+    breaker: Arc<ClientBreaker>,
+    changes: Changes,
+    permits: Mutex<HashMap<ClientKey, Arc<Semaphore>>>,
+    stop: CancellationToken,
+}
+
+impl Refresher {
+    /// A refresher. Once `stop` is cancelled no attempt begins, and who waits for another leader is sent
+    /// away; an attempt that has begun goes on to its end.
+    pub fn new(
+        ports: Ports,
+        limits: Limits,
+        memory: Arc<Memory>,
+        breaker: Arc<ClientBreaker>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            leader: LeaderLock::new(Arc::clone(&ports.locks), limits.lease),
+            changes: Changes::new(
+                Arc::clone(&ports.store),
+                Arc::clone(&ports.bus),
+                Arc::clone(&memory),
+            ),
+            ports,
+            limits,
+            memory,
+            breaker,
+            permits: Mutex::default(),
+            stop,
+        }
+    }
+
+    /// Waits for this client's turn; clients have few, so the map stays small.
+    async fn permit(&self, client: &ClientKey) -> Option<OwnedSemaphorePermit> {
+        let semaphore = {
+            let mut permits = self.permits.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(
+                permits
+                    .entry(client.clone())
+                    .or_insert_with(|| Arc::new(Semaphore::new(self.limits.per_client))),
+            )
+        };
+        semaphore.acquire_owned().await.ok()
+    }
+}

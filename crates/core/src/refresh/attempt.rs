@@ -1,0 +1,183 @@
+//! One attempt of a leader: lease, escrow, call.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::{debug, info};
+
+use super::flight::rejected;
+use super::{Failure, Outcome, Refresher, Trigger};
+use crate::grant::{Grant, TokenSet};
+use crate::ids::GrantId;
+use crate::leader::Held;
+use crate::provider::{CallError, Delivery, Issued, Rotation, Verdict};
+use crate::singleflight::Landing;
+use crate::store::{AttemptEnd, Claimed};
+
+/// What came of leading.
+pub(super) enum Led {
+    /// The flight is over.
+    Ended(Outcome),
+    /// Somebody else holds the lease, or the grant moved on.
+    LookAgain,
+}
+
+/// An attempt that holds the lease.
+pub(super) struct Attempt<'a> {
+    pub(super) grant: Grant,
+    pub(super) trigger: Trigger,
+    pub(super) claimed: Claimed,
+    pub(super) held: &'a Held,
+    pub(super) landing: &'a Landing<GrantId, Outcome>,
+    /// When the claim was sent: the lease cannot run out before `lease` after this.
+    started: Instant,
+    /// Whether the refresh token may have been spent by a call whose answer nobody has.
+    pub(super) ambiguous: bool,
+}
+
+impl Refresher {
+    pub(super) async fn lead(
+        &self,
+        grant: Grant,
+        trigger: Trigger,
+        held: &Held,
+        landing: &Landing<GrantId, Outcome>,
+    ) -> Led {
+        let started = Instant::now();
+        let (id, generation) = (&grant.facts.id, grant.facts.generation);
+        let claim = self
+            .ports
+            .store
+            .claim(id, generation, held.owner(), self.limits.lease)
+            .await;
+        let claimed = match claim {
+            Ok(Some(claimed)) => claimed,
+            Ok(None) => {
+                metrics::counter!("evergrant_lease_waits_total").increment(1);
+                return match self.adopt_from_escrow(&grant).await {
+                    Some(outcome) => Led::Ended(outcome),
+                    None => Led::LookAgain,
+                };
+            }
+            // Without the lease nobody may call: fail closed.
+            Err(error) => return Led::Ended(Outcome::Failed(Failure::from_store(&error))),
+        };
+        if claimed.takeover {
+            metrics::counter!("evergrant_lease_takeovers_total").increment(1);
+            info!(grant = %id, %generation, "took over an attempt that never told its end");
+        }
+        let mut attempt = Attempt {
+            ambiguous: claimed.takeover,
+            grant,
+            trigger,
+            claimed,
+            held,
+            landing,
+            started,
+        };
+        if let Some(outcome) = self.adopt_from_escrow(&attempt.grant).await {
+            return Led::Ended(outcome);
+        }
+        if let Err(refusal) = self.breaker.admit(&attempt.grant.facts.client) {
+            self.end_attempt(&attempt, AttemptEnd::Unused).await;
+            let failure = rejected(refusal, self.ports.clock.now());
+            return Led::Ended(Outcome::Failed(failure));
+        }
+        match self.call(&mut attempt).await {
+            Some(Ok(issued)) => Led::Ended(self.settle_issued(attempt, issued).await),
+            Some(Err(error)) => Led::Ended(self.settle_failed(attempt, error).await),
+            None => {
+                self.end_attempt(&attempt, AttemptEnd::Unused).await;
+                Led::LookAgain
+            }
+        }
+    }
+
+    /// Calls the provider, and once more where the first call brought no answer and the lease allows it.
+    /// `None`: the lease no longer allows a call, and none was made.
+    async fn call(&self, attempt: &mut Attempt<'_>) -> Option<Result<Issued, CallError>> {
+        let mut error = match self.call_once(attempt).await? {
+            Ok(issued) => return Some(Ok(issued)),
+            Err(error) => error,
+        };
+        let nothing_came = error.delivery != Delivery::Answered;
+        if error.verdict == Verdict::Transient && nothing_came {
+            attempt.ambiguous |= error.delivery == Delivery::Unknown;
+            tokio::time::sleep(Duration::from_millis(fastrand::u64(50..250))).await;
+            if let Some(again) = self.call_once(attempt).await {
+                metrics::counter!("evergrant_in_lease_retries_total").increment(1);
+                match again {
+                    Ok(issued) => return Some(Ok(issued)),
+                    Err(second) => error = second,
+                }
+            }
+        }
+        Some(Err(error))
+    }
+
+    /// One call, if the lease outlasts it and the commit that follows.
+    pub(super) async fn call_once(
+        &self,
+        attempt: &Attempt<'_>,
+    ) -> Option<Result<Issued, CallError>> {
+        let needed = self.limits.attempt_timeout + self.limits.store_timeout;
+        let left = self.limits.lease.saturating_sub(attempt.started.elapsed());
+        if left < needed {
+            metrics::counter!("evergrant_lease_losses_total").increment(1);
+            debug!(grant = %attempt.grant.facts.id, ?left, "the lease is too short for a call");
+            return None;
+        }
+        if attempt.claimed.takeover {
+            metrics::counter!("evergrant_recovery_calls_total").increment(1);
+        }
+        let client = &attempt.grant.facts.client;
+        let began = Instant::now();
+        let answer = self
+            .ports
+            .providers
+            .refresh(&attempt.grant, self.limits.attempt_timeout)
+            .await;
+        metrics::histogram!("evergrant_provider_call_seconds", "provider" => client.provider.to_string())
+            .record(began.elapsed().as_secs_f64());
+        Some(answer)
+    }
+
+    /// Gives the lease back. A failure is logged: the lease then ends by itself.
+    pub(super) async fn end_attempt(&self, attempt: &Attempt<'_>, end: AttemptEnd) {
+        let (id, epoch) = (&attempt.grant.facts.id, attempt.claimed.epoch);
+        match self.ports.store.end_attempt(id, epoch, end).await {
+            Ok(true) => {}
+            Ok(false) => debug!(grant = %id, "the lease had been taken over"),
+            Err(error) => debug!(grant = %id, %error, "the lease will run out"),
+        }
+    }
+}
+
+impl Attempt<'_> {
+    /// The whole token set that an answer makes of the stored one: what the answer leaves out stays.
+    pub(super) fn merge(&self, issued: Issued) -> TokenSet {
+        let old = &self.grant.tokens;
+        let mut metadata = old.metadata.clone();
+        metadata.extend(issued.metadata);
+        // A refresh token that was kept keeps its end, unless the answer states a new one.
+        let refresh_expires_at = match (&issued.refresh_token, issued.refresh_expires_at) {
+            (_, Some(end)) => Some(end),
+            (None, None) => old.refresh_expires_at,
+            (Some(_), None) => None,
+        };
+        TokenSet {
+            access_token: issued.access_token,
+            token_type: issued.token_type,
+            expires_at: issued.expires_at,
+            refresh_token: issued.refresh_token.or_else(|| old.refresh_token.clone()),
+            refresh_expires_at,
+            scopes: issued.scopes.unwrap_or_else(|| old.scopes.clone()),
+            metadata,
+        }
+    }
+
+    /// Whether a call that may have been acted on spends the refresh token.
+    pub(super) fn spends_refresh_token(&self, rotation: Option<Rotation>) -> bool {
+        !matches!(rotation, Some(Rotation::None | Rotation::Rotates))
+    }
+}

@@ -1,0 +1,210 @@
+//! A flight: look, lead or wait, attempt, land.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::attempt::Led;
+use super::{Cause, Failure, Outcome, Refresher, Trigger};
+use crate::clock::Timestamp;
+use crate::cooldown::Refusal;
+use crate::coordinator::Notice;
+use crate::failure::FailureReason;
+use crate::grant::{Grant, Invalidation, InvalidationReason};
+use crate::ids::GrantId;
+use crate::leader::Leadership;
+use crate::memory::Known;
+use crate::singleflight::Landing;
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
+
+/// How long a waiting flight goes without a look when no notice comes; doubled up to the last.
+const FIRST_POLL: Duration = Duration::from_millis(100);
+const LAST_POLL: Duration = Duration::from_secs(1);
+
+/// What a look at the row says.
+enum Look {
+    Done(Outcome),
+    Refresh(Box<Grant>),
+}
+
+impl Refresher {
+    /// Flies for `grant` and lands with an outcome. It runs in a task of its own, which nobody cancels: once a
+    /// refresh token is spent, its successor must be stored.
+    pub async fn fly(
+        self: Arc<Self>,
+        id: GrantId,
+        trigger: Trigger,
+        landing: Landing<GrantId, Outcome>,
+    ) {
+        // Subscribed before the first look, so that no result falls between a look and a wait.
+        let mut notices = self.ports.bus.subscribe();
+        let mut poll = FIRST_POLL;
+        loop {
+            let grant = match self.look(&id, trigger).await {
+                Look::Done(outcome) => return landing.land(outcome),
+                Look::Refresh(grant) => grant,
+            };
+            if self.stop.is_cancelled() {
+                return landing.land(Outcome::Failed(shutting_down()));
+            }
+            let permit = self.permit(&grant.facts.client).await;
+            let mut wait = poll;
+            match self.leader.claim(&id).await {
+                Leadership::Leader(held) => {
+                    let led = self.lead(*grant, trigger, &held, &landing).await;
+                    drop(permit);
+                    held.release().await;
+                    match led {
+                        Led::Ended(outcome) => return landing.land(outcome),
+                        Led::LookAgain => {}
+                    }
+                }
+                Leadership::Follower { left } => {
+                    drop(permit);
+                    // A leader that died after the provider's answer left its tokens in escrow.
+                    if let Some(outcome) = self.adopt_from_escrow(&grant).await {
+                        return landing.land(outcome);
+                    }
+                    wait = wait.min(left.max(Duration::from_millis(10)));
+                }
+            }
+            if trigger.cause == Cause::Renewal {
+                return landing.land(Outcome::Busy);
+            }
+            self.wait_for_news(&id, &mut notices, wait).await;
+            poll = (poll * 2).min(LAST_POLL);
+        }
+    }
+
+    /// Reads the row and decides whether there is anything to do.
+    async fn look(&self, id: &GrantId, trigger: Trigger) -> Look {
+        let grant = match self.ports.store.grant(id).await {
+            Ok(Some(grant)) => grant,
+            Ok(None) => {
+                self.memory.forget(id);
+                return Look::Done(Outcome::Gone);
+            }
+            Err(error) => return Look::Done(Outcome::Failed(Failure::from_store(&error))),
+        };
+        if grant.facts.state.invalidation().is_some() || grant.facts.generation > trigger.seen {
+            return Look::Done(self.outcome_of(grant));
+        }
+
+        let now = self.ports.clock.now();
+        let facts = &grant.facts;
+        let is_over = facts.expires_at.is_some_and(|end| end <= now);
+        if grant.tokens.refresh_token.is_none() {
+            if is_over || trigger.cause == Cause::Refusal {
+                let why = "the access token is no longer good and there is no refresh token";
+                return self
+                    .end_without_call(grant, InvalidationReason::NotRefreshable, why)
+                    .await;
+            }
+            return Look::Done(self.outcome_of(grant));
+        }
+        if facts.refresh_expires_at.is_some_and(|end| end <= now)
+            && (is_over || trigger.cause == Cause::Refusal)
+        {
+            let why = "the refresh token reached its end";
+            return self
+                .end_without_call(grant, InvalidationReason::RefreshTokenExpired, why)
+                .await;
+        }
+
+        if let Some(failure) = cooling(&grant, now) {
+            self.memory.cool(id, facts.generation, failure.clone());
+            return Look::Done(Outcome::Failed(failure));
+        }
+        if let Some(refusal) = self.breaker.refusal(&facts.client) {
+            return Look::Done(Outcome::Failed(rejected(refusal, now)));
+        }
+        Look::Refresh(Box::new(grant))
+    }
+
+    /// A grant that is known to be dead without asking its provider.
+    async fn end_without_call(&self, grant: Grant, reason: InvalidationReason, why: &str) -> Look {
+        let invalidation = Invalidation {
+            reason,
+            provider_error: String::new(),
+            message: why.to_owned(),
+            at: self.ports.clock.now(),
+        };
+        Look::Done(self.invalidate(&grant, None, invalidation).await)
+    }
+
+    /// The outcome that a row tells which is newer than what was asked for.
+    pub(super) fn outcome_of(&self, grant: Grant) -> Outcome {
+        match self.remember(grant, false) {
+            Ok(Known::Live(live)) => Outcome::Token {
+                live,
+                called: false,
+            },
+            Ok(Known::Dead(dead)) => Outcome::Dead(dead),
+            Err(failure) => Outcome::Failed(failure),
+        }
+    }
+
+    /// Remembers a row as read or written.
+    pub(super) fn remember(&self, grant: Grant, made_for_refusal: bool) -> Result<Known, Failure> {
+        let profile = self
+            .ports
+            .providers
+            .profile(&grant.facts.client)
+            .map_err(|error| Failure::new(FailureReason::UnknownClient, error.to_string()))?;
+        Ok(self.memory.remember(grant, profile, made_for_refusal))
+    }
+
+    /// Waits until something was said about the grant, `at_most` went by, or the process ends.
+    async fn wait_for_news(
+        &self,
+        id: &GrantId,
+        notices: &mut broadcast::Receiver<Notice>,
+        at_most: Duration,
+    ) {
+        let news = async {
+            loop {
+                match notices.recv().await {
+                    Ok(
+                        Notice::GrantChanged { grant, .. } | Notice::RefreshFailed { grant, .. },
+                    ) if grant == *id => return,
+                    Ok(_) => {}
+                    // Something was missed; it may have been about this grant.
+                    Err(RecvError::Lagged(_)) => return,
+                    Err(RecvError::Closed) => std::future::pending().await,
+                }
+            }
+        };
+        tokio::select! {
+            () = news => {}
+            () = tokio::time::sleep(at_most) => {}
+            () = self.stop.cancelled() => {}
+        }
+    }
+}
+
+/// The failure that still holds attempts back.
+fn cooling(grant: &Grant, now: Timestamp) -> Option<Failure> {
+    let attempts = &grant.facts.attempts;
+    let next_at = attempts.next_at.filter(|next_at| *next_at > now)?;
+    let last = attempts.last_failure.as_ref();
+    Some(Failure {
+        reason: last.map_or(FailureReason::ProviderUnavailable, |last| last.reason),
+        message: last.map_or_else(String::new, |last| last.message.clone()),
+        next_at: Some(next_at),
+        cooling: true,
+    })
+}
+
+/// The failure of a call that is not made because its client is rejected.
+pub(super) fn rejected(refusal: Refusal, now: Timestamp) -> Failure {
+    Failure {
+        reason: FailureReason::ClientRejected,
+        message: refusal.message,
+        next_at: Some(now.plus(refusal.retry_after)),
+        cooling: true,
+    }
+}
+
+fn shutting_down() -> Failure {
+    Failure::new(FailureReason::ShuttingDown, "this replica is shutting down")
+}

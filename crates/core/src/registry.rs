@@ -1,0 +1,225 @@
+//! The registry: credentials and integrations come in, are mended and go.
+//!
+//! Every method is one change: it happens whole, with its events, or not at all.
+
+use std::collections::BTreeMap;
+
+use thiserror::Error;
+
+use crate::change::plan::{
+    self, CreateCredential, CreateError, CreateIntegrationError, IntegrationUpdate, Reconnect,
+    ReconnectError, UpdateIntegrationError,
+};
+use crate::change::run::{ChangeError, Changes};
+use crate::change::{AccountKey, Scope};
+use crate::grant::{Invalidation, InvalidationReason};
+use crate::ids::{ClientKey, CredentialKey, Generation, IntegrationKey};
+use crate::integration::Integration;
+
+/// Changes credentials and integrations.
+#[derive(Debug, Clone)]
+pub struct Registry {
+    changes: Changes,
+}
+
+/// Why a credential was not invalidated.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum InvalidateError {
+    /// There is no such credential.
+    #[error("credential {0} does not exist")]
+    NotFound(CredentialKey),
+    /// Its grant is of another generation than the caller named.
+    #[error("credential {key} is of generation {current} now")]
+    GenerationConflict {
+        /// The credential.
+        key: CredentialKey,
+        /// The generation of its grant.
+        current: Generation,
+    },
+}
+
+impl Registry {
+    /// A registry that makes its changes through `changes`.
+    pub fn new(changes: Changes) -> Self {
+        Self { changes }
+    }
+
+    /// Stores a new credential.
+    pub async fn create_credential(
+        &self,
+        new: &CreateCredential,
+    ) -> Result<(), ChangeError<CreateError>> {
+        let scope = credential_scope(&new.key, &new.client, new.account.as_deref());
+        self.changes
+            .run(&scope, |snapshot| {
+                plan::create_credential(snapshot, new).map(|change| Some((change, ())))
+            })
+            .await?;
+        Ok(())
+    }
+
+    /// Replaces the grant of a credential whose user connected again. Answers the integrations whose status
+    /// that changed.
+    pub async fn reconnect(
+        &self,
+        ask: &Reconnect,
+        client: &ClientKey,
+    ) -> Result<Vec<Integration>, ChangeError<ReconnectError>> {
+        let scope = credential_scope(&ask.key, client, ask.account.as_deref());
+        let changed = self
+            .changes
+            .run(&scope, |snapshot| plan::reconnect(snapshot, ask).map(Some))
+            .await?;
+        Ok(changed.unwrap_or_default())
+    }
+
+    /// Marks a credential's grant dead on the word of a caller. A dead one stays as it is.
+    pub async fn invalidate(
+        &self,
+        key: &CredentialKey,
+        generation: Option<Generation>,
+        message: &str,
+    ) -> Result<(), ChangeError<InvalidateError>> {
+        let scope = Scope::Credential {
+            key: key.clone(),
+            account: None,
+        };
+        self.changes
+            .run(&scope, |snapshot| {
+                let not_found = || InvalidateError::NotFound(key.clone());
+                let credential = snapshot
+                    .credentials
+                    .iter()
+                    .find(|known| known.key == *key)
+                    .ok_or_else(not_found)?;
+                let grant = snapshot
+                    .grants
+                    .iter()
+                    .find(|grant| grant.facts.id == credential.grant)
+                    .ok_or_else(not_found)?;
+                let current = grant.facts.generation;
+                if generation.is_some_and(|wanted| wanted != current) {
+                    return Err(InvalidateError::GenerationConflict {
+                        key: key.clone(),
+                        current,
+                    });
+                }
+                let invalidation = Invalidation {
+                    reason: InvalidationReason::Reported,
+                    provider_error: String::new(),
+                    message: message.to_owned(),
+                    at: snapshot.now,
+                };
+                let change =
+                    plan::invalidate(snapshot, &grant.facts.id, current, None, invalidation);
+                Ok(change.map(|change| (change, ())))
+            })
+            .await?;
+        Ok(())
+    }
+
+    /// Forgets a credential, and its grant when no other uses it. `false` if there is none of that name.
+    pub async fn delete_credential(
+        &self,
+        key: &CredentialKey,
+    ) -> Result<bool, ChangeError<std::convert::Infallible>> {
+        let scope = Scope::Credential {
+            key: key.clone(),
+            account: None,
+        };
+        let deleted = self
+            .changes
+            .run(&scope, |snapshot| {
+                Ok(plan::delete_credential(snapshot, key).map(|change| (change, ())))
+            })
+            .await?;
+        Ok(deleted.is_some())
+    }
+
+    /// Replaces a credential's labels. `false` if there is none of that name.
+    pub async fn update_labels(
+        &self,
+        key: &CredentialKey,
+        labels: &BTreeMap<String, String>,
+    ) -> Result<bool, ChangeError<std::convert::Infallible>> {
+        let scope = Scope::Credential {
+            key: key.clone(),
+            account: None,
+        };
+        let updated = self
+            .changes
+            .run(&scope, |snapshot| {
+                Ok(plan::update_labels(snapshot, key, labels.clone()).map(|change| (change, ())))
+            })
+            .await?;
+        Ok(updated.is_some())
+    }
+
+    /// Registers an integration.
+    pub async fn create_integration(
+        &self,
+        key: &IntegrationKey,
+        new: &IntegrationUpdate,
+    ) -> Result<Integration, ChangeError<CreateIntegrationError>> {
+        let scope = integration_scope(key, new);
+        let created = self
+            .changes
+            .run(&scope, |snapshot| {
+                plan::create_integration(snapshot, key, new).map(Some)
+            })
+            .await?;
+        Ok(created.expect("a new integration is always a change"))
+    }
+
+    /// Changes an integration.
+    pub async fn update_integration(
+        &self,
+        key: &IntegrationKey,
+        update: &IntegrationUpdate,
+    ) -> Result<Integration, ChangeError<UpdateIntegrationError>> {
+        let scope = integration_scope(key, update);
+        let updated = self
+            .changes
+            .run(&scope, |snapshot| {
+                plan::update_integration(snapshot, key, update).map(Some)
+            })
+            .await?;
+        Ok(updated.expect("an update always raises the version"))
+    }
+
+    /// Forgets an integration. `false` if there is none of that name.
+    pub async fn delete_integration(
+        &self,
+        key: &IntegrationKey,
+    ) -> Result<bool, ChangeError<std::convert::Infallible>> {
+        let scope = Scope::Integration {
+            key: key.clone(),
+            credentials: Vec::new(),
+        };
+        let deleted = self
+            .changes
+            .run(&scope, |snapshot| {
+                Ok(plan::delete_integration(snapshot, key).map(|change| (change, ())))
+            })
+            .await?;
+        Ok(deleted.is_some())
+    }
+}
+
+fn credential_scope(key: &CredentialKey, client: &ClientKey, account: Option<&str>) -> Scope {
+    Scope::Credential {
+        key: key.clone(),
+        account: account.map(|account| AccountKey {
+            tenant: key.tenant.clone(),
+            client: client.clone(),
+            account: account.to_owned(),
+        }),
+    }
+}
+
+fn integration_scope(key: &IntegrationKey, update: &IntegrationUpdate) -> Scope {
+    Scope::Integration {
+        key: key.clone(),
+        credentials: update.credentials.clone().unwrap_or_default(),
+    }
+}

@@ -1,0 +1,349 @@
+//! Reads TOML tables key by key, and notes every mistake with its place instead of stopping at the first.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::problem::Problem;
+
+/// Collects the mistakes of one text.
+pub(super) struct Report<'t> {
+    text: &'t str,
+    problems: Vec<Problem>,
+}
+
+impl<'t> Report<'t> {
+    pub(super) fn new(text: &'t str) -> Self {
+        Self {
+            text,
+            problems: Vec::new(),
+        }
+    }
+
+    /// Notes a mistake in `field` at byte `at` of the text.
+    pub(super) fn add(&mut self, at: usize, field: &str, message: impl Into<String>) {
+        let before = self.text.get(..at).unwrap_or(self.text);
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        self.problems.push(Problem {
+            line: before.matches('\n').count() + 1,
+            column: before[line_start..].chars().count() + 1,
+            field: field.to_owned(),
+            message: message.into(),
+        });
+    }
+
+    /// All mistakes, by place.
+    pub(super) fn finish(mut self) -> Vec<Problem> {
+        self.problems.sort();
+        self.problems
+    }
+}
+
+/// A value and where it stands.
+pub(super) struct Located<T> {
+    pub(super) value: T,
+    pub(super) at: usize,
+    pub(super) path: String,
+}
+
+impl<T> Located<T> {
+    /// Parses the value further, and notes a mistake if that fails.
+    pub(super) fn parse<U, E: ToString>(
+        self,
+        report: &mut Report<'_>,
+        parse: impl FnOnce(T) -> Result<U, E>,
+    ) -> Option<U> {
+        parse(self.value)
+            .map_err(|error| report.add(self.at, &self.path, error.to_string()))
+            .ok()
+    }
+}
+
+/// A table that is being read. Keys that nobody took are mistakes.
+pub(super) struct Section<'i> {
+    path: String,
+    at: usize,
+    fields: BTreeMap<String, (usize, Located<DeValue<'i>>)>,
+}
+
+impl<'i> Section<'i> {
+    pub(super) fn root(table: Spanned<DeTable<'i>>) -> Self {
+        let at = table.span().start;
+        Self::new(String::new(), at, table.into_inner())
+    }
+
+    fn new(path: String, at: usize, table: DeTable<'i>) -> Self {
+        let fields = table
+            .into_iter()
+            .map(|(key, value)| {
+                let key_at = key.span().start;
+                let name = key.into_inner().into_owned();
+                let located = Located {
+                    at: value.span().start,
+                    path: join(&path, &name),
+                    value: value.into_inner(),
+                };
+                (name, (key_at, located))
+            })
+            .collect();
+        Self { path, at, fields }
+    }
+
+    /// Notes that the key is missing.
+    pub(super) fn missing(&self, report: &mut Report<'_>, key: &str) {
+        report.add(self.at, &join(&self.path, key), "is missing");
+    }
+
+    fn take(&mut self, key: &str) -> Option<Located<DeValue<'i>>> {
+        self.fields.remove(key).map(|(_, field)| field)
+    }
+
+    /// Whether the key is there and not yet taken.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.fields.contains_key(key)
+    }
+
+    pub(super) fn string(&mut self, report: &mut Report<'_>, key: &str) -> Option<Located<String>> {
+        string(self.take(key)?, report)
+    }
+
+    pub(super) fn boolean(&mut self, report: &mut Report<'_>, key: &str) -> Option<bool> {
+        let field = self.take(key)?;
+        match field.value {
+            DeValue::Boolean(value) => Some(value),
+            other => wrong(report, field.at, &field.path, "true or false", &other),
+        }
+    }
+
+    /// A span of time: digits and a unit, e.g. `12h`.
+    pub(super) fn duration(
+        &mut self,
+        report: &mut Report<'_>,
+        key: &str,
+    ) -> Option<Located<Duration>> {
+        let text = self.string(report, key)?;
+        let (at, path) = (text.at, text.path.clone());
+        let value = text.parse(report, |text| parse_duration(&text))?;
+        Some(Located { value, at, path })
+    }
+
+    /// A list of strings. A single string is a list of one.
+    pub(super) fn strings(
+        &mut self,
+        report: &mut Report<'_>,
+        key: &str,
+    ) -> Option<Vec<Located<String>>> {
+        let field = self.take(key)?;
+        match field.value {
+            DeValue::String(text) => Some(vec![Located {
+                value: text.into_owned(),
+                at: field.at,
+                path: field.path,
+            }]),
+            DeValue::Array(items) => Some(
+                items
+                    .into_iter()
+                    .filter_map(|item| {
+                        let item = Located {
+                            at: item.span().start,
+                            path: field.path.clone(),
+                            value: item.into_inner(),
+                        };
+                        string(item, report)
+                    })
+                    .collect(),
+            ),
+            other => wrong(report, field.at, &field.path, "a list of strings", &other),
+        }
+    }
+
+    /// One of a few words.
+    pub(super) fn choice<T: Copy>(
+        &mut self,
+        report: &mut Report<'_>,
+        key: &str,
+        words: &[(&str, T)],
+    ) -> Option<T> {
+        self.string(report, key)?
+            .parse(report, |text| pick(&text, words))
+    }
+
+    /// A table within this one.
+    pub(super) fn section(&mut self, report: &mut Report<'_>, key: &str) -> Option<Section<'i>> {
+        let field = self.take(key)?;
+        match field.value {
+            DeValue::Table(table) => Some(Section::new(field.path, field.at, table)),
+            other => wrong(report, field.at, &field.path, "a table", &other),
+        }
+    }
+
+    /// The keys that are left, in alphabetical order.
+    pub(super) fn keys(&self) -> Vec<String> {
+        self.fields.keys().cloned().collect()
+    }
+
+    /// A table of strings, with names chosen by whoever writes the entry.
+    pub(super) fn string_map(
+        &mut self,
+        report: &mut Report<'_>,
+        key: &str,
+    ) -> Vec<(String, Located<String>)> {
+        let Some(mut table) = self.section(report, key) else {
+            return Vec::new();
+        };
+        table
+            .keys()
+            .into_iter()
+            .filter_map(|name| Some((name.clone(), table.string(report, &name)?)))
+            .collect()
+    }
+
+    /// A field that may be a string or a table.
+    pub(super) fn string_or_section(
+        &mut self,
+        report: &mut Report<'_>,
+        key: &str,
+    ) -> Option<StringOrSection<'i>> {
+        let field = self.take(key)?;
+        match field.value {
+            DeValue::Table(table) => Some(StringOrSection::Section(Section::new(
+                field.path, field.at, table,
+            ))),
+            _ => string(field, report).map(StringOrSection::String),
+        }
+    }
+
+    /// A field of any scalar type, as the JSON value that an answer would hold.
+    pub(super) fn scalar(
+        &mut self,
+        report: &mut Report<'_>,
+        key: &str,
+    ) -> Option<serde_json::Value> {
+        let field = self.take(key)?;
+        match &field.value {
+            DeValue::String(text) => Some(text.as_ref().into()),
+            DeValue::Boolean(value) => Some((*value).into()),
+            DeValue::Integer(number) if number.radix() == 10 => {
+                number.as_str().parse::<i64>().ok().map(Into::into)
+            }
+            other => wrong(
+                report,
+                field.at,
+                &field.path,
+                "a string, an integer, true or false",
+                other,
+            ),
+        }
+    }
+
+    /// Notes a mistake about the table as a whole.
+    pub(super) fn problem(&self, report: &mut Report<'_>, message: impl Into<String>) {
+        report.add(self.at, &self.path, message);
+    }
+
+    /// Notes every key that nobody took.
+    pub(super) fn finish(self, report: &mut Report<'_>) {
+        for (key_at, field) in self.fields.into_values() {
+            report.add(key_at, &field.path, "is no known key");
+        }
+    }
+}
+
+pub(super) enum StringOrSection<'i> {
+    String(Located<String>),
+    Section(Section<'i>),
+}
+
+/// The thing that `word` stands for.
+pub(super) fn pick<T: Copy>(word: &str, words: &[(&str, T)]) -> Result<T, String> {
+    let found = words.iter().find(|(known, _)| *known == word);
+    found.map(|(_, thing)| *thing).ok_or_else(|| {
+        let known: Vec<&str> = words.iter().map(|(known, _)| *known).collect();
+        format!("must be one of {}, not {word:?}", known.join(", "))
+    })
+}
+
+fn string(field: Located<DeValue<'_>>, report: &mut Report<'_>) -> Option<Located<String>> {
+    match field.value {
+        DeValue::String(text) => Some(Located {
+            value: text.into_owned(),
+            at: field.at,
+            path: field.path,
+        }),
+        other => wrong(report, field.at, &field.path, "a string", &other),
+    }
+}
+
+fn wrong<T>(
+    report: &mut Report<'_>,
+    at: usize,
+    path: &str,
+    wanted: &str,
+    found: &DeValue<'_>,
+) -> Option<T> {
+    let found = match found {
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) => "an integer",
+        DeValue::Float(_) => "a number",
+        DeValue::Boolean(_) => "a boolean",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    };
+    report.add(at, path, format!("must be {wanted}, not {found}"));
+    None
+}
+
+fn join(path: &str, key: &str) -> String {
+    if path.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{path}.{key}")
+    }
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let mistake = || format!("must be a number and one of ms, s, m, h, d, not {text:?}");
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| mistake())?;
+    let millis = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return Err(mistake()),
+    };
+    number
+        .checked_mul(millis)
+        .map(Duration::from_millis)
+        .ok_or_else(mistake)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_is_digits_and_a_unit() {
+        for (text, seconds) in [("0s", 0), ("12h", 43_200), ("90d", 7_776_000), ("2m", 120)] {
+            assert_eq!(parse_duration(text), Ok(Duration::from_secs(seconds)));
+        }
+        assert_eq!(parse_duration("250ms"), Ok(Duration::from_millis(250)));
+        for text in [
+            "",
+            "12",
+            "h",
+            "-1s",
+            "1.5h",
+            "1 h",
+            "1w",
+            "99999999999999999999s",
+        ] {
+            assert!(parse_duration(text).is_err(), "{text:?}");
+        }
+    }
+}

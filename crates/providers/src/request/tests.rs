@@ -1,0 +1,238 @@
+use super::*;
+use crate::catalogue::{BUILTIN, Catalogue};
+
+fn entry(toml: &str) -> Entry {
+    let mut catalogue = Catalogue::empty();
+    let name = catalogue.add(toml, "test").unwrap();
+    (**catalogue.get(&name).unwrap()).clone()
+}
+
+fn acme(rest: &str) -> Entry {
+    entry(&format!(
+        "name = \"acme\"\ntoken_url = \"https://acme.example/token\"\n{rest}"
+    ))
+}
+
+fn builtin(name: &str) -> Entry {
+    let file = format!("{name}.toml");
+    entry(BUILTIN.iter().find(|(known, _)| *known == file).unwrap().1)
+}
+
+struct Case {
+    metadata: BTreeMap<String, String>,
+    parameters: BTreeMap<String, String>,
+}
+
+impl Case {
+    fn new(metadata: &[(&str, &str)], parameters: &[(&str, &str)]) -> Self {
+        let owned = |pairs: &[(&str, &str)]| {
+            let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+            pairs.iter().map(own).collect()
+        };
+        Self {
+            metadata: owned(metadata),
+            parameters: owned(parameters),
+        }
+    }
+
+    fn refresh(&self, entry: &Entry) -> Result<TokenRequest, Inexpressible> {
+        let ingredients = Ingredients {
+            client_id: "the id",
+            client_secret: "s:%é",
+            refresh_token: "r&t",
+            redirect_uri: Some("https://us.example/back"),
+            metadata: &self.metadata,
+            parameters: &self.parameters,
+        };
+        refresh(entry, ingredients)
+    }
+}
+
+fn refreshed(entry: &Entry) -> TokenRequest {
+    Case::new(&[], &[]).refresh(entry).unwrap()
+}
+
+fn header<'r>(request: &'r TokenRequest, name: &str) -> &'r str {
+    request
+        .headers
+        .get(name)
+        .map_or("", |value| value.to_str().unwrap())
+}
+
+// A62
+#[test]
+fn the_default_is_a_form_with_id_and_secret() {
+    let request = refreshed(&acme(""));
+    assert_eq!(request.method, "POST");
+    assert_eq!(request.url.as_str(), "https://acme.example/token");
+    assert_eq!(
+        request.body.as_deref(),
+        Some(
+            "grant_type=refresh_token&refresh_token=r%26t&client_id=the+id&client_secret=s%3A%25%C3%A9"
+        )
+    );
+    assert_eq!(
+        header(&request, "content-type"),
+        "application/x-www-form-urlencoded"
+    );
+    assert_eq!(header(&request, "accept"), "application/json");
+    assert!(header(&request, "user-agent").starts_with("evergrant/"));
+    assert!(!request.headers.contains_key("authorization"));
+    assert!(!request.headers.contains_key("accept-encoding"));
+}
+
+// A53, W25
+#[test]
+fn basic_form_encodes_id_and_secret_first() {
+    let request = refreshed(&acme("[request]\nclient_auth = \"basic\""));
+    let expected = format!("Basic {}", BASE64.encode("the+id:s%3A%25%C3%A9"));
+    assert_eq!(header(&request, "authorization"), expected);
+    assert!(request.headers["authorization"].is_sensitive());
+    assert_eq!(
+        request.body.as_deref(),
+        Some("grant_type=refresh_token&refresh_token=r%26t")
+    );
+}
+
+#[test]
+fn basic_raw_takes_id_and_secret_as_they_are() {
+    let request = refreshed(&acme("[request]\nclient_auth = \"basic_raw\""));
+    let expected = format!("Basic {}", BASE64.encode("the id:s:%é"));
+    assert_eq!(header(&request, "authorization"), expected);
+}
+
+// C115, C116
+#[test]
+fn a_public_client_sends_its_id_alone() {
+    let request = refreshed(&acme("[request]\nclient_auth = \"none\"\nbody = \"json\""));
+    let body: serde_json::Value = serde_json::from_str(&request.body.unwrap()).unwrap();
+    let expected = serde_json::json!({
+        "grant_type": "refresh_token", "refresh_token": "r&t", "client_id": "the id"
+    });
+    assert_eq!(body, expected);
+}
+
+// A87
+#[test]
+fn the_refresh_token_may_be_the_bearer_token() {
+    let request = refreshed(&acme("[request]\nclient_auth = \"bearer_refresh_token\""));
+    assert_eq!(header(&request, "authorization"), "Bearer r&t");
+    assert_eq!(
+        request.body.as_deref(),
+        Some("grant_type=refresh_token&client_id=the+id")
+    );
+}
+
+// A86
+#[test]
+fn parameters_may_have_other_names() {
+    let request = refreshed(&acme("[request]\nnames = { client_id = \"client_key\" }"));
+    let body = request.body.unwrap();
+    assert!(body.contains("client_key=the+id") && !body.contains("client_id"));
+}
+
+// A89
+#[test]
+fn a_get_request_puts_everything_into_the_query() {
+    let request = refreshed(&entry(
+        r#"
+        name = "instagram"
+        token_url = "https://graph.instagram.com/refresh_access_token?v=1"
+        [request]
+        method = "GET"
+        client_auth = "none"
+        grant_type = "ig_refresh_token"
+        names = { refresh_token = "access_token" }
+        omit = ["client_id"]
+        [response]
+        refresh_token = ["/access_token"]
+        "#,
+    ));
+    assert_eq!(request.method, "GET");
+    assert_eq!(
+        request.url.as_str(),
+        "https://graph.instagram.com/refresh_access_token?v=1&grant_type=ig_refresh_token&access_token=r%26t"
+    );
+    assert_eq!(request.body, None);
+}
+
+// A76, A94, C116
+#[test]
+fn headers_and_parameters_may_hold_placeholders() {
+    let entry = acme(
+        r#"
+        [request.headers]
+        User-Agent = "web:{client_id}:v1 (by {contact})"
+        [request.parameters]
+        scope = "openid profile"
+        redirect_uri = "{redirect_uri}"
+        "#,
+    );
+    let case = Case::new(&[], &[("contact", "ops")]);
+    let request = case.refresh(&entry).unwrap();
+    assert_eq!(header(&request, "user-agent"), "web:the id:v1 (by ops)");
+    let body = request.body.unwrap();
+    assert!(body.ends_with("&redirect_uri=https%3A%2F%2Fus.example%2Fback&scope=openid+profile"));
+}
+
+#[test]
+fn metadata_comes_before_the_clients_parameters_and_both_before_the_entry() {
+    let entry = builtin("microsoft");
+    let url = |case: Case| case.refresh(&entry).unwrap().url.path().to_owned();
+    assert_eq!(url(Case::new(&[], &[])), "/common/oauth2/v2.0/token");
+    let own = Case::new(&[], &[("tenant", "acme")]);
+    assert_eq!(url(own), "/acme/oauth2/v2.0/token");
+    let grants = Case::new(&[("tenant", "corp")], &[("tenant", "acme")]);
+    assert_eq!(url(grants), "/corp/oauth2/v2.0/token");
+}
+
+#[test]
+fn metadata_cannot_replace_the_client_id() {
+    let entry = acme("[request.parameters]\nwho = \"{client_id}\"");
+    let case = Case::new(&[("client_id", "other")], &[]);
+    assert!(
+        case.refresh(&entry)
+            .unwrap()
+            .body
+            .unwrap()
+            .ends_with("&who=the+id")
+    );
+}
+
+#[test]
+fn a_refresh_may_have_an_endpoint_of_its_own() {
+    let entry = acme("refresh_url = \"https://acme.example/refresh\"");
+    assert_eq!(refreshed(&entry).url.path(), "/refresh");
+}
+
+// W20
+#[test]
+fn a_host_outside_the_allow_list_is_an_error_that_names_the_field_and_not_the_value() {
+    let case = Case::new(&[("host", "evil.example")], &[]);
+    let error = case.refresh(&builtin("salesforce")).err().unwrap();
+    assert_eq!(
+        error.to_string(),
+        "token_url leads to a host outside allowed_hosts"
+    );
+}
+
+#[test]
+fn a_missing_value_is_an_error_that_names_the_placeholder() {
+    let entry = acme("[request.parameters]\naccount = \"{account}\"");
+    let error = Case::new(&[], &[]).refresh(&entry).err().unwrap();
+    assert_eq!(
+        error.to_string(),
+        "request.parameters.account placeholder {account} has no value"
+    );
+}
+
+#[test]
+fn a_value_cannot_smuggle_in_a_header() {
+    let entry = acme("[request.headers]\nX-Who = \"{who}\"");
+    let case = Case::new(&[("who", "me\r\nX-Admin: 1")], &[]);
+    let error = case.refresh(&entry).err().unwrap();
+    assert_eq!(
+        error.to_string(),
+        "request.headers.x-who the value of placeholder {who} does not fit there"
+    );
+}

@@ -1,0 +1,231 @@
+//! All that the sandbox knows, behind one lock, and what is done to it when a call is processed.
+
+use std::sync::{Mutex, MutexGuard};
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::call::Call;
+use super::client::Clients;
+use super::fault::Point;
+use super::fault_queue::{Effects, FaultQueue};
+use super::gate::{Gate, Gates};
+use super::grants::{Grants, Issue};
+use super::ledger::{Endpoint, Outcome, Recorder};
+use super::refusal::Refusal;
+use super::token::Fingerprint;
+
+/// What the tasks of one sandbox share.
+pub(super) struct Shared {
+    state: Mutex<State>,
+    pub(super) base_url: String,
+    pub(super) shutdown: CancellationToken,
+    pub(super) tracker: TaskTracker,
+}
+
+impl Shared {
+    pub(super) fn new(base_url: String, shutdown: CancellationToken) -> Self {
+        let state = State {
+            clients: Clients::default(),
+            grants: Grants::default(),
+            faults: FaultQueue::default(),
+            gates: Gates::default(),
+            ledger: Recorder::start(),
+        };
+        Self {
+            state: Mutex::new(state),
+            base_url,
+            shutdown,
+            tracker: TaskTracker::new(),
+        }
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state
+            .lock()
+            .expect("nothing panics while it holds the state")
+    }
+}
+
+pub(super) struct State {
+    pub(super) clients: Clients,
+    pub(super) grants: Grants,
+    pub(super) faults: FaultQueue,
+    pub(super) gates: Gates,
+    pub(super) ledger: Recorder,
+}
+
+/// What a processed call is answered, before it is put into the words of a dialect.
+pub(super) enum Reply {
+    Issued(Issue),
+    /// A token was revoked, or was unknown, which is the same to its bearer.
+    Revoked,
+    /// The facts of a good token, or `None`.
+    Introspected(Option<Facts>),
+    /// The resource behind a good access token, or `None`.
+    Resource(Option<Facts>),
+    Refused(Refusal),
+}
+
+/// What a good token stands for.
+pub(super) struct Facts {
+    pub(super) family: String,
+    pub(super) client_id: String,
+    pub(super) scope: String,
+}
+
+impl State {
+    /// Enters a call into the ledger and takes the faults that are meant for it.
+    pub(super) fn arrive(&mut self, call: &Call) -> (u64, Effects) {
+        let sequence = self.ledger.open(call.endpoint, call.dialect);
+        let known = call
+            .refresh_token()
+            .and_then(|token| self.grants.known_refresh(token));
+        let family = self.family_of(call);
+        let effects = self.faults.take(call.endpoint, family.as_deref());
+        let entry = self.ledger.entry(sequence);
+        entry.family = family;
+        entry.refresh_token = call.refresh_token().map(Fingerprint::of);
+        entry.faults = effects.kinds.iter().map(|&kind| kind.to_owned()).collect();
+        if let Some(known) = known {
+            entry.mode = Some(known.mode);
+            entry.parent = Some(known.issued_by);
+        }
+        (sequence, effects)
+    }
+
+    /// The closed gates that a call comes to at `point`.
+    pub(super) fn gates_before(&self, call: &Call, point: Point) -> Vec<Gate> {
+        match call.endpoint {
+            Endpoint::Token => self
+                .gates
+                .on_the_way(point, self.family_of(call).as_deref()),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Does what a call asks for, at once and as a whole.
+    pub(super) fn process(&mut self, call: &Call, sequence: u64) -> Reply {
+        let now = Instant::now();
+        let reply = self
+            .perform(call, sequence, now)
+            .unwrap_or_else(Reply::Refused);
+        let outcome = match &reply {
+            Reply::Issued(issue) if issue.replayed => Outcome::Replayed,
+            Reply::Issued(_) => Outcome::Issued,
+            Reply::Revoked => Outcome::Revoked,
+            Reply::Introspected(_) | Reply::Resource(_) => Outcome::Answered,
+            Reply::Refused(_) => Outcome::Refused,
+        };
+        self.decide(sequence, outcome);
+        let entry = self.ledger.entry(sequence);
+        match &reply {
+            Reply::Refused(refusal) => entry.refusal = Some(*refusal),
+            Reply::Issued(issue) => {
+                entry.issued_access_token = Some(Fingerprint::of(issue.access_token.expose()));
+                entry.issued_refresh_token = issue
+                    .refresh_token
+                    .as_ref()
+                    .map(|token| Fingerprint::of(token.expose()));
+            }
+            Reply::Revoked | Reply::Introspected(_) | Reply::Resource(_) => {}
+        }
+        reply
+    }
+
+    /// Notes that a fault took the place of processing.
+    pub(super) fn intercept(&mut self, sequence: u64, refusal: Option<Refusal>) {
+        self.decide(sequence, Outcome::Intercepted);
+        self.ledger.entry(sequence).refusal = refusal;
+    }
+
+    /// Notes what the control API did, which is over as soon as it is done.
+    pub(super) fn note_control(&mut self, sequence: u64, family: &str, outcome: Outcome) {
+        self.decide(sequence, outcome);
+        self.end(sequence, None, true);
+        self.ledger.entry(sequence).family = Some(family.to_owned());
+    }
+
+    fn decide(&mut self, sequence: u64, outcome: Outcome) {
+        let number = self.ledger.next();
+        let entry = self.ledger.entry(sequence);
+        entry.processed = Some(number);
+        entry.outcome = Some(outcome);
+    }
+
+    /// Notes the end of a call: `status` is that of the answer, if one is sent.
+    pub(super) fn end(&mut self, sequence: u64, status: Option<u16>, delivered: bool) {
+        let number = self.ledger.next();
+        let entry = self.ledger.entry(sequence);
+        entry.ended = Some(number);
+        entry.status = status;
+        entry.delivered = delivered;
+    }
+
+    /// Notes that the client of a call went away before its answer.
+    pub(super) fn client_left(&mut self, sequence: u64) {
+        let number = self.ledger.next();
+        self.ledger.entry(sequence).client_left = Some(number);
+    }
+
+    fn family_of(&self, call: &Call) -> Option<String> {
+        let of_refresh = |token: &str| Some(self.grants.known_refresh(token)?.family);
+        match call.endpoint {
+            Endpoint::Token => of_refresh(call.refresh_token()?),
+            Endpoint::Revoke | Endpoint::Introspect => {
+                let token = call.parameter("token")?;
+                of_refresh(token).or_else(|| self.grants.family_of_access(token))
+            }
+            Endpoint::Resource => self.grants.family_of_access(call.bearer.as_deref()?),
+            Endpoint::Control => None,
+        }
+    }
+
+    fn perform(&mut self, call: &Call, sequence: u64, now: Instant) -> Result<Reply, Refusal> {
+        if call.malformed.is_some() {
+            return Err(Refusal::MalformedRequest);
+        }
+        if call.endpoint == Endpoint::Resource {
+            let status = call
+                .bearer
+                .as_deref()
+                .and_then(|token| self.grants.good_access(token, now));
+            return Ok(Reply::Resource(status.map(Facts::of)));
+        }
+        let client = self.clients.authenticate(&call.client)?;
+        let required = |name| call.parameter(name).ok_or(Refusal::MalformedRequest);
+        match call.endpoint {
+            Endpoint::Token => {
+                if required("grant_type")? != "refresh_token" {
+                    return Err(Refusal::UnsupportedGrantType);
+                }
+                let token = required("refresh_token")?;
+                let scope = call.parameter("scope");
+                let issue = self.grants.refresh(token, &client, scope, sequence, now)?;
+                Ok(Reply::Issued(issue))
+            }
+            Endpoint::Revoke => {
+                self.grants.revoke_token(required("token")?, &client)?;
+                Ok(Reply::Revoked)
+            }
+            Endpoint::Introspect => {
+                let token = required("token")?;
+                let good = self.grants.good_access(token, now);
+                let good = good.or_else(|| self.grants.good_refresh(token, now));
+                Ok(Reply::Introspected(good.map(Facts::of)))
+            }
+            Endpoint::Resource | Endpoint::Control => Err(Refusal::MalformedRequest),
+        }
+    }
+}
+
+impl Facts {
+    fn of(status: &super::grants::GrantStatus) -> Self {
+        Self {
+            family: status.family.clone(),
+            client_id: status.spec.client_id.clone(),
+            scope: status.spec.scopes.join(" "),
+        }
+    }
+}

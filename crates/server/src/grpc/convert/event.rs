@@ -1,0 +1,171 @@
+//! Events.
+
+use evergrant_core::events::{
+    ClientRecovered, ClientRejected, CredentialDeleted, CredentialInvalidated, CredentialRestored,
+    EventBody, EventKind, IntegrationStatusChanged, ReauthorizationDue,
+};
+use evergrant_core::ids::IntegrationId;
+use evergrant_proto::v1;
+use evergrant_proto::v1::watch_response::Event as Wire;
+
+use super::{integration_status, invalidation_reason, to_timestamp};
+use crate::grpc::status::ApiError;
+
+/// An event for the wire.
+pub fn to_event(body: &EventBody) -> Wire {
+    match body {
+        EventBody::CredentialInvalidated(event) => {
+            Wire::CredentialInvalidated(to_invalidated(event, false))
+        }
+        EventBody::CredentialRestored(event) => Wire::CredentialRestored(to_restored(event)),
+        EventBody::CredentialDeleted(event) => Wire::CredentialDeleted(to_deleted(event)),
+        EventBody::IntegrationStatusChanged(event) => {
+            Wire::IntegrationStatusChanged(to_status_changed(event))
+        }
+        EventBody::ReauthorizationDue(event) => Wire::ReauthorizationDue(to_due(event)),
+        EventBody::ClientRejected(event) => Wire::ClientRejected(to_client_rejected(event)),
+        EventBody::ClientRecovered(event) => Wire::ClientRecovered(to_client_recovered(event)),
+    }
+}
+
+/// A dead credential, as an event or as a part of a snapshot.
+pub fn to_invalidated(event: &CredentialInvalidated, snapshot: bool) -> v1::CredentialInvalidated {
+    let CredentialInvalidated {
+        credential,
+        provider,
+        generation,
+        reason,
+        provider_error,
+        message,
+        integrations,
+        at,
+        labels,
+    } = event;
+    v1::CredentialInvalidated {
+        tenant_id: credential.tenant.to_string(),
+        credential_id: credential.id.to_string(),
+        provider: provider.to_string(),
+        generation: generation.0,
+        reason: invalidation_reason(*reason).into(),
+        provider_error: provider_error.clone(),
+        message: message.clone(),
+        integration_ids: names(integrations),
+        invalidated_at: Some(to_timestamp(*at)),
+        snapshot,
+        labels: labels.clone().into_iter().collect(),
+    }
+}
+
+fn to_restored(event: &CredentialRestored) -> v1::CredentialRestored {
+    let CredentialRestored {
+        credential,
+        provider,
+        generation,
+        integrations,
+        at,
+        labels,
+    } = event;
+    v1::CredentialRestored {
+        tenant_id: credential.tenant.to_string(),
+        credential_id: credential.id.to_string(),
+        provider: provider.to_string(),
+        generation: generation.0,
+        integration_ids: names(integrations),
+        restored_at: Some(to_timestamp(*at)),
+        labels: labels.clone().into_iter().collect(),
+    }
+}
+
+fn to_deleted(event: &CredentialDeleted) -> v1::CredentialDeleted {
+    let CredentialDeleted {
+        credential,
+        provider,
+        integrations,
+        labels,
+    } = event;
+    v1::CredentialDeleted {
+        tenant_id: credential.tenant.to_string(),
+        credential_id: credential.id.to_string(),
+        provider: provider.to_string(),
+        integration_ids: names(integrations),
+        labels: labels.clone().into_iter().collect(),
+    }
+}
+
+fn to_status_changed(event: &IntegrationStatusChanged) -> v1::IntegrationStatusChanged {
+    let IntegrationStatusChanged {
+        integration,
+        from,
+        to,
+        cause,
+    } = event;
+    v1::IntegrationStatusChanged {
+        tenant_id: integration.tenant.to_string(),
+        integration_id: integration.id.to_string(),
+        from: integration_status(*from).into(),
+        to: integration_status(*to).into(),
+        cause: cause.clone(),
+    }
+}
+
+fn to_due(event: &ReauthorizationDue) -> v1::ReauthorizationDue {
+    let ReauthorizationDue {
+        credential,
+        provider,
+        generation,
+        due_at,
+        labels,
+    } = event;
+    v1::ReauthorizationDue {
+        tenant_id: credential.tenant.to_string(),
+        credential_id: credential.id.to_string(),
+        provider: provider.to_string(),
+        generation: generation.0,
+        due_at: Some(to_timestamp(*due_at)),
+        labels: labels.clone().into_iter().collect(),
+    }
+}
+
+fn to_client_rejected(event: &ClientRejected) -> v1::ClientRejected {
+    let ClientRejected {
+        client,
+        provider_error,
+        message,
+    } = event;
+    v1::ClientRejected {
+        provider: client.provider.to_string(),
+        client: client.client.to_string(),
+        provider_error: provider_error.clone(),
+        message: message.clone(),
+    }
+}
+
+fn to_client_recovered(event: &ClientRecovered) -> v1::ClientRecovered {
+    let ClientRecovered { client } = event;
+    v1::ClientRecovered {
+        provider: client.provider.to_string(),
+        client: client.client.to_string(),
+    }
+}
+
+fn names(integrations: &[IntegrationId]) -> Vec<String> {
+    integrations.iter().map(ToString::to_string).collect()
+}
+
+/// A kind of event that a request names.
+pub fn kind(value: i32) -> Result<EventKind, ApiError> {
+    use v1::EventType as Type;
+    match Type::try_from(value) {
+        Ok(Type::CredentialInvalidated) => Ok(EventKind::CredentialInvalidated),
+        Ok(Type::CredentialRestored) => Ok(EventKind::CredentialRestored),
+        Ok(Type::CredentialDeleted) => Ok(EventKind::CredentialDeleted),
+        Ok(Type::IntegrationStatusChanged) => Ok(EventKind::IntegrationStatusChanged),
+        Ok(Type::ReauthorizationDue) => Ok(EventKind::ReauthorizationDue),
+        Ok(Type::ClientRejected) => Ok(EventKind::ClientRejected),
+        Ok(Type::ClientRecovered) => Ok(EventKind::ClientRecovered),
+        Ok(Type::Unspecified) | Err(_) => Err(ApiError::invalid(
+            "types",
+            "holds a value that is no kind of event",
+        )),
+    }
+}

@@ -1,0 +1,338 @@
+//! TokenService: the hot path.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use evergrant_core::broker::{Answer, Ask, Broker, Refused, TokenError};
+use evergrant_core::cache::LiveGrant;
+use evergrant_core::clock::{Clock, Timestamp};
+use evergrant_core::ids::{CredentialKey, Generation};
+use evergrant_core::refresh::Failure;
+use evergrant_proto::encoded::Encoded;
+use evergrant_proto::encoded::token::token_service_server::TokenService;
+use evergrant_proto::v1;
+use futures_util::stream::{self, StreamExt as _};
+use prost::Message as _;
+use tokio::time::Instant;
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Response, Status};
+
+use super::caller::{Callers, Permission};
+use super::convert::{credential_key, duration, tenant, to_duration, to_timestamp};
+use super::deadline;
+use super::meter;
+use super::status::{ApiError, failure_reason, reason_name, token_error};
+
+const MAX_BATCH: usize = 1_000;
+/// Requests of a batch that are served at a time: enough to hide a provider's latency.
+const BATCH_CONCURRENCY: usize = 64;
+
+/// Serves TokenService.
+#[derive(Clone)]
+pub struct Tokens {
+    broker: Arc<Broker>,
+    callers: Callers,
+    clock: Arc<dyn Clock>,
+}
+
+impl std::fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tokens").finish_non_exhaustive()
+    }
+}
+
+impl Tokens {
+    /// A service that asks `broker`.
+    pub fn new(broker: Arc<Broker>, callers: Callers, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            broker,
+            callers,
+            clock,
+        }
+    }
+
+    async fn get(&self, request: Request<v1::GetTokenRequest>) -> Result<Encoded, ApiError> {
+        let deadline = deadline::of(request.metadata());
+        let caller = self.callers.recognise(request.metadata())?;
+        let (key, ask) = parse(request.into_inner(), deadline)?;
+        caller.require(Permission::TokenGet, Some(&key.tenant))?;
+        let answer = self.ask(&key, &ask).await?;
+        Ok(encode(&answer))
+    }
+
+    async fn ask(&self, key: &CredentialKey, ask: &Ask) -> Result<Answer, ApiError> {
+        self.broker
+            .get_token(key, ask)
+            .await
+            .map_err(|error| self.render_error(error))
+    }
+
+    fn render_error(&self, error: TokenError) -> ApiError {
+        token_error(error, self.clock.now())
+    }
+
+    async fn get_batch(
+        &self,
+        metadata: MetadataMap,
+        batch: v1::BatchGetTokensRequest,
+    ) -> Result<v1::BatchGetTokensResponse, ApiError> {
+        let v1::BatchGetTokensRequest {
+            tenant_id,
+            requests,
+        } = batch;
+        let deadline = deadline::of(&metadata);
+        let caller = self.callers.recognise(&metadata)?;
+        let owner = tenant(&tenant_id)?;
+        caller.require(Permission::TokenGet, Some(&owner))?;
+        if requests.is_empty() || requests.len() > MAX_BATCH {
+            return Err(ApiError::invalid(
+                "requests",
+                "must hold 1 to 1,000 requests",
+            ));
+        }
+        let foreign = requests
+            .iter()
+            .position(|one| !one.tenant_id.is_empty() && one.tenant_id != owner.as_str());
+        if let Some(index) = foreign {
+            let field = format!("requests[{index}].tenant_id");
+            return Err(ApiError::invalid(
+                field,
+                "must be empty or the batch's tenant",
+            ));
+        }
+        let results = stream::iter(requests)
+            .map(|mut one| {
+                one.tenant_id = owner.to_string();
+                self.get_one(one, deadline)
+            })
+            .buffered(BATCH_CONCURRENCY)
+            .collect()
+            .await;
+        Ok(v1::BatchGetTokensResponse { results })
+    }
+
+    async fn get_one(
+        &self,
+        request: v1::GetTokenRequest,
+        deadline: Option<Instant>,
+    ) -> v1::BatchGetTokensResult {
+        use v1::batch_get_tokens_result::Outcome;
+        let result = async {
+            let (key, ask) = parse(request, deadline)?;
+            self.ask(&key, &ask).await
+        };
+        let outcome = match result.await {
+            Ok(answer) => Outcome::Token(render(&answer)),
+            Err(error) => Outcome::Error(v1::BatchError {
+                code: error.code() as i32,
+                reason: error.reason_name().to_owned(),
+                message: error.message().to_owned(),
+                retry_after: error.wait().map(to_duration),
+            }),
+        };
+        v1::BatchGetTokensResult {
+            outcome: Some(outcome),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl TokenService for Tokens {
+    async fn get_token(
+        &self,
+        request: Request<v1::GetTokenRequest>,
+    ) -> Result<Response<Encoded>, Status> {
+        meter::request("GetToken", self.get(request)).await
+    }
+
+    async fn batch_get_tokens(
+        &self,
+        request: Request<v1::BatchGetTokensRequest>,
+    ) -> Result<Response<v1::BatchGetTokensResponse>, Status> {
+        let (metadata, _, batch) = request.into_parts();
+        meter::request("BatchGetTokens", self.get_batch(metadata, batch)).await
+    }
+}
+
+fn parse(
+    request: v1::GetTokenRequest,
+    deadline: Option<Instant>,
+) -> Result<(CredentialKey, Ask), ApiError> {
+    let v1::GetTokenRequest {
+        tenant_id,
+        credential_id,
+        min_validity,
+        scopes,
+        rejected,
+    } = request;
+    let key = credential_key(&tenant_id, &credential_id)?;
+    if !scopes.is_empty() {
+        let why = "must be empty for a grant whose scopes its user fixed";
+        return Err(ApiError::invalid("scopes", why));
+    }
+    let min_validity = min_validity
+        .map(|wanted| duration("min_validity", wanted))
+        .transpose()?
+        .unwrap_or_default();
+    let refused = rejected.map(refused).transpose()?;
+    let ask = Ask {
+        min_validity,
+        refused,
+        deadline,
+    };
+    Ok((key, ask))
+}
+
+fn refused(rejected: v1::get_token_request::Rejected) -> Result<Refused, ApiError> {
+    use v1::get_token_request::Rejected;
+    match rejected {
+        Rejected::RejectedGeneration(0) => Err(ApiError::invalid(
+            "rejected_generation",
+            "must be the generation of an answer, which is 1 or more",
+        )),
+        Rejected::RejectedGeneration(generation) => Ok(Refused::Generation(Generation(generation))),
+        Rejected::RejectedTokenSha256(digest) => <[u8; 32]>::try_from(digest.as_ref())
+            .map(Refused::Sha256)
+            .map_err(|_| ApiError::invalid("rejected_token_sha256", "must have 32 bytes")),
+    }
+}
+
+/// The answer: what every answer with this token has in common, encoded once, and the fields of this one.
+fn encode(answer: &Answer) -> Encoded {
+    let shared = answer
+        .live
+        .rendered(|live| Bytes::from(lasting(live).encode_to_vec()));
+    let own = passing(answer);
+    Encoded {
+        shared: shared.clone(),
+        own: own.encode_to_vec(),
+    }
+}
+
+/// The whole answer as one message.
+fn render(answer: &Answer) -> v1::GetTokenResponse {
+    let v1::GetTokenResponse {
+        expires_in,
+        refreshed,
+        refresh_failure,
+        ..
+    } = passing(answer);
+    v1::GetTokenResponse {
+        expires_in,
+        refreshed,
+        refresh_failure,
+        ..lasting(&answer.live)
+    }
+}
+
+fn lasting(live: &LiveGrant) -> v1::GetTokenResponse {
+    let (facts, tokens) = (&live.grant.facts, &live.grant.tokens);
+    let scheme = &live.profile.header_scheme;
+    let token = tokens.access_token.expose();
+    let value = if scheme.is_empty() {
+        token.to_owned()
+    } else {
+        format!("{scheme} {token}")
+    };
+    v1::GetTokenResponse {
+        access_token: token.to_owned(),
+        token_type: tokens.token_type.clone(),
+        expires_at: facts.expires_at.map(to_timestamp),
+        expires_in: None,
+        generation: facts.generation.0,
+        scopes: facts.scopes.clone(),
+        header: Some(v1::Header {
+            name: live.profile.header_name.clone(),
+            value,
+        }),
+        metadata: tokens.metadata.clone().into_iter().collect(),
+        refreshed: false,
+        refresh_failure: None,
+    }
+}
+
+fn passing(answer: &Answer) -> v1::GetTokenResponse {
+    let expires_at: Option<Timestamp> = answer.live.grant.facts.expires_at;
+    let expires_in: Option<Duration> = expires_at.map(|end| end.since(answer.now));
+    v1::GetTokenResponse {
+        expires_in: expires_in.map(to_duration),
+        refreshed: answer.refreshed,
+        refresh_failure: answer.failure.as_ref().map(to_refresh_failure),
+        ..v1::GetTokenResponse::default()
+    }
+}
+
+fn to_refresh_failure(failure: &Failure) -> v1::RefreshFailure {
+    v1::RefreshFailure {
+        reason: reason_name(failure_reason(failure)).to_owned(),
+        message: failure.message.clone(),
+        next_attempt_at: failure.next_at.map(to_timestamp),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request() -> v1::GetTokenRequest {
+        v1::GetTokenRequest {
+            credential_id: "slack-7".into(),
+            ..v1::GetTokenRequest::default()
+        }
+    }
+
+    #[test]
+    fn a_request_is_parsed_or_its_field_named() {
+        use v1::get_token_request::Rejected;
+        let (key, ask) = parse(request(), None).unwrap();
+        assert_eq!(key.to_string(), "default/slack-7");
+        assert_eq!(ask, Ask::default());
+
+        let bad: [(&str, v1::GetTokenRequest); 5] = [
+            (
+                "credential_id",
+                v1::GetTokenRequest {
+                    credential_id: "a b".into(),
+                    ..request()
+                },
+            ),
+            (
+                "tenant_id",
+                v1::GetTokenRequest {
+                    tenant_id: "a/b".into(),
+                    ..request()
+                },
+            ),
+            (
+                "scopes",
+                v1::GetTokenRequest {
+                    scopes: vec!["s".into()],
+                    ..request()
+                },
+            ),
+            (
+                "rejected_token_sha256",
+                v1::GetTokenRequest {
+                    rejected: Some(Rejected::RejectedTokenSha256(vec![1; 31].into())),
+                    ..request()
+                },
+            ),
+            (
+                "rejected_generation",
+                v1::GetTokenRequest {
+                    rejected: Some(Rejected::RejectedGeneration(0)),
+                    ..request()
+                },
+            ),
+        ];
+        for (field, request) in bad {
+            let error = parse(request, None).unwrap_err();
+            assert!(
+                error.message().starts_with(field),
+                "{field}: {}",
+                error.message()
+            );
+        }
+    }
+}

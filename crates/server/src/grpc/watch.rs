@@ -1,0 +1,350 @@
+//! EventService: one stream per watcher, each pulled by its connection at the pace of its reader.
+//!
+//! A stream is admitted ([`Watches::open`]), begins with a snapshot where it has no cursor, then goes on with the log
+//! from the place at which the snapshot began ([`stream`]). It holds one batch of shared events and no queue.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use evergrant_core::clock::Clock;
+use evergrant_core::events::filter::Filter;
+use evergrant_core::events::reader::Reader;
+use evergrant_core::events::tail::Tail;
+use evergrant_core::ids::ProviderName;
+use evergrant_core::store::Store;
+use evergrant_proto::encoded::Encoded;
+use evergrant_proto::encoded::event::event_service_server::EventService;
+use evergrant_proto::v1::{self, ErrorReason};
+use futures_util::stream::Stream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+
+use super::caller::{Callers, Permission};
+use super::convert::{credential_id_of, duration, event, tenant};
+use super::cursor::{CursorCodec, epoch_hash};
+use super::meter;
+use super::status::ApiError;
+use stream::{Begin, WatchStream};
+
+mod message;
+mod snapshot;
+mod stream;
+
+/// Limits of a replica's streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WatchLimits {
+    /// Streams at a time.
+    pub streams: usize,
+    /// Snapshots at a time.
+    pub snapshots: usize,
+    /// A stream ends itself after this, ± 20 %, so that streams spread over replicas again.
+    pub max_age: Duration,
+    /// A reader that takes nothing for this long is sent away.
+    pub slow_after: Duration,
+    /// Without a successful read of the log for this long there is no heartbeat.
+    pub stale_after: Duration,
+    /// Without a successful read of the log for this long a stream ends.
+    pub unreachable_after: Duration,
+}
+
+impl Default for WatchLimits {
+    fn default() -> Self {
+        Self {
+            streams: 10_000,
+            snapshots: 4,
+            max_age: Duration::from_secs(30 * 60),
+            slow_after: Duration::from_secs(120),
+            stale_after: Duration::from_secs(10),
+            unreachable_after: Duration::from_secs(30),
+        }
+    }
+}
+
+const DEFAULT_HEARTBEAT: Duration = Duration::from_secs(15);
+const HEARTBEATS: std::ops::RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(300);
+const MAX_FILTER_ITEMS: usize = 1_000;
+
+/// Serves EventService.
+#[derive(Clone)]
+pub struct Watches {
+    shared: Arc<Shared>,
+}
+
+/// What all streams of a replica share.
+struct Shared {
+    tail: Arc<Tail>,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    callers: Callers,
+    cursors: CursorCodec,
+    limits: WatchLimits,
+    streams: Arc<Semaphore>,
+    snapshots: Arc<Semaphore>,
+    stop: CancellationToken,
+}
+
+impl std::fmt::Debug for Watches {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Watches").finish_non_exhaustive()
+    }
+}
+
+impl Watches {
+    /// A service that streams from `tail`. Once `stop` is cancelled every stream says Closing and ends.
+    pub fn new(
+        tail: Arc<Tail>,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        callers: Callers,
+        cursors: CursorCodec,
+        limits: WatchLimits,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                tail,
+                store,
+                clock,
+                callers,
+                cursors,
+                streams: Arc::new(Semaphore::new(limits.streams)),
+                snapshots: Arc::new(Semaphore::new(limits.snapshots)),
+                limits,
+                stop,
+            }),
+        }
+    }
+
+    /// How many streams are open.
+    pub fn open_streams(&self) -> usize {
+        self.shared.limits.streams - self.shared.streams.available_permits()
+    }
+
+    fn open(&self, request: Request<v1::WatchRequest>) -> Result<WatchStream, ApiError> {
+        let shared = &self.shared;
+        let caller = shared.callers.recognise(request.metadata())?;
+        let wanted = parse(request.into_inner())?;
+        caller.require(Permission::EventWatch, wanted.filter.tenant.as_ref())?;
+        if shared.stop.is_cancelled() {
+            let error = ApiError::new(ErrorReason::ShuttingDown, "this replica is shutting down");
+            return Err(error.retry_after(message::reconnect_after()));
+        }
+        let begin = self.place(&wanted)?;
+
+        let mut permits = Vec::with_capacity(3);
+        permits.push(take(
+            &shared.streams,
+            "this replica holds as many streams as it may",
+        )?);
+        if let Some(own) = caller.streams() {
+            permits.push(take(own, "this caller holds as many streams as it may")?);
+        }
+        if matches!(begin, Begin::Snapshot) {
+            permits.push(take(&shared.snapshots, "too many snapshots are under way")?);
+        }
+        let reader = match begin {
+            Begin::After(seq) => Reader::new(Arc::clone(&shared.tail), seq),
+            // The place is taken before any state is read: what changes meanwhile is streamed again (E6).
+            Begin::Snapshot | Begin::Now => {
+                let head = shared.tail.head().borrow().seq;
+                Reader::new(Arc::clone(&shared.tail), head)
+            }
+        };
+        Ok(WatchStream::new(
+            Arc::clone(shared),
+            wanted,
+            begin,
+            reader,
+            permits,
+        ))
+    }
+
+    /// Where a stream begins.
+    fn place(&self, wanted: &Wanted) -> Result<Begin, ApiError> {
+        if wanted.after.is_empty() {
+            return Ok(if wanted.skip_snapshot {
+                Begin::Now
+            } else {
+                Begin::Snapshot
+            });
+        }
+        let cursor = self
+            .shared
+            .cursors
+            .decode(&wanted.after)
+            .map_err(|error| ApiError::invalid("after", error.to_string()))?;
+        let head = self.shared.tail.head().borrow().clone();
+        if cursor.epoch != epoch_hash(&head.epoch) {
+            let why = "the cursor is of another store, or of this one before it was restored";
+            return Err(ApiError::new(ErrorReason::CursorEpochMismatch, why));
+        }
+        if !wanted.filter.fingerprint().narrows(&cursor.filter) {
+            let why = "the filter admits what it hid when the cursor was issued";
+            return Err(ApiError::new(ErrorReason::FilterChanged, why));
+        }
+        Ok(Begin::After(cursor.seq))
+    }
+}
+
+fn take(places: &Arc<Semaphore>, why: &str) -> Result<OwnedSemaphorePermit, ApiError> {
+    Arc::clone(places).try_acquire_owned().map_err(|_| {
+        ApiError::new(ErrorReason::StreamLimit, why).retry_after(message::reconnect_after())
+    })
+}
+
+#[tonic::async_trait]
+impl EventService for Watches {
+    type WatchStream = Pin<Box<dyn Stream<Item = Result<Encoded, Status>> + Send>>;
+
+    async fn watch(
+        &self,
+        request: Request<v1::WatchRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        meter::request("Watch", async { self.open(request) })
+            .await
+            .map(|response| {
+                response.map(|stream| Box::pin(stream.into_stream()) as Self::WatchStream)
+            })
+    }
+}
+
+/// What a watcher wants.
+struct Wanted {
+    filter: Filter,
+    after: String,
+    skip_snapshot: bool,
+    heartbeat: Duration,
+}
+
+fn parse(request: v1::WatchRequest) -> Result<Wanted, ApiError> {
+    let v1::WatchRequest {
+        tenant_id,
+        after,
+        skip_snapshot,
+        credential_ids,
+        providers,
+        types,
+        heartbeat_interval,
+    } = request;
+    let heartbeat = heartbeat_interval
+        .map(|interval| duration("heartbeat_interval", interval))
+        .transpose()?
+        .unwrap_or(DEFAULT_HEARTBEAT);
+    if !HEARTBEATS.contains(&heartbeat) {
+        return Err(ApiError::invalid(
+            "heartbeat_interval",
+            "must be 1 s to 5 min",
+        ));
+    }
+    if credential_ids.len() > MAX_FILTER_ITEMS || providers.len() > MAX_FILTER_ITEMS {
+        let why = "credential_ids and providers hold at most 1,000 names each";
+        return Err(ApiError::invalid("credential_ids", why));
+    }
+    let provider = |name: &String| {
+        ProviderName::parse(name).map_err(|why| ApiError::invalid("providers", why.to_string()))
+    };
+    let filter = Filter {
+        tenant: if tenant_id == "*" {
+            None
+        } else {
+            Some(tenant(&tenant_id)?)
+        },
+        credentials: credential_ids
+            .iter()
+            .map(|id| credential_id_of(id))
+            .collect::<Result<_, _>>()?,
+        providers: providers.iter().map(provider).collect::<Result<_, _>>()?,
+        kinds: types
+            .into_iter()
+            .map(event::kind)
+            .collect::<Result<_, _>>()?,
+    };
+    Ok(Wanted {
+        filter,
+        after,
+        skip_snapshot,
+        heartbeat,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_malformed_filter_names_its_field() {
+        let bad = [
+            (
+                "tenant_id",
+                v1::WatchRequest {
+                    tenant_id: "a b".into(),
+                    ..Default::default()
+                },
+            ),
+            (
+                "credential_id",
+                v1::WatchRequest {
+                    credential_ids: vec![String::new()],
+                    ..Default::default()
+                },
+            ),
+            (
+                "providers",
+                v1::WatchRequest {
+                    providers: vec!["a/b".into()],
+                    ..Default::default()
+                },
+            ),
+            (
+                "types",
+                v1::WatchRequest {
+                    types: vec![0],
+                    ..Default::default()
+                },
+            ),
+            (
+                "types",
+                v1::WatchRequest {
+                    types: vec![99],
+                    ..Default::default()
+                },
+            ),
+            (
+                "heartbeat_interval",
+                v1::WatchRequest {
+                    heartbeat_interval: Some(prost_types::Duration {
+                        seconds: 301,
+                        nanos: 0,
+                    }),
+                    ..Default::default()
+                },
+            ),
+        ];
+        for (field, request) in bad {
+            let error = parse(request).err().unwrap();
+            assert!(
+                error.message().starts_with(field),
+                "{field}: {}",
+                error.message()
+            );
+        }
+    }
+
+    #[test]
+    fn a_star_means_all_tenants_and_nothing_the_default_one() {
+        let all = v1::WatchRequest {
+            tenant_id: "*".into(),
+            ..Default::default()
+        };
+        assert_eq!(parse(all).unwrap().filter.tenant, None);
+        let default = parse(v1::WatchRequest::default())
+            .unwrap()
+            .filter
+            .tenant
+            .unwrap();
+        assert_eq!(default.as_str(), "default");
+    }
+}

@@ -1,0 +1,301 @@
+//! One stream: snapshot, events, heartbeats, closing.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use evergrant_core::events::reader::{ReadError, Reader};
+use evergrant_core::events::{CredentialInvalidated, Event};
+use evergrant_proto::encoded::Encoded;
+use evergrant_proto::v1::watch_response::Event as Wire;
+use evergrant_proto::v1::{self, ErrorReason};
+use futures_util::stream::{self, Stream};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+use tonic::Status;
+
+use super::snapshot::Snapshot;
+use super::{Shared, Wanted, message};
+use crate::grpc::convert::event::to_invalidated;
+use crate::grpc::cursor::{Cursor, epoch_hash};
+use crate::grpc::status::{ApiError, store_error};
+
+/// Where a stream begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Begin {
+    /// With a snapshot.
+    Snapshot,
+    /// With what happens from now on.
+    Now,
+    /// Right after this event.
+    After(u64),
+}
+
+/// The state of one stream between two messages.
+pub(super) struct WatchStream {
+    shared: Arc<Shared>,
+    wanted: Wanted,
+    reader: Reader,
+    phase: Phase,
+    /// The place that the last message covered up to.
+    covered: u64,
+    /// When the last message was taken from here.
+    sent_at: Instant,
+    heartbeat_at: Instant,
+    ends_at: Instant,
+    permits: Vec<OwnedSemaphorePermit>,
+}
+
+enum Phase {
+    Snapshot(Box<SnapshotPhase>),
+    /// A first heartbeat gives the client a cursor before anything happens.
+    Greet,
+    Events(VecDeque<Arc<Event>>),
+    /// Closing was sent; the error follows.
+    Ending(Box<ApiError>),
+    Ended,
+}
+
+struct SnapshotPhase {
+    pages: Snapshot,
+    page: VecDeque<CredentialInvalidated>,
+}
+
+impl WatchStream {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        wanted: Wanted,
+        begin: Begin,
+        reader: Reader,
+        permits: Vec<OwnedSemaphorePermit>,
+    ) -> Self {
+        let now = Instant::now();
+        let phase = match begin {
+            Begin::Snapshot => Phase::Snapshot(Box::new(SnapshotPhase {
+                pages: Snapshot::new(&wanted.filter),
+                page: VecDeque::new(),
+            })),
+            Begin::Now | Begin::After(_) => Phase::Greet,
+        };
+        let age = shared.limits.max_age.mul_f64(0.8 + 0.4 * fastrand::f64());
+        Self {
+            covered: reader.position(),
+            heartbeat_at: now + wanted.heartbeat,
+            ends_at: now + age,
+            sent_at: now,
+            shared,
+            wanted,
+            reader,
+            phase,
+            permits,
+        }
+    }
+
+    /// The stream as tonic pulls it. Dropping it frees its place.
+    pub(super) fn into_stream(self) -> impl Stream<Item = Result<Encoded, Status>> + Send {
+        metrics::gauge!("evergrant_streams_open").increment(1.0);
+        let open = OpenGauge;
+        stream::unfold((self, open), |(mut this, open)| async move {
+            let item = this.next().await?;
+            Some((item.map_err(ApiError::into_status), (this, open)))
+        })
+    }
+
+    async fn next(&mut self) -> Option<Result<Encoded, ApiError>> {
+        let waited = self.sent_at.elapsed();
+        let is_idle_wait = matches!(&self.phase, Phase::Events(batch) if batch.is_empty());
+        if waited > self.shared.limits.slow_after && !is_idle_wait {
+            self.close(ErrorReason::SlowConsumer, "nothing was taken for too long");
+        }
+        let item = loop {
+            match &mut self.phase {
+                Phase::Ended => return None,
+                Phase::Ending(_) => {
+                    let Phase::Ending(error) = std::mem::replace(&mut self.phase, Phase::Ended)
+                    else {
+                        return None;
+                    };
+                    return Some(Err(*error));
+                }
+                Phase::Snapshot(_) => match self.snapshot_message().await {
+                    Ok(Some(item)) => break item,
+                    Ok(None) => {}
+                    Err(error) => return self.fail(error),
+                },
+                Phase::Greet => {
+                    self.phase = Phase::Events(VecDeque::new());
+                    break self.stream_message(Wire::Heartbeat(v1::Heartbeat {}), self.covered);
+                }
+                Phase::Events(_) => match self.event_message().await {
+                    Ok(Some(item)) => break item,
+                    Ok(None) => {}
+                    Err(error) => return self.fail(error),
+                },
+            }
+        };
+        self.sent_at = Instant::now();
+        self.heartbeat_at =
+            self.sent_at + self.wanted.heartbeat.mul_f64(0.9 + 0.1 * fastrand::f64());
+        Some(Ok(item))
+    }
+
+    /// Ends the stream with an error at once.
+    fn fail(&mut self, error: ApiError) -> Option<Result<Encoded, ApiError>> {
+        self.phase = Phase::Ended;
+        count_end(&error);
+        Some(Err(error))
+    }
+
+    /// The next message of the snapshot; `None` where the phase changed without one.
+    async fn snapshot_message(&mut self) -> Result<Option<Encoded>, ApiError> {
+        let Phase::Snapshot(phase) = &mut self.phase else {
+            return Ok(None);
+        };
+        while phase.page.is_empty() {
+            let next = phase.pages.next_page(&*self.shared.store).await;
+            match next.map_err(|error| store_error(&error))? {
+                Some(page) => phase.page.extend(page),
+                None => {
+                    let count = phase.pages.count;
+                    self.phase = Phase::Events(VecDeque::new());
+                    // The permit of the snapshot is the last one taken.
+                    self.permits.pop();
+                    let end = Wire::SnapshotEnd(v1::SnapshotEnd {
+                        invalidated_count: count,
+                    });
+                    return Ok(Some(self.stream_message(end, self.covered)));
+                }
+            }
+        }
+        if self.shared.stop.is_cancelled() {
+            self.close(ErrorReason::ShuttingDown, "this replica is shutting down");
+            return Ok(None);
+        }
+        let Some(dead) = phase.page.pop_front() else {
+            return Ok(None);
+        };
+        // No cursor before the snapshot's end: who resumes with nothing gets the snapshot again, whole.
+        let event = Wire::CredentialInvalidated(to_invalidated(&dead, true));
+        let covers = (self.covered, self.covered);
+        let now = self.shared.clock.now();
+        Ok(Some(message::of_stream(event, String::new(), covers, now)))
+    }
+
+    /// The next event or heartbeat; `None` where there was nothing to say yet.
+    async fn event_message(&mut self) -> Result<Option<Encoded>, ApiError> {
+        let Phase::Events(batch) = &mut self.phase else {
+            return Ok(None);
+        };
+        while let Some(event) = batch.pop_front() {
+            if self.wanted.filter.admits(&event.body) {
+                return Ok(Some(self.of_event(&event)));
+            }
+        }
+        let stop = self.shared.stop.clone();
+        if stop.is_cancelled() {
+            self.close(ErrorReason::ShuttingDown, "this replica is shutting down");
+            return Ok(Some(self.closing_message()));
+        }
+        let now = Instant::now();
+        if now >= self.ends_at {
+            self.close(
+                ErrorReason::StreamRotated,
+                "the stream reached its age limit",
+            );
+            return Ok(Some(self.closing_message()));
+        }
+        let events = self.reader.next_batch().await;
+        match events {
+            Ok(events) if !events.is_empty() => {
+                if let Phase::Events(batch) = &mut self.phase {
+                    batch.extend(events);
+                }
+                return Ok(None);
+            }
+            Ok(_) => {}
+            Err(ReadError::Store(_)) => tokio::time::sleep(Duration::from_millis(250)).await,
+            Err(error) => return Err(read_error(error)),
+        }
+        let unread_for = self.reader.head().read_at.elapsed();
+        if unread_for > self.shared.limits.unreachable_after {
+            let why = "this replica cannot read the event log";
+            self.close(ErrorReason::EventLogUnreachable, why);
+            return Ok(Some(self.closing_message()));
+        }
+        if now >= self.heartbeat_at && unread_for <= self.shared.limits.stale_after {
+            let position = self.reader.position();
+            let heartbeat = Wire::Heartbeat(v1::Heartbeat {});
+            return Ok(Some(self.stream_message(heartbeat, position)));
+        }
+        let wake = if now >= self.heartbeat_at {
+            // The heartbeat is overdue because the log is not read; look again soon.
+            now + Duration::from_millis(500)
+        } else {
+            self.heartbeat_at
+        };
+        tokio::select! {
+            () = self.reader.changed() => {}
+            () = tokio::time::sleep_until(wake.min(self.ends_at)) => {}
+            () = stop.cancelled() => {}
+        }
+        Ok(None)
+    }
+
+    fn of_event(&mut self, event: &Event) -> Encoded {
+        let covers = (self.covered, event.seq);
+        self.covered = event.seq;
+        let shared = message::shared(self.reader.epoch(), event);
+        message::of_event(shared, self.cursor(event.seq), covers)
+    }
+
+    fn stream_message(&mut self, event: Wire, to: u64) -> Encoded {
+        let covers = (self.covered, to);
+        self.covered = to;
+        message::of_stream(event, self.cursor(to), covers, self.shared.clock.now())
+    }
+
+    fn cursor(&self, seq: u64) -> String {
+        self.shared.cursors.encode(&Cursor {
+            epoch: epoch_hash(self.reader.epoch()),
+            seq,
+            filter: self.wanted.filter.fingerprint(),
+            issued_at: self.shared.clock.now(),
+        })
+    }
+
+    fn close(&mut self, reason: ErrorReason, why: &str) {
+        let error = ApiError::new(reason, why).retry_after(message::reconnect_after());
+        count_end(&error);
+        self.phase = Phase::Ending(Box::new(error));
+    }
+
+    fn closing_message(&mut self) -> Encoded {
+        let (reason, wait) = match &self.phase {
+            Phase::Ending(error) => (error.reason(), error.wait().unwrap_or_default()),
+            _ => (ErrorReason::Unspecified, Duration::ZERO),
+        };
+        self.stream_message(message::closing(reason, wait), self.covered)
+    }
+}
+
+fn read_error(error: ReadError) -> ApiError {
+    let message = error.to_string();
+    match error {
+        ReadError::Expired { .. } => ApiError::new(ErrorReason::CursorExpired, message),
+        ReadError::EpochChanged => ApiError::new(ErrorReason::CursorEpochMismatch, message),
+        ReadError::Store(error) => store_error(&error),
+    }
+}
+
+fn count_end(error: &ApiError) {
+    metrics::counter!("evergrant_stream_ends_total", "reason" => error.reason_name()).increment(1);
+}
+
+/// Counts a stream as open for as long as it lives.
+struct OpenGauge;
+
+impl Drop for OpenGauge {
+    fn drop(&mut self) {
+        metrics::gauge!("evergrant_streams_open").decrement(1.0);
+    }
+}
