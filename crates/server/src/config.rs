@@ -1,1 +1,196 @@
-//! config
+//! The configuration: a TOML file, the environment over it, the command line over both.
+//!
+//! Each key may also be given as an environment variable, `EVERGRANT__STORE__URL` for `store.url`: the parts
+//! between double underscores name keys without regard to case, and an underscore also stands for the
+//! characters that a variable's name cannot have, so `EVERGRANT__CLIENTS__SLACK_MAIN__CLIENT_ID` sets
+//! `clients.slack-main.client_id` if the file has that client, and that of a new client `slack_main` if not.
+//! A variable that could mean two keys is refused. Lists of texts are divided by commas; `[[callers]]` are numbered from 0,
+//! as in `EVERGRANT__CALLERS__0__NAME`; `…__CLIENT_SECRET__FILE` stands for `{ file = … }`.
+//!
+//! Unknown keys are refused wherever they come from, and relative paths begin at the working directory.
+
+mod defaults;
+mod document;
+mod error;
+mod overlay;
+mod print;
+mod secret;
+mod section;
+
+pub mod callers;
+pub mod clients;
+pub mod duration;
+pub mod events;
+pub mod key_file;
+pub mod keys;
+pub mod providers;
+pub mod redis;
+pub mod refresh;
+pub mod server;
+pub mod store;
+pub mod telemetry;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use evergrant_core::ids::ClientName;
+
+use self::callers::Caller;
+use self::clients::Client;
+use self::document::Table;
+pub use self::error::ConfigError;
+use self::error::Origin;
+use self::events::Events;
+use self::keys::Keys;
+pub use self::overlay::Override;
+use self::print::Printer;
+use self::providers::Providers;
+use self::redis::Redis;
+use self::refresh::Refresh;
+pub use self::secret::Secret;
+use self::section::Section;
+use self::server::Server;
+use self::store::Store;
+use self::telemetry::Telemetry;
+use crate::seal::SealingKey;
+
+/// The whole configuration, each value checked as far as it can be without a network. `Debug` shows no secret.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where the service listens.
+    pub server: Server,
+    /// The database.
+    pub store: Store,
+    /// The Redis server that replicas share.
+    pub redis: Redis,
+    /// Where the sealing keys are.
+    pub keys: Keys,
+    /// Where own catalogue entries are.
+    pub providers: Providers,
+    /// The OAuth clients by name.
+    pub clients: BTreeMap<ClientName, Client>,
+    /// Who may call. Empty: everyone who reaches the loopback listener.
+    pub callers: Vec<Caller>,
+    /// How refreshes run.
+    pub refresh: Refresh,
+    /// Events and their streams.
+    pub events: Events,
+    /// What is logged, and how.
+    pub telemetry: Telemetry,
+}
+
+impl Config {
+    /// Reads `file` if one is named, lays the variables of `environment` and then `overrides` over it, resolves secrets and
+    /// checks every value. It makes no file and opens no connection.
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+        overrides: Vec<Override>,
+    ) -> Result<Self, ConfigError> {
+        let environment: BTreeMap<_, _> = environment.collect();
+        let mut root = match file {
+            Some(path) => document::parse(path, &read(path)?)?,
+            None => Table::new(),
+        };
+        overlay::lay_environment(&mut root, environment.iter())?;
+        overlay::lay_arguments(&mut root, overrides)?;
+        Self::understand(Section::root(root, &environment))
+    }
+
+    fn understand(mut root: Section<'_>) -> Result<Self, ConfigError> {
+        let (server, listen) = Server::read(root.section("server")?)?;
+        let store = Store::read(root.section("store")?)?;
+        let config = Self {
+            redis: Redis::read(root.section("redis")?)?,
+            keys: Keys::read(root.section("keys")?, &store.url)?,
+            providers: Providers::read(root.section("providers")?)?,
+            clients: Client::read_all(root.section("clients")?)?,
+            callers: Caller::read_all(root.sections("callers")?)?,
+            refresh: Refresh::read(root.section("refresh")?, &store.url)?,
+            events: Events::read(root.section("events")?)?,
+            telemetry: Telemetry::read(root.section("telemetry")?)?,
+            server,
+            store,
+        };
+        root.finish()?;
+        if config.callers.is_empty() && !config.server.listen.ip().is_loopback() {
+            return Err(listen.refuse(format!(
+                "{} is not a loopback address, and without [[callers]] everyone there would be trusted",
+                config.server.listen
+            )));
+        }
+        Ok(config)
+    }
+
+    /// That each client's provider is one that `is_known`.
+    pub fn check_providers(&self, is_known: impl Fn(&str) -> bool) -> Result<(), ConfigError> {
+        let unknown = |client: &&Client| !is_known(client.provider.as_str());
+        match self.clients.values().find(unknown) {
+            Some(client) => Err(client.unknown_provider()),
+            None => Ok(()),
+        }
+    }
+
+    /// The id of the key that seals, and all keys by id: what [`Sealer::new`](crate::seal::Sealer::new) takes.
+    ///
+    /// With an SQLite store and no keys configured, the key file beside the database is read, and made first if
+    /// there is none.
+    pub fn sealing_keys(&self) -> Result<(String, BTreeMap<String, SealingKey>), ConfigError> {
+        match &self.keys {
+            Keys::Ring { active, keys } => {
+                let keys = keys.iter().map(|(id, secret)| {
+                    let key = keys::decode(secret.expose()).expect("checked when it was read");
+                    (id.clone(), key)
+                });
+                Ok((active.clone(), keys.collect()))
+            }
+            Keys::File(path) => {
+                let (id, key) = key_file::read_or_make(path)
+                    .map_err(|why| ConfigError::new("keys", why, Origin::Default))?;
+                Ok((id.clone(), BTreeMap::from([(id, key)])))
+            }
+        }
+    }
+
+    /// The configuration as TOML, defaults included and secrets left out: of a secret it shows where it is found.
+    pub fn to_toml(&self) -> String {
+        let Self {
+            server,
+            store,
+            redis,
+            keys,
+            providers,
+            clients,
+            callers,
+            refresh,
+            events,
+            telemetry,
+        } = self;
+        let mut out = Printer::default();
+        server.print(&mut out);
+        store.print(&mut out);
+        redis.print(&mut out);
+        keys.print(&mut out);
+        providers.print(&mut out);
+        for (name, client) in clients {
+            client.print(name, &mut out);
+        }
+        for caller in callers {
+            caller.print(&mut out);
+        }
+        refresh.print(&mut out);
+        events.print(&mut out);
+        telemetry.print(&mut out);
+        out.finish()
+    }
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|error| {
+        let why = format!("{} cannot be read: {error}", path.display());
+        ConfigError::new("", why, Origin::Default)
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! The Evergrant service.
 
+mod build_info;
+
 pub mod admin;
 pub mod app;
 pub mod cli;
@@ -9,3 +11,7 @@ pub mod journal;
 pub mod redis;
 pub mod seal;
 pub mod store;
+pub mod telemetry;
+
+pub use build_info::Build;
+pub use cli::run;

@@ -1,0 +1,147 @@
+//! `evergrant serve`, `migrate`, `demo` and `sandbox`: what runs in this process.
+
+use std::net::SocketAddr;
+
+use clap::Args;
+
+use super::exit::Failure;
+use super::output::Out;
+use super::settings::ConfigFile;
+use crate::app::{self, Ready};
+use crate::config::Override;
+use crate::{Build, telemetry};
+
+/// Arguments of `evergrant serve`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  evergrant serve                                  # SQLite in the working directory, loopback only
+  evergrant serve --config /etc/evergrant.toml
+  EVERGRANT__STORE__URL=postgres://… evergrant serve
+
+Once it serves, it prints one line to standard output; logs go to standard error:
+  evergrant ready grpc=127.0.0.1:7070 admin=127.0.0.1:7071")]
+pub struct Serve {
+    #[command(flatten)]
+    config: ConfigFile,
+    /// Address of the gRPC listener; port 0 takes any free one
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Address of the HTTP listener for metrics and probes; an empty one turns it off
+    #[arg(long, value_name = "ADDRESS")]
+    admin_listen: Option<String>,
+}
+
+impl Serve {
+    /// Serves until it is told to stop.
+    pub async fn run(self, build: Build, out: Out<'_>) -> Result<(), Failure> {
+        let overrides = [
+            ("server.listen", "--listen", self.listen),
+            ("server.admin_listen", "--admin-listen", self.admin_listen),
+        ];
+        let overrides = overrides.into_iter().filter_map(|(key, argument, value)| {
+            Some(Override {
+                key,
+                value: value?,
+                argument,
+            })
+        });
+        let config = self.config.load_with(overrides.collect())?;
+        telemetry::init(&config.telemetry, std::env::var("RUST_LOG").ok().as_deref());
+        tracing::info!(
+            version = build.version,
+            revision = build.revision,
+            profile = build.profile,
+            "evergrant starts"
+        );
+        let mut told = Ok(());
+        app::serve(config, build, |ready| told = tell(ready, out)).await?;
+        Ok(told?)
+    }
+}
+
+fn tell(ready: Ready, out: Out<'_>) -> std::io::Result<()> {
+    write!(out, "evergrant ready grpc={}", ready.grpc)?;
+    if let Some(admin) = ready.admin {
+        write!(out, " admin={admin}")?;
+    }
+    writeln!(out)?;
+    out.flush()
+}
+
+/// Arguments of `evergrant migrate`.
+#[derive(Debug, Args)]
+pub struct Migrate {
+    #[command(flatten)]
+    config: ConfigFile,
+}
+
+impl Migrate {
+    /// Brings the store's schema up to date.
+    pub async fn run(self, out: Out<'_>) -> Result<(), Failure> {
+        let config = self.config.load()?;
+        telemetry::init(&config.telemetry, std::env::var("RUST_LOG").ok().as_deref());
+        app::migrate(config).await?;
+        writeln!(out, "ok")?;
+        Ok(())
+    }
+}
+
+/// Arguments of `evergrant demo`.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Stay up afterwards, to be tried by hand
+    #[arg(long)]
+    keep: bool,
+}
+
+impl Demo {
+    /// Shows the main job.
+    pub async fn run(self, build: Build) -> Result<(), Failure> {
+        Ok(app::demo(build, self.keep).await?)
+    }
+}
+
+/// Arguments of `evergrant sandbox`.
+#[derive(Debug, Args)]
+pub struct Sandbox {
+    /// Address to listen on; port 0 takes any free one
+    #[arg(long, default_value = "127.0.0.1:7072", value_name = "ADDRESS")]
+    listen: SocketAddr,
+}
+
+impl Sandbox {
+    /// Serves the sandbox provider until it is told to stop.
+    pub async fn run(self, out: Out<'_>) -> Result<(), Failure> {
+        let mut told = Ok(());
+        app::sandbox(self.listen, |address| {
+            told =
+                writeln!(out, "evergrant sandbox ready http={address}").and_then(|()| out.flush());
+        })
+        .await?;
+        Ok(told?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ready_line_names_both_listeners_and_leaves_out_one_that_is_off() {
+        let line = |admin: Option<&str>| {
+            let mut out = Vec::new();
+            let ready = Ready {
+                grpc: "127.0.0.1:7070".parse().unwrap(),
+                admin: admin.map(|address| address.parse().unwrap()),
+            };
+            tell(ready, &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(
+            line(Some("127.0.0.1:7071")),
+            "evergrant ready grpc=127.0.0.1:7070 admin=127.0.0.1:7071\n"
+        );
+        assert_eq!(line(None), "evergrant ready grpc=127.0.0.1:7070\n");
+    }
+}

@@ -1,0 +1,90 @@
+//! A gRPC error as one line.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+use crate::config::duration;
+
+/// `FAILED_PRECONDITION CREDENTIAL_INVALIDATED: grant g is revoked; field: what is wrong with it; retry after 5s`.
+pub fn status_line(status: &Status) -> String {
+    let details = status.get_error_details();
+    let mut line = code_name(status.code());
+    if let Some(info) = details.error_info() {
+        let _infallible = write!(line, " {}", info.reason);
+    }
+    if !status.message().is_empty() {
+        let _infallible = write!(line, ": {}", status.message());
+    }
+    for violation in details
+        .bad_request()
+        .into_iter()
+        .flat_map(|request| &request.field_violations)
+    {
+        let _infallible = write!(line, "; {}: {}", violation.field, violation.description);
+    }
+    if let Some(delay) = details.retry_info().and_then(|info| info.retry_delay) {
+        let millis = Duration::from_millis(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX));
+        let _infallible = write!(line, "; retry after {}", duration::display(millis));
+    }
+    line
+}
+
+/// The reason in the error's ErrorInfo; `None` if it comes from the transport.
+pub fn reason(status: &Status) -> Option<String> {
+    status.get_details_error_info().map(|info| info.reason)
+}
+
+/// The delay in the error's RetryInfo.
+pub fn retry_delay(status: &Status) -> Option<Duration> {
+    status.get_details_retry_info()?.retry_delay
+}
+
+/// The code as the protocol spells it, e.g. `FAILED_PRECONDITION`.
+fn code_name(code: Code) -> String {
+    let mut name = String::new();
+    for letter in format!("{code:?}").chars() {
+        if letter.is_ascii_uppercase() && !name.is_empty() {
+            name.push('_');
+        }
+        name.push(letter.to_ascii_uppercase());
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic_types::ErrorDetails;
+
+    use super::*;
+
+    #[test]
+    fn code_reason_message_fields_and_delay_are_one_line() {
+        let mut details = ErrorDetails::with_error_info(
+            "INVALID_REQUEST",
+            "evergrant.v1",
+            std::collections::HashMap::<String, String>::new(),
+        );
+        details
+            .add_bad_request_violation("credential_id", "must not be empty")
+            .set_retry_info(Some(Duration::from_millis(1_500)));
+        let status =
+            Status::with_error_details(Code::InvalidArgument, "the request is malformed", details);
+        assert_eq!(
+            status_line(&status),
+            "INVALID_ARGUMENT INVALID_REQUEST: the request is malformed; \
+             credential_id: must not be empty; retry after 1500ms"
+        );
+        assert_eq!(reason(&status).as_deref(), Some("INVALID_REQUEST"));
+        assert_eq!(retry_delay(&status), Some(Duration::from_millis(1_500)));
+    }
+
+    #[test]
+    fn a_bare_status_is_its_code_and_message() {
+        let status = Status::unavailable("connection reset");
+        assert_eq!(status_line(&status), "UNAVAILABLE: connection reset");
+        assert_eq!(reason(&status), None);
+    }
+}

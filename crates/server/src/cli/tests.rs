@@ -1,0 +1,168 @@
+use super::*;
+
+const BUILD: Build = Build {
+    version: "1.2.3",
+    revision: "abc",
+    profile: "dev",
+};
+
+/// Runs the program: its exit code, standard output and standard error.
+fn evergrant(arguments: &[&str]) -> (u8, String, String) {
+    let (mut out, mut notes) = (Vec::new(), Vec::new());
+    let arguments = ["evergrant"].iter().chain(arguments).map(OsString::from);
+    let exit = run_with(BUILD, arguments, &mut out, &mut notes);
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (exit as u8, text(out), text(notes))
+}
+
+#[test]
+fn the_definition_of_the_arguments_is_consistent() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn the_version_names_revision_and_profile() {
+    let error = parse(BUILD, ["evergrant", "--version"].map(OsString::from)).unwrap_err();
+    assert_eq!(error.to_string(), "evergrant 1.2.3 (abc, dev)\n");
+}
+
+#[test]
+fn help_succeeds_and_bad_usage_is_64() {
+    assert_eq!(evergrant(&["--help"]).0, 0);
+    assert_eq!(evergrant(&["watch", "--help"]).0, 0);
+    for mistake in [
+        &["--nonsense"][..],
+        &[],
+        &["token"],
+        &["token", "get"],
+        &["watch", "--count", "0"],
+        &["watch", "--once", "--count", "2"],
+        &["watch", "--type", "nonsense"],
+        &["credential", "create", "a"],
+        &["credential", "list", "--state", "unspecified"],
+        &["integration", "update", "a"],
+        &["token", "get", "a", "--server", "localhost:7070"],
+        &["token", "get", "a", "--tls-ca", "/nowhere"],
+        &["token", "get", "a", "--rejected-token", "/nowhere"],
+        &["config", "check", "--config", "/nowhere.toml"],
+    ] {
+        assert_eq!(evergrant(mistake).0, 64, "{mistake:?}");
+    }
+}
+
+#[test]
+fn verbs_that_are_not_there_yet_are_not_in_the_help() {
+    let help = Cli::command().render_long_help().to_string();
+    assert!(help.contains("completions"), "{help}");
+    assert!(!help.contains("connect "), "{help}");
+    let mut command = Cli::command();
+    let keys = command.find_subcommand_mut("keys").unwrap();
+    assert!(!keys.render_long_help().to_string().contains("rotate"));
+}
+
+#[test]
+fn a_server_that_is_not_there_is_69_in_one_line() {
+    // A port that was free a moment ago.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    for verb in [
+        &["token", "get", "a"][..],
+        &["watch"],
+        &["credential", "list"],
+    ] {
+        let arguments: Vec<_> = verb.iter().copied().chain(["--server", &server]).collect();
+        let (code, out, notes) = evergrant(&arguments);
+        assert_eq!((code, out.as_str()), (69, ""), "{verb:?}");
+        let start = format!("evergrant: server {server} cannot be reached: ");
+        assert!(
+            notes.starts_with(&start) && notes.lines().count() == 1,
+            "{notes}"
+        );
+    }
+}
+
+#[test]
+fn a_configuration_is_checked_and_printed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("evergrant.toml");
+    let file = path.to_str().unwrap();
+    std::fs::write(&path, "[refresh]\nlease = \"50s\"\n").unwrap();
+    assert_eq!(
+        evergrant(&["config", "check", "--config", file]),
+        (0, "ok\n".into(), String::new())
+    );
+    let (code, printed, _) = evergrant(&["config", "print", "--config", file]);
+    assert!(
+        code == 0 && printed.contains("lease = \"50s\""),
+        "{printed}"
+    );
+
+    std::fs::write(&path, "[refresh]\nlease = \"5s\"\n").unwrap();
+    let line = format!(
+        "evergrant: refresh.lease: must be at least 37s, which is 2 x attempt_timeout + store_timeout + 2s; \
+         it is 5s ({file}:2)\n"
+    );
+    for verb in [&["config", "check"][..], &["serve"], &["migrate"]] {
+        let arguments: Vec<_> = verb.iter().copied().chain(["--config", file]).collect();
+        assert_eq!(evergrant(&arguments), (64, String::new(), line.clone()));
+    }
+}
+
+#[test]
+fn a_generated_key_is_accepted_and_never_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("k1");
+    let (code, _, _) = evergrant(&["keys", "generate", "--out", key.to_str().unwrap()]);
+    assert_eq!(code, 0);
+    let text = std::fs::read(&key).unwrap();
+    assert_eq!(
+        evergrant(&["keys", "generate", "--out", key.to_str().unwrap()]).0,
+        1
+    );
+    assert_eq!(std::fs::read(&key).unwrap(), text);
+
+    let (_, printed, _) = evergrant(&["keys", "generate"]);
+    let config = folder.path().join("evergrant.toml");
+    let keys = format!(
+        "[keys]\nactive = \"k2\"\nk1 = {{ file = {key:?} }}\nk2 = \"{}\"\n",
+        printed.trim()
+    );
+    std::fs::write(&config, keys).unwrap();
+    let verified = evergrant(&["keys", "verify", "--config", config.to_str().unwrap()]);
+    assert_eq!(
+        verified,
+        (0, "k1  opens\nk2  seals and opens\n".into(), String::new())
+    );
+}
+
+#[test]
+fn verifying_makes_no_key_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("evergrant.toml");
+    let store = format!(
+        "[store]\nurl = \"sqlite://{}/e.db\"\n",
+        folder.path().display()
+    );
+    std::fs::write(&config, store).unwrap();
+    let (code, out, _) = evergrant(&["keys", "verify", "--config", config.to_str().unwrap()]);
+    assert!(code == 0 && out.starts_with("no key file yet"), "{out}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    struct Closed;
+    impl io::Write for Closed {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut notes = Vec::new();
+    let arguments = ["evergrant", "completions", "bash"].map(OsString::from);
+    let exit = run_with(BUILD, arguments, &mut Closed, &mut notes);
+    assert_eq!((exit, notes), (Exit::Success, Vec::new()));
+}

@@ -1,0 +1,130 @@
+//! `[clients.NAME]`: the OAuth clients.
+
+use std::collections::BTreeMap;
+
+use evergrant_core::ids::{ClientName, ProviderName};
+use url::{Host, Url};
+
+use super::error::ConfigError;
+use super::print::{Printer, bare, quoted_list};
+use super::secret::Secret;
+use super::section::{Key, Section, text_of};
+
+/// An OAuth client as it is registered with a provider.
+#[derive(Debug, Clone)]
+pub struct Client {
+    /// The provider, by its name in the catalogue.
+    pub provider: ProviderName,
+    /// Its id there (RFC 6749 section 2.2).
+    pub client_id: String,
+    /// Its secrets, tried in this order; empty for a public client.
+    pub client_secret: Vec<Secret>,
+    /// Where the provider may send a user back to (RFC 6749 section 3.1.2); the first is the default.
+    pub redirect_uris: Vec<String>,
+    /// What fills the placeholders of the provider's catalogue entry, e.g. a tenant. Not secret.
+    pub parameters: BTreeMap<String, String>,
+    provider_key: Key,
+}
+
+impl Client {
+    pub(super) fn read_all(
+        mut section: Section<'_>,
+    ) -> Result<BTreeMap<ClientName, Self>, ConfigError> {
+        section
+            .rest()
+            .into_iter()
+            .map(|(name, key, node)| {
+                let client = ClientName::parse(&name)
+                    .map_err(|why| key.refuse(format!("has a name that {why}")))?;
+                Ok((client, Self::read(section.child_of(key, node)?)?))
+            })
+            .collect()
+    }
+
+    fn read(mut section: Section<'_>) -> Result<Self, ConfigError> {
+        let (provider_key, provider) = section.required("provider")?;
+        let provider =
+            ProviderName::parse(&provider).map_err(|why| provider_key.refuse(why.to_string()))?;
+        let (_, client_id) = section.required("client_id")?;
+        let client_secret = section.secrets("client_secret")?;
+        let redirect_uris = section
+            .texts("redirect_uris")?
+            .into_iter()
+            .map(|(key, text)| redirect_uri(&key, text))
+            .collect::<Result<_, _>>()?;
+        let parameters = section
+            .section("parameters")?
+            .rest()
+            .into_iter()
+            .map(|(name, key, node)| Ok((name, text_of(&key, node)?)))
+            .collect::<Result<_, ConfigError>>()?;
+        section.finish()?;
+        Ok(Self {
+            provider,
+            client_id,
+            client_secret,
+            redirect_uris,
+            parameters,
+            provider_key,
+        })
+    }
+
+    /// That the catalogue has no entry of this client's provider.
+    pub(super) fn unknown_provider(&self) -> ConfigError {
+        let why = format!("{:?} is not in the catalogue", self.provider);
+        self.provider_key.refuse(why)
+    }
+
+    pub(super) fn print(&self, name: &ClientName, out: &mut Printer) {
+        let Self {
+            provider,
+            client_id,
+            client_secret,
+            redirect_uris,
+            parameters,
+            provider_key: _,
+        } = self;
+        out.section(&format!("[clients.{}]", bare(name.as_str())));
+        out.text("provider", provider);
+        out.text("client_id", client_id);
+        match client_secret.as_slice() {
+            [] => {}
+            [secret] => out.raw("client_secret", secret.redacted()),
+            secrets => {
+                let secrets: Vec<_> = secrets.iter().map(Secret::redacted).collect();
+                out.raw("client_secret", format_args!("[{}]", secrets.join(", ")));
+            }
+        }
+        if !redirect_uris.is_empty() {
+            let uris = redirect_uris.iter().map(String::as_str);
+            out.raw("redirect_uris", quoted_list(uris));
+        }
+        if !parameters.is_empty() {
+            out.section(&format!("[clients.{}.parameters]", bare(name.as_str())));
+            for (parameter, value) in parameters {
+                out.text(&bare(parameter), value);
+            }
+        }
+    }
+}
+
+/// The text itself is kept, since a provider compares it letter by letter (RFC 9700 section 2.1).
+fn redirect_uri(key: &Key, text: String) -> Result<String, ConfigError> {
+    let url = Url::parse(&text).map_err(|why| key.refuse(format!("is no URL: {why}")))?;
+    if url.fragment().is_some() {
+        return Err(key.refuse("must have no fragment (RFC 6749 section 3.1.2)"));
+    }
+    if url.scheme() == "http" && !is_loopback(&url) {
+        return Err(key.refuse("must be https, except on a loopback address"));
+    }
+    Ok(text)
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}

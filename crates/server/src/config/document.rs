@@ -1,0 +1,80 @@
+//! A configuration before it is understood: a tree of values, each knowing where it came from.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::error::{ConfigError, Origin};
+
+/// A value and where it came from.
+#[derive(Debug, Clone)]
+pub(super) struct Node {
+    pub value: Value,
+    pub origin: Origin,
+}
+
+/// A value as written.
+#[derive(Debug, Clone)]
+pub(super) enum Value {
+    Text(String),
+    Integer(i64),
+    List(Vec<Node>),
+    Table(Table),
+    /// A truth value, a float, a date or a number beyond 64 bits: no key takes one.
+    Foreign,
+}
+
+/// Values by name.
+pub(super) type Table = BTreeMap<String, Node>;
+
+/// Parses the text of the TOML file `path`.
+pub(super) fn parse(path: &Path, text: &str) -> Result<Table, ConfigError> {
+    let path: Arc<Path> = path.into();
+    let line_of = |offset: usize| 1 + text[..offset.min(text.len())].matches('\n').count();
+    let place = |offset| Origin::File(path.clone(), line_of(offset));
+    match DeTable::parse(text) {
+        Ok(table) => Ok(table_of(table.into_inner(), &place)),
+        Err(error) => {
+            let offset = error.span().map_or(0, |span| span.start);
+            Err(ConfigError::new("", error.message(), place(offset)))
+        }
+    }
+}
+
+fn table_of(table: DeTable<'_>, place: &dyn Fn(usize) -> Origin) -> Table {
+    table
+        .into_iter()
+        .map(|(key, value)| {
+            let node = node_of(key.span().start, value, place);
+            (key.into_inner().into_owned(), node)
+        })
+        .collect()
+}
+
+/// A table is placed at its key, since the span of `[a.b]` may begin elsewhere.
+fn node_of(key: usize, value: Spanned<DeValue<'_>>, place: &dyn Fn(usize) -> Origin) -> Node {
+    let start = value.span().start;
+    let (value, at) = match value.into_inner() {
+        DeValue::String(text) => (Value::Text(text.into_owned()), start),
+        DeValue::Integer(integer) => match i64::from_str_radix(integer.as_str(), integer.radix()) {
+            Ok(number) => (Value::Integer(number), start),
+            Err(_) => (Value::Foreign, start),
+        },
+        DeValue::Boolean(_) | DeValue::Float(_) | DeValue::Datetime(_) => (Value::Foreign, start),
+        DeValue::Array(items) => {
+            let items = items
+                .into_iter()
+                .map(|item| node_of(item.span().start, item, place))
+                .collect();
+            (Value::List(items), start)
+        }
+        DeValue::Table(table) => (Value::Table(table_of(table, place)), key),
+    };
+    Node {
+        value,
+        origin: place(at),
+    }
+}

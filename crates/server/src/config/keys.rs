@@ -1,0 +1,92 @@
+//! `[keys]`: the sealing keys.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
+use super::error::ConfigError;
+use super::print::Printer;
+use super::secret::Secret;
+use super::section::Section;
+use super::store::StoreUrl;
+use crate::seal::{KEY_BYTES, SealingKey};
+
+/// Where the sealing keys are.
+#[derive(Debug, Clone)]
+pub enum Keys {
+    /// In the configuration.
+    Ring {
+        /// Id of the key that seals.
+        active: String,
+        /// All keys by id, each 32 bytes in base64.
+        keys: BTreeMap<String, Secret>,
+    },
+    /// In a file beside the SQLite database, made when it is first needed.
+    File(PathBuf),
+}
+
+impl Keys {
+    pub(super) fn read(mut section: Section<'_>, store: &StoreUrl) -> Result<Self, ConfigError> {
+        let active = section.text("active")?;
+        let mut keys = BTreeMap::new();
+        for (id, key, node) in section.rest() {
+            let secret = section.rest_secret(&key, &node)?;
+            if id.is_empty() || id.len() > 64 {
+                return Err(key.refuse("has an id that is not 1 to 64 characters long"));
+            }
+            decode(secret.expose()).map_err(|why| key.refuse(why))?;
+            keys.insert(id, secret);
+        }
+        match (active, store.beside("key")) {
+            (Some((_, active)), _) if keys.contains_key(&active) => Ok(Self::Ring { active, keys }),
+            (Some((key, active)), _) => {
+                Err(key.refuse(format!("names {active:?}, which is no key in this section")))
+            }
+            (None, _) if !keys.is_empty() => {
+                let ids: Vec<_> = keys.keys().map(String::as_str).collect();
+                let why = format!("must name the key that seals: one of {}", ids.join(", "));
+                Err(section.key_of("active").refuse(why))
+            }
+            (None, Some(file)) => Ok(Self::File(file)),
+            (None, None) => Err(section.key().refuse(
+                "must hold a sealing key when the store is Postgres; \
+                 `evergrant keys generate` makes one",
+            )),
+        }
+    }
+
+    pub(super) fn print(&self, out: &mut Printer) {
+        match self {
+            Self::Ring { active, keys } => {
+                out.section("[keys]");
+                out.text("active", active);
+                for (id, secret) in keys {
+                    out.raw(&super::print::bare(id), secret.redacted());
+                }
+            }
+            Self::File(_) => {}
+        }
+    }
+}
+
+/// Decodes a sealing key: 32 bytes in base64. The error says what is wrong without showing the text.
+pub fn decode(text: &str) -> Result<SealingKey, String> {
+    let bytes = STANDARD
+        .decode(text.trim())
+        .map(Zeroizing::new)
+        .map_err(|_| "must be 32 bytes in base64, and is no base64".to_owned())?;
+    let mut key = Zeroizing::new([0; KEY_BYTES]);
+    if bytes.len() != KEY_BYTES {
+        return Err(format!("must be 32 bytes in base64, not {}", bytes.len()));
+    }
+    key.copy_from_slice(&bytes);
+    Ok(SealingKey::new(key))
+}
+
+/// Encodes a sealing key as [`decode`] reads it.
+pub fn encode(key: &SealingKey) -> Zeroizing<String> {
+    Zeroizing::new(STANDARD.encode(key.expose()))
+}

@@ -1,0 +1,555 @@
+use std::fs;
+use std::time::Duration;
+
+use super::callers::{Permission, Tenants};
+use super::telemetry::LogFormat;
+use super::*;
+
+const EXAMPLE: &str = include_str!("../../../../evergrant.example.toml");
+const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+/// Loads `text` as a file named evergrant.toml, with `environment` around it.
+fn load(text: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let path = Path::new("evergrant.toml");
+    let environment: BTreeMap<_, _> = environment
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    let mut root = document::parse(path, text)?;
+    overlay::lay_environment(&mut root, environment.iter())?;
+    Config::understand(Section::root(root, &environment))
+}
+
+fn complaint(text: &str, environment: &[(&str, &str)]) -> String {
+    match load(text, environment) {
+        Ok(_) => panic!("this must be refused:\n{text}\n{environment:?}"),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn the_example_is_exactly_the_defaults() {
+    let example = load(EXAMPLE, &[]).unwrap();
+    let nothing = Config::load(None, std::iter::empty(), Vec::new()).unwrap();
+    assert_eq!(example.to_toml(), nothing.to_toml());
+}
+
+#[test]
+fn the_example_names_every_key_that_is_printed() {
+    for line in load(EXAMPLE, &[]).unwrap().to_toml().lines() {
+        let key = line.split(" = ").next().unwrap();
+        let named = EXAMPLE
+            .lines()
+            .any(|line| line.trim_start_matches('#').starts_with(key));
+        assert!(named, "{key} is not in the example");
+    }
+}
+
+#[test]
+fn what_the_example_leaves_out_is_valid_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let k1 = folder.path().join("k1");
+    fs::write(&k1, KEY).unwrap();
+    let full: String = EXAMPLE
+        .split("#[server.tls]")
+        .flat_map(|part| part.split_inclusive('\n'))
+        .filter(|line| {
+            !["#cert", "#key =", "#client_ca"]
+                .iter()
+                .any(|key| line.starts_with(key))
+        })
+        .map(|line| match line.strip_prefix('#') {
+            Some(setting) if !setting.starts_with([' ', '\n']) => setting,
+            _ => line,
+        })
+        .collect();
+    let full = full.replace("/etc/evergrant/k1", k1.to_str().unwrap());
+    let config = load(&full, &[("SLACK_SECRET", "hush")]).unwrap();
+    assert_eq!(config.sealing_keys().unwrap().0, "k1");
+    assert_eq!(config.clients.len(), 1);
+    assert_eq!(config.callers.len(), 1);
+}
+
+#[test]
+fn each_mistake_is_told_in_one_line_with_key_reason_and_place() {
+    let table = [
+        (
+            "[store]\nurll = \"x\"",
+            "store.urll: is unknown; known here: url, max_connections (evergrant.toml:2)",
+        ),
+        (
+            "[stores]\nurl = \"x\"",
+            "stores: is unknown; known here: server, store, redis, keys, providers, clients, callers, refresh, events, telemetry (evergrant.toml:1)",
+        ),
+        ("store = 1", "store: must be a section (evergrant.toml:1)"),
+        (
+            "[store]\nurl = 1",
+            "store.url: must be a text, { env = \"NAME\" } or { file = \"PATH\" } (evergrant.toml:2)",
+        ),
+        (
+            "[store]\nurl = \"mysql://root:hush@db/x\"",
+            "store.url: must begin with sqlite:// or postgres:// (evergrant.toml:2)",
+        ),
+        (
+            "[store]\nurl = \"sqlite::memory:\"",
+            "store.url: must name a file, such as sqlite://evergrant.db (evergrant.toml:2)",
+        ),
+        (
+            "[store]\nurl = { env = \"DB\" }",
+            "store.url: environment variable DB is not set (evergrant.toml:2)",
+        ),
+        (
+            "[store]\nurl = { env = \"DB\", file = \"x\" }",
+            "store.url: must be a text, { env = \"NAME\" } or { file = \"PATH\" } (evergrant.toml:2)",
+        ),
+        (
+            "[store]\nmax_connections = 0",
+            "store.max_connections: must be a whole number from 1 to 1000 (evergrant.toml:2)",
+        ),
+        (
+            "[store]\nurl = \"postgres://db/x\"",
+            "keys: must hold a sealing key when the store is Postgres; `evergrant keys generate` makes one",
+        ),
+        (
+            "\n[server]\nlisten = \"localhost\"",
+            "server.listen: must be an address and a port such as \"127.0.0.1:7070\", not \"localhost\" (evergrant.toml:3)",
+        ),
+        (
+            "[server]\nlisten = \"0.0.0.0:7070\"",
+            "server.listen: 0.0.0.0:7070 is not a loopback address, and without [[callers]] everyone there would be trusted (evergrant.toml:2)",
+        ),
+        (
+            "[server.tls]\ncert = \"/nowhere/a.pem\"\nkey = \"b\"",
+            "server.tls.cert: /nowhere/a.pem cannot be read: No such file or directory (os error 2) (evergrant.toml:2)",
+        ),
+        (
+            "[server.tls]\nkey = \"b\"",
+            "server.tls.cert: is missing (evergrant.toml:1)",
+        ),
+        (
+            "[redis]\nurl = \"http://x\"",
+            "redis.url: must begin with redis:// or rediss://, or be empty (evergrant.toml:2)",
+        ),
+        (
+            "[redis]\nprefix = \"a b\"",
+            "redis.prefix: must be 1 to 64 characters of a-z, A-Z, 0-9 and . _ : -, not \"a b\" (evergrant.toml:2)",
+        ),
+        (
+            "[keys]\nactive = \"k1\"\nk1 = \"AAAA\"",
+            "keys.k1: must be 32 bytes in base64, not 3 (evergrant.toml:3)",
+        ),
+        (
+            "[keys]\nactive = \"k1\"\nk1 = \"hush!\"",
+            "keys.k1: must be 32 bytes in base64, and is no base64 (evergrant.toml:3)",
+        ),
+        (
+            "[keys]\nactive = \"k2\"\nk1 = \"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\"",
+            "keys.active: names \"k2\", which is no key in this section (evergrant.toml:2)",
+        ),
+        (
+            "[keys]\nk1 = \"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\"",
+            "keys.active: must name the key that seals: one of k1",
+        ),
+        (
+            "[clients.a]\nprovider = \"slack\"",
+            "clients.a.client_id: is missing (evergrant.toml:1)",
+        ),
+        (
+            "[clients.a]\nclient_id = \"x\"",
+            "clients.a.provider: is missing (evergrant.toml:1)",
+        ),
+        (
+            "[clients.a]\nprovider = \"slack\"\nclient_id = \"\"",
+            "clients.a.client_id: must not be empty (evergrant.toml:3)",
+        ),
+        (
+            "[clients.a]\nprovider = \"slack\"\nclient_id = \"x\"\nclient_secret = [\"a\",\n\"\"]",
+            "clients.a.client_secret[1]: must not be empty (evergrant.toml:5)",
+        ),
+        (
+            "[clients.a]\nprovider = \"slack\"\nclient_id = \"x\"\nredirect_uris = [\"http://app.example/\"]",
+            "clients.a.redirect_uris[0]: must be https, except on a loopback address (evergrant.toml:4)",
+        ),
+        (
+            "[clients.\"a b\"]\nprovider = \"slack\"",
+            "clients.a b: has a name that must be 1 to 128 characters of a-z, A-Z, 0-9 and . _ : - (evergrant.toml:1)",
+        ),
+        (
+            "[callers]\nname = \"a\"",
+            "callers: must be a list: write [[callers]] (evergrant.toml:1)",
+        ),
+        (
+            "[[callers]]\nname = \"a\"\n",
+            "callers[0]: needs exactly one of token_sha256, san, jwt (evergrant.toml:1)",
+        ),
+        (
+            "[[callers]]\nname = \"a\"\nsan = \"x\"\ntoken_sha256 = \"y\"",
+            "callers[0]: needs exactly one of token_sha256, san, jwt (evergrant.toml:1)",
+        ),
+        (
+            "[[callers]]\nname = \"a\"\nsan = \"spiffe://x\"",
+            "callers[0].san: is not available in this version (evergrant.toml:3)",
+        ),
+        (
+            "[[callers]]\nname = \"a\"\njwt = { issuer = \"x\" }",
+            "callers[0].jwt: is not available in this version (evergrant.toml:3)",
+        ),
+        (
+            "[[callers]]\nname = \"a\"\ntoken_sha256 = \"12\"",
+            "callers[0].token_sha256: must be a SHA-256 in 64 hexadecimal digits, as sha256sum prints it (evergrant.toml:3)",
+        ),
+        (
+            "[refresh]\nlease = \"36s\"",
+            "refresh.lease: must be at least 37s, which is 2 x attempt_timeout + store_timeout + 2s; it is 36s (evergrant.toml:2)",
+        ),
+        (
+            "[refresh]\nattempt_timeout = \"30s\"",
+            "refresh.lease: must be at least 67s, which is 2 x attempt_timeout + store_timeout + 2s; it is 45s",
+        ),
+        (
+            "[refresh]\nattempt_timeout = \"0s\"",
+            "refresh.attempt_timeout: must be more than 0s (evergrant.toml:2)",
+        ),
+        (
+            "[refresh]\nlease = 45",
+            "refresh.lease: must be a text (evergrant.toml:2)",
+        ),
+        (
+            "[refresh]\nlease = \"45\"",
+            "refresh.lease: must be a duration such as \"15s\" (units: ms, s, m, h, d), not \"45\" (evergrant.toml:2)",
+        ),
+        (
+            "[refresh]\nconcurrency = \"9\"",
+            "refresh.concurrency: must be a whole number from 1 to 100000 (evergrant.toml:2)",
+        ),
+        (
+            "[events]\nretention = \"23h\"",
+            "events.retention: must be from 1d to 3650d (evergrant.toml:2)",
+        ),
+        (
+            "[events]\nheartbeat = \"6m\"",
+            "events.heartbeat: must be from 1s to 5m (evergrant.toml:2)",
+        ),
+        (
+            "[telemetry]\nlevel = \"evergrant=loud\"",
+            "telemetry.level: must be a level (error, warn, info, debug, trace, off) or a filter such as \"evergrant_core=debug,warn\", not \"evergrant=loud\" (evergrant.toml:2)",
+        ),
+        (
+            "[telemetry]\nformat = \"xml\"",
+            "telemetry.format: must be \"text\" or \"json\", not \"xml\" (evergrant.toml:2)",
+        ),
+        (
+            "[telemetry]\notlp_endpoint = \"http://x\"",
+            "telemetry.otlp_endpoint: is not available in this version; leave it empty (evergrant.toml:2)",
+        ),
+    ];
+    for (text, line) in table {
+        assert_eq!(complaint(text, &[]), line, "{text}");
+    }
+}
+
+#[test]
+fn a_caller_must_be_told_apart_and_needs_tenants_and_permissions() {
+    let caller = |name: &str, digit: char, rest: &str| {
+        let token = digit.to_string().repeat(64);
+        format!("[[callers]]\nname = \"{name}\"\ntoken_sha256 = \"{token}\"\n{rest}\n")
+    };
+    let rights = "tenants = [\"*\"]\nallow = [\"token.get\"]";
+    for (text, line) in [
+        (
+            caller("a", '1', "allow = [\"token.get\"]"),
+            "callers[0].tenants: must name at least one tenant, or \"*\" for all",
+        ),
+        (
+            caller("a", '1', "tenants = [\"b c\"]"),
+            "callers[0].tenants[0]: must be 1 to 128 characters of a-z, A-Z, 0-9 and . _ : - (evergrant.toml:4)",
+        ),
+        (
+            caller("a", '1', "tenants = [\"t\"]"),
+            "callers[0].allow: of caller \"a\" must name at least one of token.get, event.watch, credential.read, credential.write, integration.read, integration.write, admin",
+        ),
+        (
+            caller("a", '1', "tenants = [\"t\"]\nallow = [\"token.put\"]"),
+            "callers[0].allow[0]: \"token.put\" is none of token.get, event.watch, credential.read, credential.write, integration.read, integration.write, admin (evergrant.toml:5)",
+        ),
+        (
+            caller("a", '1', rights) + &caller("a", '2', rights),
+            "callers[1].name: \"a\" is taken by another caller (evergrant.toml:7)",
+        ),
+        (
+            caller("a", '1', rights) + &caller("b", '1', rights),
+            "callers[1].token_sha256: is the same as that of caller \"a\" (evergrant.toml:8)",
+        ),
+    ] {
+        assert_eq!(complaint(&text, &[]), line, "{text}");
+    }
+}
+
+#[test]
+fn a_file_that_is_no_toml_or_not_there_is_told_in_one_line() {
+    let line = complaint("[store]\nurl = \n", &[]);
+    assert!(line.ends_with("(evergrant.toml:2)"), "{line}");
+    assert!(!line.contains('\n'), "{line}");
+    let missing = Config::load(Some(Path::new("/nowhere.toml")), std::iter::empty(), vec![]);
+    assert_eq!(
+        missing.unwrap_err().to_string(),
+        "/nowhere.toml cannot be read: No such file or directory (os error 2)"
+    );
+}
+
+#[test]
+fn the_environment_wins_over_the_file_and_the_command_line_over_both() {
+    let environment = [
+        ("EVERGRANT__REFRESH__LEASE", "50s"),
+        ("EVERGRANT__EVENTS__MAX_STREAMS", "7"),
+        ("EVERGRANT__TELEMETRY__FORMAT", "json"),
+        ("EVERGRANT_SERVER", "not ours"),
+        ("PATH", "/bin"),
+    ];
+    let config = load("[refresh]\nlease = \"60s\"", &environment).unwrap();
+    assert_eq!(config.refresh.lease, Duration::from_secs(50));
+    assert_eq!(config.events.max_streams, 7);
+    assert_eq!(config.telemetry.format, LogFormat::Json);
+
+    let listen = |value: &str| {
+        let given = Override {
+            key: "server.listen",
+            value: value.into(),
+            argument: "--listen",
+        };
+        let environment = [("EVERGRANT__SERVER__LISTEN", "127.0.0.1:1")];
+        let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Config::load(None, environment.into_iter(), vec![given])
+    };
+    assert_eq!(
+        listen("[::1]:0").unwrap().server.listen.to_string(),
+        "[::1]:0"
+    );
+    assert_eq!(
+        listen("x").unwrap_err().to_string(),
+        "server.listen: must be an address and a port such as \"127.0.0.1:7070\", not \"x\" (--listen)"
+    );
+}
+
+#[test]
+fn a_variable_reaches_names_with_other_characters_unless_two_would_fit() {
+    let client = "provider = \"slack\"\nclient_id = \"file\"\n";
+    let file = format!("[clients.Slack-Main]\n{client}");
+    let variable = ("EVERGRANT__CLIENTS__SLACK_MAIN__CLIENT_ID", "env");
+    let config = load(&file, &[variable]).unwrap();
+    assert_eq!(config.clients.len(), 1);
+    let found = config.clients.values().next().unwrap();
+    assert_eq!(found.client_id, "env");
+
+    let both = format!("{file}[clients.slack_main]\n{client}");
+    assert_eq!(
+        complaint(&both, &[variable]),
+        "EVERGRANT__CLIENTS__SLACK_MAIN__CLIENT_ID is ambiguous: it names both \"Slack-Main\" and \"slack_main\""
+    );
+
+    let provider = ("EVERGRANT__CLIENTS__SLACK_MAIN__PROVIDER", "slack");
+    let config = load("", &[variable, provider]).unwrap();
+    assert_eq!(config.clients.keys().next().unwrap().as_str(), "slack_main");
+}
+
+#[test]
+fn variables_set_lists_callers_and_secret_references() {
+    let token = "ab".repeat(32);
+    let config = load(
+        "",
+        &[
+            ("EVERGRANT__CALLERS__0__NAME", "billing"),
+            ("EVERGRANT__CALLERS__0__TOKEN_SHA256", &token),
+            ("EVERGRANT__CALLERS__0__TENANTS", "acme, globex"),
+            ("EVERGRANT__CALLERS__0__ALLOW", "token.get,event.watch"),
+            ("EVERGRANT__KEYS__ACTIVE", "k1"),
+            ("EVERGRANT__KEYS__K1__ENV", "SEALING_KEY"),
+            ("SEALING_KEY", KEY),
+        ],
+    )
+    .unwrap();
+    let caller = &config.callers[0];
+    assert_eq!(caller.token_sha256, [0xab; 32]);
+    assert!(matches!(&caller.tenants, Tenants::These(tenants) if tenants.len() == 2));
+    assert_eq!(
+        caller.allow,
+        [Permission::TokenGet, Permission::EventWatch].into()
+    );
+    let (active, keys) = config.sealing_keys().unwrap();
+    assert_eq!((active.as_str(), keys["k1"].expose()[31]), ("k1", 31));
+
+    let file = format!(
+        "[[callers]]\nname = \"a\"\ntoken_sha256 = \"{token}\"\ntenants = [\"t\"]\nallow = [\"admin\"]"
+    );
+    let config = load(&file, &[("EVERGRANT__CALLERS__0__TENANTS", "*")]).unwrap();
+    assert_eq!(config.callers[0].tenants, Tenants::All);
+    assert_eq!(
+        complaint(&file, &[("EVERGRANT__CALLERS__2__NAME", "c")]),
+        "EVERGRANT__CALLERS__2__NAME names no item of a list: \"2\" is not a position from 0 to 1"
+    );
+}
+
+#[test]
+fn a_variable_with_a_mistake_is_named() {
+    for (name, value, line) in [
+        (
+            "EVERGRANT__STORE__URLL",
+            "x",
+            "store.urll: is unknown; known here: url, max_connections (EVERGRANT__STORE__URLL)",
+        ),
+        (
+            "EVERGRANT__STORE____URL",
+            "x",
+            "EVERGRANT__STORE____URL names no key: sections and keys are divided by exactly two underscores",
+        ),
+        (
+            "EVERGRANT__STORE",
+            "x",
+            "store: must be a section (EVERGRANT__STORE)",
+        ),
+        (
+            "EVERGRANT__EVENTS__MAX_STREAMS",
+            "many",
+            "events.max_streams: must be a whole number from 1 to 1000000 (EVERGRANT__EVENTS__MAX_STREAMS)",
+        ),
+    ] {
+        assert_eq!(complaint("", &[(name, value)]), line);
+    }
+}
+
+#[test]
+fn secrets_come_from_text_environment_and_file_and_are_never_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("secret");
+    fs::write(&path, "hush-file\n").unwrap();
+    let text = format!(
+        "[clients.a]\nprovider = \"slack\"\nclient_id = \"id\"\n\
+         client_secret = [\"hush-text\", {{ env = \"S\" }}, {{ file = \"{}\" }}]\n\
+         [redis]\nurl = \"redis://user:hush-redis@cache:6379?x=hush\"\n\
+         [store]\nurl = \"postgres://user:hush-pg@db/evergrant\"\n\
+         [keys]\nactive = \"k1\"\nk1 = \"{KEY}\"",
+        path.display()
+    );
+    let config = load(&text, &[("S", "hush-env")]).unwrap();
+    let secrets: Vec<_> = config
+        .clients
+        .values()
+        .next()
+        .unwrap()
+        .client_secret
+        .iter()
+        .map(Secret::expose)
+        .collect();
+    assert_eq!(secrets, ["hush-text", "hush-env", "hush-file"]);
+    assert_eq!(
+        config.store.url.expose(),
+        "postgres://user:hush-pg@db/evergrant"
+    );
+
+    let printed = config.to_toml();
+    let shown = format!("{printed}\n{config:?}");
+    assert!(!shown.contains("hush") && !shown.contains(KEY), "{shown}");
+    assert!(
+        printed.contains("url = \"postgres://user:redacted@db/evergrant\""),
+        "{printed}"
+    );
+    assert!(
+        printed.contains("client_secret = [\"[redacted]\", { env = \"S\" }, { file = "),
+        "{printed}"
+    );
+}
+
+#[test]
+fn what_is_printed_is_a_configuration_that_means_the_same() {
+    let text = format!(
+        "[clients.\"a.b\"]\nprovider = \"slack\"\nclient_id = \"id\"\nclient_secret = {{ env = \"S\" }}\n\
+         redirect_uris = [\"http://127.0.0.1:9/cb\"]\n\
+         parameters = {{ tenant = \"a b\" }}\n\
+         [[callers]]\nname = \"a\"\ntoken_sha256 = \"{}\"\ntenants = [\"t\"]\nallow = [\"admin\"]\n\
+         [server]\nlisten = \"0.0.0.0:1\"\nadmin_listen = \"\"\n[refresh]\njournal = \"\"\n\
+         [providers]\ndir = \"\"",
+        "1".repeat(64)
+    );
+    let config = load(&text, &[("S", "hush")]).unwrap();
+    assert!(config.server.admin_listen.is_none() && config.refresh.journal.is_none());
+    let client = config.clients.values().next().unwrap();
+    assert_eq!(client.parameters["tenant"], "a b");
+    let printed = config.to_toml();
+    assert_eq!(load(&printed, &[("S", "hush")]).unwrap().to_toml(), printed);
+}
+
+#[test]
+fn key_file_and_journal_are_beside_an_sqlite_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("e.db");
+    let store = format!(
+        "[store]\nurl = \"sqlite://{}?mode=rwc\"",
+        database.display()
+    );
+    let config = load(&store, &[]).unwrap();
+    assert_eq!(config.store.url.sqlite_path(), Some(database.as_path()));
+    assert_eq!(
+        config.refresh.journal,
+        Some(folder.path().join("e.db.journal"))
+    );
+    assert_eq!(
+        fs::read_dir(folder.path()).unwrap().count(),
+        0,
+        "loading makes nothing"
+    );
+
+    let (active, keys) = config.sealing_keys().unwrap();
+    assert!(keys.contains_key(&active));
+    assert!(folder.path().join("e.db.key").exists());
+    assert_eq!(config.sealing_keys().unwrap().0, active);
+
+    let postgres =
+        format!("[store]\nurl = \"postgres://db/x\"\n[keys]\nactive = \"k\"\nk = \"{KEY}\"");
+    assert_eq!(load(&postgres, &[]).unwrap().refresh.journal, None);
+}
+
+#[test]
+fn a_client_of_an_unknown_provider_is_refused_where_it_stands() {
+    let config = load("[clients.a]\nprovider = \"slak\"\nclient_id = \"x\"", &[]).unwrap();
+    assert!(config.check_providers(|name| name == "slak").is_ok());
+    assert_eq!(
+        config
+            .check_providers(|name| name == "slack")
+            .unwrap_err()
+            .to_string(),
+        "clients.a.provider: \"slak\" is not in the catalogue (evergrant.toml:2)"
+    );
+}
+
+#[test]
+fn a_key_pair_is_read_and_must_hold_what_it_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.pem");
+    fs::write(
+        &path,
+        "-----BEGIN NOTHING-----\nAAAA\n-----END NOTHING-----\n",
+    )
+    .unwrap();
+    let path = path.display();
+    assert_eq!(
+        complaint(
+            &format!("[server.tls]\ncert = \"{path}\"\nkey = \"{path}\""),
+            &[]
+        ),
+        format!("server.tls.cert: {path} holds no certificate in PEM (evergrant.toml:2)")
+    );
+    let cert = folder.path().join("cert.pem");
+    fs::write(
+        &cert,
+        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+    )
+    .unwrap();
+    let cert = cert.display();
+    assert_eq!(
+        complaint(
+            &format!("[server.tls]\ncert = \"{cert}\"\nkey = \"{path}\""),
+            &[]
+        ),
+        format!("server.tls.key: {path} holds no private key in PEM (evergrant.toml:3)")
+    );
+}
