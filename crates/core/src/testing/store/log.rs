@@ -58,8 +58,7 @@ impl Log {
         let last_old = self
             .events
             .iter()
-            .filter(|event| event.at < older_than && event.seq <= farthest)
-            .next_back();
+            .rfind(|event| event.at < older_than && event.seq <= farthest);
         self.floor = last_old.map_or(self.floor, |event| event.seq);
         let before = self.events.len();
         self.events.retain(|event| event.seq > self.floor);
