@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::clock::Timestamp;
-use crate::grant::Invalidation;
+use crate::grant::InvalidationReason;
 use crate::ids::{CredentialId, IntegrationKey};
 
 /// The status of an integration. It is never set, always derived: see [`Facts::status`].
@@ -42,11 +42,11 @@ pub enum Fault {
 impl Fault {
     /// The fault of a credential whose grant died so: the provider's error code, e.g. `token_revoked`, or
     /// else the reason in words, e.g. `refresh token expired`.
-    pub fn invalidated(by: &Invalidation) -> Self {
-        Self::Invalidated(if by.provider_error.is_empty() {
-            by.reason.as_str().to_ascii_lowercase().replace('_', " ")
+    pub fn invalidated(reason: InvalidationReason, provider_error: &str) -> Self {
+        Self::Invalidated(if provider_error.is_empty() {
+            reason.as_str().to_ascii_lowercase().replace('_', " ")
         } else {
-            by.provider_error.clone()
+            provider_error.to_owned()
         })
     }
 }

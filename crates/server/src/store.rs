@@ -11,6 +11,7 @@ mod entity;
 mod error;
 mod fragment;
 mod grants;
+mod integrations;
 mod log;
 mod migration;
 mod names;

@@ -3,6 +3,7 @@
 mod apply;
 mod faults;
 mod log;
+mod reads;
 mod state;
 #[cfg(test)]
 mod tests;

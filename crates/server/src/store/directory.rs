@@ -4,25 +4,23 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use evergrant_core::change::{ChangeSet, Scope, Snapshot};
-use evergrant_core::grant::Invalidation;
 use evergrant_core::ids::{CredentialId, CredentialKey, IntegrationId, IntegrationKey};
-use evergrant_core::integration::{Fault, Integration, Need};
+use evergrant_core::integration::Integration;
 use evergrant_core::store::{
     ApplyError, CredentialQuery, CredentialView, Directory, IntegrationQuery, StoreError,
 };
 use sea_orm::sea_query::{Expr, Query};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, EntityTrait,
-    QueryFilter, QueryOrder, QueryResult, QuerySelect,
+    QueryFilter, QueryOrder, QuerySelect,
 };
 
 use super::SqlStore;
 use super::entity::{credential, grant, integration, integration_credential as link};
-use super::grants::get;
+use super::integrations::{integrations, is_integration, read_integrations};
 use super::names::Stored;
 use super::row;
 use super::sql::Sql;
-use evergrant_core::clock::Timestamp;
 
 /// What a page of credentials is made of.
 struct CredentialPage {
@@ -118,89 +116,11 @@ async fn read_credentials(
     Ok(CredentialPage { rows, links, now })
 }
 
-/// Integrations in order of their names, and the needs of all of them with how those credentials stand.
-pub(super) type IntegrationPage = (Vec<integration::Model>, Vec<QueryResult>);
-
-pub(super) async fn read_integrations(
-    database: &DatabaseConnection,
-    filter: Condition,
-    limit: u64,
-) -> Result<IntegrationPage, DbErr> {
-    let rows = integration::Entity::find()
-        .filter(filter)
-        .order_by_asc(integration::Column::Tenant)
-        .order_by_asc(integration::Column::Id)
-        .limit(limit)
-        .all(database)
-        .await?;
-    if rows.is_empty() {
-        return Ok((rows, Vec::new()));
-    }
-    let keys = rows
-        .iter()
-        .map(|row| Sql::tuple([row.tenant.as_str().into(), row.id.as_str().into()]));
-    let needs = Sql::text(
-        "SELECT n.tenant, n.integration, n.credential, c.id AS present,
-            g.invalid_reason, g.invalid_error, g.invalid_at
-         FROM integration_credentials n
-         LEFT JOIN credentials c ON c.tenant = n.tenant AND c.id = n.credential
-         LEFT JOIN grants g ON g.id = c.grant_id
-         WHERE (n.tenant, n.integration) IN (VALUES ",
-    )
-    .then(Sql::join(keys, ", "))
-    .then_text(") ORDER BY n.credential");
-    let needs = needs.build(database.get_database_backend());
-    Ok((rows, database.query_all_raw(needs).await?))
-}
-
-pub(super) fn integrations(page: IntegrationPage) -> Result<Vec<Integration>, StoreError> {
-    let (rows, needs) = page;
-    let mut of_each: BTreeMap<(String, String), Vec<Need>> = BTreeMap::new();
-    for row in &needs {
-        let key = (get(row, "tenant")?, get(row, "integration")?);
-        of_each.entry(key).or_default().push(need(row)?);
-    }
-    let rows = rows.into_iter().map(|row| {
-        let key = (row.tenant.clone(), row.id.clone());
-        row::integration(row, of_each.remove(&key).unwrap_or_default())
-    });
-    rows.collect()
-}
-
-fn need(row: &QueryResult) -> Result<Need, StoreError> {
-    let present: Option<String> = get(row, "present")?;
-    let reason: Option<String> = get(row, "invalid_reason")?;
-    let fault = match (present, reason) {
-        (None, _) => Some(Fault::Deleted),
-        (Some(_), None) => None,
-        (Some(_), Some(reason)) => {
-            let provider_error: Option<String> = get(row, "invalid_error")?;
-            let at: Option<i64> = get(row, "invalid_at")?;
-            Some(Fault::invalidated(&Invalidation {
-                reason: row::invalidation_reason(&reason)?,
-                provider_error: provider_error.unwrap_or_default(),
-                message: String::new(),
-                at: Timestamp::from_millis(at.unwrap_or(0)),
-            }))
-        }
-    };
-    Ok(Need {
-        credential: row::name(CredentialId::parse, &get::<String>(row, "credential")?)?,
-        fault,
-    })
-}
-
 /// The credential of that key.
 pub(super) fn is_credential(key: &CredentialKey) -> Condition {
     Condition::all()
         .add(credential::Column::Tenant.eq(key.tenant.as_str()))
         .add(credential::Column::Id.eq(key.id.as_str()))
-}
-
-fn is_integration(key: &IntegrationKey) -> Condition {
-    Condition::all()
-        .add(integration::Column::Tenant.eq(key.tenant.as_str()))
-        .add(integration::Column::Id.eq(key.id.as_str()))
 }
 
 #[async_trait]

@@ -14,9 +14,10 @@ use sea_orm::{
 };
 
 use super::SqlStore;
-use super::directory::{IntegrationPage, integrations, is_credential, read_integrations};
+use super::directory::is_credential;
 use super::entity::{client, credential, grant, integration, integration_credential as link};
 use super::grants::StoredGrant;
+use super::integrations::{IntegrationPage, integrations, is_integration, read_integrations};
 use super::row::{self, number};
 use super::sql::Sql;
 
@@ -77,10 +78,7 @@ impl SqlStore {
                             .add(credential::Column::Id.in_subquery(needs_of(key))),
                     );
                 rows.credentials = read_credentials(database, wanted).await?;
-                let this = Condition::all()
-                    .add(integration::Column::Tenant.eq(key.tenant.as_str()))
-                    .add(integration::Column::Id.eq(key.id.as_str()));
-                rows.integrations = read_integrations(database, this, 1).await?;
+                rows.integrations = read_integrations(database, is_integration(key), 1).await?;
                 let grants = rows.credentials.iter().map(|row| row.grant_id.clone());
                 rows.grants = self.read_grants(database, grants.collect()).await?;
             }
