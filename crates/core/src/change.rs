@@ -24,15 +24,16 @@ pub mod run;
 pub enum Scope {
     /// A grant, every credential that uses it, and every integration that needs one of those.
     Grant(GrantId),
-    /// A credential: the scope of its grant. Where `account` is set, also the scope of the grant that the
-    /// credentials of that account share.
+    /// A credential: the scope of its grant, and every integration that needs it, even while it does not
+    /// exist. Where `account` is set, also the scope of the grant that the credentials of that account share.
     Credential {
         /// The credential, which need not exist.
         key: CredentialKey,
         /// The account that is being connected.
         account: Option<AccountKey>,
     },
-    /// An integration, and the credentials that it needs or is about to need.
+    /// An integration, and the credentials that it needs or is about to need, with their grants. Of those
+    /// credentials the ones that do not exist are missing from the snapshot.
     Integration {
         /// The integration, which need not exist.
         key: IntegrationKey,
@@ -91,10 +92,39 @@ pub struct ClientHealth {
 pub struct ChangeSet {
     /// The revision of the snapshot that it was computed from.
     pub revision: u64,
-    /// What to write. Each must find exactly the row that it expects.
+    /// What to write, in any order. Each must find exactly the row that it expects, as it was before the
+    /// change; see [`distinct_writes`](Self::distinct_writes) for several writes of one row.
     pub writes: Vec<Write>,
     /// What to tell, in this order.
     pub events: Vec<EventBody>,
+}
+
+impl ChangeSet {
+    /// The writes that have an effect of their own, or `None` if two of them contradict each other.
+    ///
+    /// A row is written once and its version raised by one, with two exceptions. Touching a grant that is
+    /// touched or written anyway adds nothing. A credential may be moved and given labels in one change;
+    /// that, too, raises its version once.
+    pub fn distinct_writes(&self) -> Option<Vec<&Write>> {
+        let mut distinct: Vec<&Write> = Vec::with_capacity(self.writes.len());
+        let (touches, others): (Vec<_>, Vec<_>) = self
+            .writes
+            .iter()
+            .partition(|write| matches!(write, Write::TouchGrant(_)));
+        for write in others {
+            let same_row = distinct.iter().filter(|other| other.row() == write.row());
+            if !same_row.into_iter().all(|other| other.goes_with(write)) {
+                return None;
+            }
+            distinct.push(write);
+        }
+        for touch in touches {
+            if !distinct.iter().any(|other| other.row() == touch.row()) {
+                distinct.push(touch);
+            }
+        }
+        Some(distinct)
+    }
 }
 
 /// One row to write.
@@ -134,7 +164,7 @@ pub enum Write {
     },
     /// A credential joined or left the grant: version + 1.
     TouchGrant(GrantId),
-    /// A grant that no credential uses any more.
+    /// A grant that no credential uses any more: a change that leaves one with it conflicts.
     DeleteGrant(GrantId),
     /// A new credential, version 1.
     InsertCredential(Credential),
@@ -168,6 +198,49 @@ pub enum Write {
     DeleteIntegration(IntegrationKey),
     /// How a client stands from now on. Expects it to have stood otherwise, or unknown.
     SetClientHealth(ClientHealth),
+}
+
+#[derive(PartialEq, Eq)]
+enum Row<'a> {
+    Grant(&'a GrantId),
+    Credential(&'a CredentialKey),
+    Integration(&'a IntegrationKey),
+    Client(&'a ClientKey),
+}
+
+impl Write {
+    fn row(&self) -> Row<'_> {
+        match self {
+            Self::InsertGrant(new) => Row::Grant(&new.id),
+            Self::StoreTokens { grant, .. } | Self::InvalidateGrant { grant, .. } => {
+                Row::Grant(grant)
+            }
+            Self::TouchGrant(grant) | Self::DeleteGrant(grant) => Row::Grant(grant),
+            Self::InsertCredential(credential) => Row::Credential(&credential.key),
+            Self::UpdateCredentialLabels { key, .. } | Self::MoveCredential { key, .. } => {
+                Row::Credential(key)
+            }
+            Self::DeleteCredential(key) => Row::Credential(key),
+            Self::InsertIntegration(integration) | Self::UpdateIntegration(integration) => {
+                Row::Integration(&integration.key)
+            }
+            Self::DeleteIntegration(key) => Row::Integration(key),
+            Self::SetClientHealth(health) => Row::Client(&health.client),
+        }
+    }
+
+    fn goes_with(&self, other: &Self) -> bool {
+        matches!(
+            (self, other),
+            (
+                Self::MoveCredential { .. },
+                Self::UpdateCredentialLabels { .. }
+            ) | (
+                Self::UpdateCredentialLabels { .. },
+                Self::MoveCredential { .. }
+            )
+        )
+    }
 }
 
 /// A grant to be stored for the first time.

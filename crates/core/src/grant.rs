@@ -70,6 +70,35 @@ pub enum InvalidationReason {
     Reported,
 }
 
+impl InvalidationReason {
+    /// Every reason, in the order of declaration.
+    pub const ALL: [Self; 6] = [
+        Self::GrantRevoked,
+        Self::NotRefreshable,
+        Self::RefreshTokenExpired,
+        Self::AccessDenied,
+        Self::RotationLost,
+        Self::Reported,
+    ];
+
+    /// The name on the wire, e.g. `GRANT_REVOKED`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::GrantRevoked => "GRANT_REVOKED",
+            Self::NotRefreshable => "NOT_REFRESHABLE",
+            Self::RefreshTokenExpired => "REFRESH_TOKEN_EXPIRED",
+            Self::AccessDenied => "ACCESS_DENIED",
+            Self::RotationLost => "ROTATION_LOST",
+            Self::Reported => "REPORTED",
+        }
+    }
+
+    /// The reason of that name on the wire.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == name)
+    }
+}
+
 /// Whether a grant works.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GrantState {

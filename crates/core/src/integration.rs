@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::clock::Timestamp;
+use crate::grant::InvalidationReason;
 use crate::ids::{CredentialId, IntegrationKey};
 
 /// The status of an integration. It is never set, always derived: see [`Facts::status`].
@@ -36,6 +37,18 @@ pub enum Fault {
     Invalidated(String),
     /// There is no such credential any more.
     Deleted,
+}
+
+impl Fault {
+    /// The fault of a credential whose grant died so: the provider's error code, e.g. `token_revoked`, or
+    /// else the reason in words, e.g. `refresh token expired`.
+    pub fn invalidated(reason: InvalidationReason, provider_error: &str) -> Self {
+        Self::Invalidated(if provider_error.is_empty() {
+            reason.as_str().to_ascii_lowercase().replace('_', " ")
+        } else {
+            provider_error.to_owned()
+        })
+    }
 }
 
 /// The facts that decide an integration's status. Each has one owner: the first three are the tenant's, the

@@ -50,8 +50,9 @@ pub enum ApplyError {
 pub struct Claimed {
     /// Fencing token of the lease.
     pub epoch: Epoch,
-    /// Whether an earlier attempt at the same generation began and never told its end, so that the
-    /// refresh token may already be spent.
+    /// Whether an earlier attempt at the same generation began and never told its end, or told that it
+    /// does not know, so that the refresh token may already be spent. The doubt lasts until a new token
+    /// set is stored: a later attempt that ends well or unused does not lift it.
     pub takeover: bool,
 }
 
@@ -66,7 +67,8 @@ pub enum AttemptEnd {
         next_at: Timestamp,
         /// What it failed of.
         failure: PassingFailure,
-        /// Whether the refresh token may have been spent, so that the next attempt counts as a takeover.
+        /// Whether this attempt may have spent the refresh token, so that the next counts as a takeover.
+        /// `false` does not lift a doubt that was there before.
         ambiguous: bool,
     },
 }
@@ -138,7 +140,8 @@ pub trait GrantStore: Send + Sync + 'static {
         due_at: Option<Timestamp>,
     ) -> Result<bool, StoreError>;
 
-    /// Ends an attempt that stored nothing, if its lease is still the latest. `false`: it is not.
+    /// Ends an attempt that stored nothing, if its lease is still the latest, even if it has run out.
+    /// `false`: it is not, or the attempt has already ended (so a repeated call counts no failure twice).
     async fn end_attempt(
         &self,
         id: &GrantId,
@@ -164,10 +167,11 @@ pub trait GrantStore: Send + Sync + 'static {
         per_client: u32,
     ) -> Result<Vec<DueGrant>, StoreError>;
 
-    /// How much [`due`](Self::due) would find without limits.
+    /// How much [`due`](Self::due) would find at `now` without limits.
     async fn backlog(&self, now: Timestamp) -> Result<Backlog, StoreError>;
 
-    /// Grants whose version was raised during the last `window` by the store's clock.
+    /// Grants whose version was raised during the last `window` by the store's clock, in no order. A write
+    /// may show a little later than its time: ask for a window that overlaps the one before.
     async fn changed_within(&self, window: Duration) -> Result<Vec<GrantVersion>, StoreError>;
 
     /// The number of grants by provider and by whether they are active.
@@ -263,7 +267,8 @@ pub trait Directory: Send + Sync + 'static {
     /// transaction that no client round trip can hold open.
     ///
     /// It conflicts if the log's revision is not the one that the change was computed at, if any write finds
-    /// other than exactly the row that it expects, or if a row to insert is already there. A change that is
+    /// other than exactly the row that it expects, if a row to insert is already there, if a credential
+    /// would be left without its grant, or if [`ChangeSet::distinct_writes`] finds none. A change that is
     /// applied raises the revision by one and the log's head by the number of its events, which are numbered
     /// densely in commit order. Answers the new head.
     async fn apply(&self, change: &ChangeSet) -> Result<u64, ApplyError>;

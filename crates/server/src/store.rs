@@ -1,1 +1,118 @@
-//! store
+//! The store in SQLite or Postgres.
+//!
+//! Where the protocol needs an atomic step, one hand-written statement makes it ([`GrantStore`] and
+//! [`Directory::apply`]); reads and listings go through sea-orm. Names of tables and columns are those of the
+//! domain, and every secret is sealed before it gets here.
+
+mod apply;
+mod database;
+mod directory;
+mod entity;
+mod error;
+mod fragment;
+mod grants;
+mod integrations;
+mod log;
+mod migration;
+mod names;
+mod open;
+mod payload;
+mod row;
+mod snapshot;
+mod sql;
+mod tokens;
+mod url;
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+#[cfg(doc)]
+use evergrant_core::store::{Directory, GrantStore};
+use evergrant_core::store::{Store, StoreError};
+use sea_orm::ConnectionTrait;
+use tokio_util::task::TaskTracker;
+use zeroize::Zeroizing;
+
+pub use self::open::{OpenStoreError, StoreOptions};
+pub use self::url::{InvalidStoreUrl, StoreUrl};
+
+use self::database::{Database, within};
+use crate::seal::Sealer;
+
+const PING: Duration = Duration::from_secs(2);
+
+/// All that a server keeps, in SQLite or Postgres.
+///
+/// Every operation ends within five seconds. A call that is cancelled or times out may have taken place, and
+/// never takes place by half.
+pub struct SqlStore {
+    database: Database,
+    sealer: Sealer,
+    cursor_key: Zeroizing<[u8; 32]>,
+    /// Changes in progress on SQLite, which outlive their callers.
+    tasks: TaskTracker,
+}
+
+impl fmt::Debug for SqlStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqlStore").finish_non_exhaustive()
+    }
+}
+
+impl SqlStore {
+    /// Opens the database at `url`, and brings its schema up to date if `options` say so. A SQLite file is
+    /// created, for its owner alone, if it does not exist.
+    pub async fn connect(
+        url: &StoreUrl,
+        sealer: Sealer,
+        options: StoreOptions,
+    ) -> Result<Self, OpenStoreError> {
+        if options.migrate {
+            Self::migrate(url).await?;
+        }
+        let database = open::open(url, options).await?;
+        match migration::check(&database.reader).await? {
+            0 => {}
+            pending => return Err(OpenStoreError::Outdated(pending)),
+        }
+        Ok(Self {
+            cursor_key: log::begin(&database, &sealer).await?,
+            database,
+            sealer,
+            tasks: TaskTracker::new(),
+        })
+    }
+
+    /// Brings the schema of the database at `url` up to date, and answers how many migrations that took. Of
+    /// several processes one does it while the others wait. A failure leaves the schema as it was.
+    pub async fn migrate(url: &StoreUrl) -> Result<u32, OpenStoreError> {
+        let database = open::open_patiently(url).await?;
+        let applied = migration::migrate(&database.writer).await;
+        database.close().await;
+        applied
+    }
+
+    /// 32 secret bytes, the same for all replicas and all lives of a server, to authenticate the cursors of
+    /// event streams with.
+    pub fn cursor_key(&self) -> &[u8; 32] {
+        &self.cursor_key
+    }
+
+    /// Waits for changes in progress and closes all connections. Calls fail from then on.
+    pub async fn close(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.database.close().await;
+    }
+}
+
+#[async_trait]
+impl Store for SqlStore {
+    async fn ping(&self) -> Result<(), StoreError> {
+        let ping = self.database.read(|database| async move {
+            database.execute_unprepared("SELECT 1").await.map(drop)
+        });
+        within(PING, ping).await?
+    }
+}

@@ -1,1 +1,311 @@
-//! store
+//! The store in memory: every port of [`crate::store`] over one mutex, with faults on order.
+
+mod apply;
+mod faults;
+mod log;
+mod reads;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::time::Instant;
+
+pub use faults::{Faults, Held, Op};
+use state::{Now, State};
+
+use crate::change::{ChangeSet, Scope, Snapshot};
+use crate::clock::{Clock, Timestamp};
+use crate::events::{Event, LogPosition};
+use crate::grant::{Grant, TokenSet};
+use crate::ids::{
+    CredentialKey, Epoch, Generation, GrantId, IntegrationKey, OwnerToken, ProviderName,
+};
+use crate::integration::Integration;
+use crate::store::{
+    ApplyError, AttemptEnd, Backlog, Claimed, CredentialQuery, CredentialView, Directory, DueGrant,
+    EventLog, GrantStore, GrantVersion, IntegrationQuery, Store, StoreError,
+};
+
+/// A token set that was kept by [`GrantStore::keep_orphan`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Orphan {
+    /// The grant that it was meant for.
+    pub grant: GrantId,
+    /// The generation whose refresh token bought it.
+    pub base: Generation,
+    /// The token set.
+    pub tokens: TokenSet,
+    /// Why it was kept.
+    pub reason: String,
+}
+
+/// A store that forgets everything when it is dropped.
+///
+/// Leases and the window of [`GrantStore::changed_within`] run by [`tokio::time::Instant`], so paused time
+/// holds them; every timestamp is of the clock that it was made with.
+pub struct MemoryStore {
+    clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+    faults: Faults,
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore").finish_non_exhaustive()
+    }
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            clock,
+            state: Mutex::new(State::default()),
+            faults: Faults::default(),
+        }
+    }
+
+    /// To order faults and to count calls.
+    pub fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// The token sets that came too late, in the order in which they were kept.
+    pub fn orphans(&self) -> Vec<Orphan> {
+        self.with(|state, _| state.orphans.clone())
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut State, Now) -> T) -> T {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Now {
+            wall: self.clock.now(),
+            instant: Instant::now(),
+        };
+        work(&mut state, now)
+    }
+
+    async fn call<T>(
+        &self,
+        op: Op,
+        work: impl FnOnce(&mut State, Now) -> T,
+    ) -> Result<T, StoreError> {
+        self.faults.strike(op, || Ok(self.with(work))).await
+    }
+}
+
+#[async_trait]
+impl GrantStore for MemoryStore {
+    async fn grant_of(&self, key: &CredentialKey) -> Result<Option<Grant>, StoreError> {
+        self.call(Op::GrantOf, |state, now| {
+            let credential = state.credentials.get(key)?;
+            Some(state.grants.get(&credential.grant)?.view(now))
+        })
+        .await
+    }
+
+    async fn grant(&self, id: &GrantId) -> Result<Option<Grant>, StoreError> {
+        self.call(Op::Grant, |state, now| {
+            Some(state.grants.get(id)?.view(now))
+        })
+        .await
+    }
+
+    async fn claim(
+        &self,
+        id: &GrantId,
+        generation: Generation,
+        owner: &OwnerToken,
+        lease: Duration,
+    ) -> Result<Option<Claimed>, StoreError> {
+        self.call(Op::Claim, |state, now| {
+            let row = state.grants.get_mut(id)?;
+            row.claim(generation, owner, lease, now)
+        })
+        .await
+    }
+
+    async fn commit(
+        &self,
+        id: &GrantId,
+        base: Generation,
+        tokens: &TokenSet,
+        issued_at: Timestamp,
+        due_at: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
+        self.call(Op::Commit, |state, now| {
+            let row = state.grants.get_mut(id);
+            match row.filter(|row| row.is_active() && row.grant.facts.generation == base) {
+                Some(row) => {
+                    row.store(tokens.clone(), issued_at, due_at, now);
+                    true
+                }
+                None => false,
+            }
+        })
+        .await
+    }
+
+    async fn end_attempt(
+        &self,
+        id: &GrantId,
+        epoch: Epoch,
+        end: AttemptEnd,
+    ) -> Result<bool, StoreError> {
+        self.call(Op::EndAttempt, |state, _| {
+            let row = state.grants.get_mut(id);
+            row.is_some_and(|row| row.end_attempt(epoch, end))
+        })
+        .await
+    }
+
+    async fn keep_orphan(
+        &self,
+        id: &GrantId,
+        base: Generation,
+        tokens: &TokenSet,
+        reason: &str,
+    ) -> Result<(), StoreError> {
+        self.call(Op::KeepOrphan, |state, _| {
+            state.orphans.push(Orphan {
+                grant: id.clone(),
+                base,
+                tokens: tokens.clone(),
+                reason: reason.to_owned(),
+            });
+        })
+        .await
+    }
+
+    async fn due(
+        &self,
+        now: Timestamp,
+        limit: u32,
+        per_client: u32,
+    ) -> Result<Vec<DueGrant>, StoreError> {
+        self.call(Op::Due, |state, clock| {
+            let mut taken = BTreeMap::new();
+            let mut due = state.due(now, clock);
+            due.retain(|grant| {
+                let taken = taken.entry(grant.client.clone()).or_insert(0);
+                *taken += 1;
+                *taken <= per_client
+            });
+            due.truncate(limit as usize);
+            due
+        })
+        .await
+    }
+
+    async fn backlog(&self, now: Timestamp) -> Result<Backlog, StoreError> {
+        self.call(Op::Backlog, |state, clock| {
+            let due = state.due(now, clock);
+            Backlog {
+                due: due.len() as u64,
+                oldest: due.first().map(|grant| grant.due_at),
+            }
+        })
+        .await
+    }
+
+    async fn changed_within(&self, window: Duration) -> Result<Vec<GrantVersion>, StoreError> {
+        self.call(Op::ChangedWithin, |state, now| {
+            state.changed_within(window, now)
+        })
+        .await
+    }
+
+    async fn count_by_state(&self) -> Result<Vec<(ProviderName, bool, u64)>, StoreError> {
+        self.call(Op::CountByState, |state, _| state.count_by_state())
+            .await
+    }
+}
+
+#[async_trait]
+impl Directory for MemoryStore {
+    async fn credential(&self, key: &CredentialKey) -> Result<Option<CredentialView>, StoreError> {
+        self.call(Op::Credential, |state, now| {
+            Some(state.credential_view(state.credentials.get(key)?, now))
+        })
+        .await
+    }
+
+    async fn list_credentials(
+        &self,
+        query: &CredentialQuery,
+    ) -> Result<Vec<CredentialView>, StoreError> {
+        self.call(Op::ListCredentials, |state, now| {
+            state.list_credentials(query, now)
+        })
+        .await
+    }
+
+    async fn integration(&self, key: &IntegrationKey) -> Result<Option<Integration>, StoreError> {
+        self.call(Op::Integration, |state, _| {
+            Some(state.integration_view(state.integrations.get(key)?))
+        })
+        .await
+    }
+
+    async fn list_integrations(
+        &self,
+        query: &IntegrationQuery,
+    ) -> Result<Vec<Integration>, StoreError> {
+        self.call(Op::ListIntegrations, |state, _| {
+            state.list_integrations(query)
+        })
+        .await
+    }
+
+    async fn snapshot(&self, scope: &Scope) -> Result<Snapshot, StoreError> {
+        self.call(Op::Snapshot, |state, now| state.snapshot(scope, now))
+            .await
+    }
+
+    async fn apply(&self, change: &ChangeSet) -> Result<u64, ApplyError> {
+        self.faults
+            .strike(Op::Apply, || {
+                self.with(|state, now| state.apply(change, now))
+                    .ok_or(ApplyError::Conflict)
+            })
+            .await
+    }
+}
+
+#[async_trait]
+impl EventLog for MemoryStore {
+    async fn position(&self) -> Result<LogPosition, StoreError> {
+        self.call(Op::Position, |state, _| state.log.position())
+            .await
+    }
+
+    async fn events_after(
+        &self,
+        after: u64,
+        limit: u32,
+    ) -> Result<(Vec<Event>, LogPosition), StoreError> {
+        self.call(Op::EventsAfter, |state, _| {
+            (state.log.after(after, limit), state.log.position())
+        })
+        .await
+    }
+
+    async fn prune(&self, retention: Duration, limit: u32) -> Result<u64, StoreError> {
+        self.call(Op::Prune, |state, now| {
+            state.log.prune(now.wall.minus(retention), limit)
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.call(Op::Ping, |_, _| ()).await
+    }
+}

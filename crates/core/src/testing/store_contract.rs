@@ -1,1 +1,99 @@
-//! store_contract
+//! The contract of the store port as tests, which every implementation runs:
+//! [`store_contract_tests!`](crate::store_contract_tests) makes one test of each claim.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a claim that does not hold panics, as a test does"
+)]
+
+#[expect(missing_docs, reason = "a claim's name says what it checks")]
+pub mod changes;
+#[expect(missing_docs, reason = "a claim's name says what it checks")]
+pub mod leases;
+#[expect(missing_docs, reason = "a claim's name says what it checks")]
+pub mod listings;
+#[expect(missing_docs, reason = "a claim's name says what it checks")]
+pub mod log;
+mod sample;
+#[expect(missing_docs, reason = "a claim's name says what it checks")]
+pub mod schedule;
+#[expect(missing_docs, reason = "a claim's name says what it checks")]
+pub mod scopes;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::store::Store;
+
+/// A store under test, empty when it is made.
+#[async_trait]
+pub trait StoreHarness: Send + Sync + 'static {
+    /// The store.
+    fn store(&self) -> Arc<dyn Store>;
+
+    /// Lets `duration` pass by the store's clock: for its leases, for what it changed, for its events.
+    async fn pass(&self, duration: Duration);
+}
+
+/// Makes one test of each claim of the contract:
+/// `store_contract_tests!(#[tokio::test] Harness::new());`, where the expression is awaited and gives a
+/// [`StoreHarness`].
+#[macro_export]
+macro_rules! store_contract_tests {
+    (#[$attr:meta] $harness:expr) => {
+        $crate::store_contract_tests! { @all [$attr] ($harness)
+            leases::of_50_owners_exactly_one_claims_a_grant,
+            leases::a_claim_needs_the_generation_that_was_read,
+            leases::a_live_lease_keeps_others_out_and_one_that_ran_out_does_not,
+            leases::an_attempt_that_never_told_its_end_makes_the_next_one_a_takeover,
+            leases::an_attempt_that_ended_well_leaves_no_doubt,
+            leases::a_doubt_outlives_attempts_that_end_well,
+            leases::an_ambiguous_end_makes_the_next_one_a_takeover,
+            leases::an_attempt_ends_once_and_only_under_the_latest_epoch,
+            leases::a_commit_needs_no_lease_and_counts_once,
+            leases::a_commit_on_a_stale_generation_changes_nothing,
+            leases::a_dead_grant_is_neither_claimed_nor_committed,
+            leases::tokens_come_back_as_they_were_stored,
+            leases::an_orphan_is_kept_beside_the_grant,
+            schedule::due_are_the_active_whose_time_has_come_longest_first,
+            schedule::due_gives_no_client_more_than_its_share,
+            schedule::every_raise_of_a_version_is_seen_for_a_while,
+            schedule::grants_are_counted_by_provider_and_state,
+            scopes::a_grant_has_its_credentials_and_their_integrations,
+            scopes::a_credential_that_does_not_exist_has_the_integrations_that_need_it,
+            scopes::an_account_has_the_grant_that_its_credentials_share,
+            scopes::an_integration_has_its_credentials_and_the_wanted_ones,
+            scopes::a_client_has_its_health,
+            changes::a_change_is_applied_with_its_events_and_raises_versions_once,
+            changes::a_stale_revision_conflicts,
+            changes::one_unmet_expectation_undoes_the_whole_change,
+            changes::every_kind_of_write_expects_its_row,
+            changes::no_two_grants_have_one_account_and_no_two_rows_one_name,
+            changes::no_credential_is_left_without_its_grant,
+            changes::an_integration_changes_its_needs,
+            changes::a_restored_grant_is_as_good_as_new,
+            changes::a_touch_beside_another_write_adds_nothing,
+            log::eight_writers_number_events_densely_in_commit_order,
+            log::every_kind_of_event_comes_back_as_it_was_told,
+            log::a_page_holds_what_was_asked_for_and_where_the_log_stands,
+            log::pruning_raises_the_floor_and_forgets_what_is_old,
+            listings::credentials_are_listed_by_key_in_pages,
+            listings::every_filter_of_credentials_holds,
+            listings::labels_of_odd_characters_are_kept_and_found,
+            listings::integrations_are_listed_by_name_with_every_filter,
+            listings::what_does_not_exist_is_none,
+            listings::the_store_answers_a_ping,
+        }
+    };
+    (@all $attrs:tt $harness:tt $($module:ident :: $claim:ident),* $(,)?) => {
+        $($crate::store_contract_tests! { @one $attrs $harness $module $claim })*
+    };
+    (@one [$attr:meta] ($harness:expr) $module:ident $claim:ident) => {
+        #[$attr]
+        async fn $claim() {
+            $crate::testing::store_contract::$module::$claim(&$harness.await).await;
+        }
+    };
+}

@@ -1,0 +1,219 @@
+//! Applying a change in memory: every expectation is checked first, then everything is written.
+
+use std::collections::BTreeSet;
+
+use super::state::{GrantRow, Now, State};
+use crate::change::{ChangeSet, NewGrant, Write};
+use crate::grant::{Attempts, Grant, GrantFacts, GrantState};
+use crate::ids::{Epoch, Generation};
+use crate::integration::Integration;
+use crate::store::Credential;
+
+impl State {
+    /// The new head of the log, or `None` if the change conflicts.
+    pub(super) fn apply(&mut self, change: &ChangeSet, now: Now) -> Option<u64> {
+        let writes = change.distinct_writes()?;
+        if change.revision != self.log.revision || !writes.iter().all(|write| self.expects(write)) {
+            return None;
+        }
+        let mut next = self.clone();
+        for write in writes {
+            next.write(write, self, now);
+        }
+        if !next.is_consistent() {
+            return None;
+        }
+        let head = next.log.append(&change.events, now.wall);
+        *self = next;
+        Some(head)
+    }
+
+    fn expects(&self, write: &Write) -> bool {
+        match write {
+            Write::InsertGrant(new) => !self.grants.contains_key(&new.id),
+            Write::StoreTokens { grant, base, .. } => {
+                let row = self.grants.get(grant);
+                row.is_some_and(|row| row.grant.facts.generation == *base)
+            }
+            Write::InvalidateGrant {
+                grant,
+                generation,
+                epoch,
+                ..
+            } => self.grants.get(grant).is_some_and(|row| {
+                row.is_active()
+                    && row.grant.facts.generation == *generation
+                    && epoch.is_none_or(|epoch| epoch == row.epoch)
+            }),
+            Write::TouchGrant(id) | Write::DeleteGrant(id) => self.grants.contains_key(id),
+            Write::InsertCredential(new) => !self.credentials.contains_key(&new.key),
+            Write::UpdateCredentialLabels { key, version, .. } => {
+                let row = self.credentials.get(key);
+                row.is_some_and(|row| row.version == *version)
+            }
+            Write::MoveCredential { key, from, .. } => {
+                let row = self.credentials.get(key);
+                row.is_some_and(|row| row.grant == *from)
+            }
+            Write::DeleteCredential(key) => self.credentials.contains_key(key),
+            Write::InsertIntegration(new) => !self.integrations.contains_key(&new.key),
+            Write::UpdateIntegration(new) => {
+                let row = self.integrations.get(&new.key);
+                row.is_some_and(|row| row.version + 1 == new.version)
+            }
+            Write::DeleteIntegration(key) => self.integrations.contains_key(key),
+            Write::SetClientHealth(new) => {
+                let row = self.clients.get(&new.client);
+                row.is_none_or(|row| row.rejected != new.rejected)
+            }
+        }
+    }
+
+    /// Carries out a write whose expectation holds in `before`.
+    fn write(&mut self, write: &Write, before: &State, now: Now) {
+        match write {
+            Write::InsertGrant(new) => {
+                self.grants.insert(new.id.clone(), first_row(new, now));
+            }
+            Write::StoreTokens {
+                grant,
+                tokens,
+                issued_at,
+                due_at,
+                account,
+                ..
+            } => {
+                if let Some(row) = self.grants.get_mut(grant) {
+                    row.store((**tokens).clone(), *issued_at, *due_at, now);
+                    if account.is_some() {
+                        row.grant.facts.account.clone_from(account);
+                    }
+                }
+            }
+            Write::InvalidateGrant {
+                grant,
+                invalidation,
+                ..
+            } => {
+                if let Some(row) = self.grants.get_mut(grant) {
+                    row.grant.facts.state = GrantState::Invalidated(invalidation.clone());
+                    row.due_at = None;
+                    row.end_lease();
+                    row.raise(now);
+                }
+            }
+            Write::TouchGrant(grant) => {
+                if let Some(row) = self.grants.get_mut(grant) {
+                    row.raise(now);
+                }
+            }
+            Write::DeleteGrant(grant) => {
+                self.grants.remove(grant);
+            }
+            Write::InsertCredential(new) => {
+                let row = Credential {
+                    version: 1,
+                    ..new.clone()
+                };
+                self.credentials.insert(new.key.clone(), row);
+            }
+            Write::UpdateCredentialLabels { key, labels, .. } => {
+                if let Some(row) = self.credentials.get_mut(key) {
+                    row.labels.clone_from(labels);
+                    row.version = before.credentials[key].version + 1;
+                }
+            }
+            Write::MoveCredential { key, to, .. } => {
+                if let Some(row) = self.credentials.get_mut(key) {
+                    row.grant.clone_from(to);
+                    row.version = before.credentials[key].version + 1;
+                }
+            }
+            Write::DeleteCredential(key) => {
+                self.credentials.remove(key);
+            }
+            Write::InsertIntegration(new) => {
+                let row = Integration {
+                    version: 1,
+                    ..sorted(new)
+                };
+                self.integrations.insert(new.key.clone(), row);
+            }
+            Write::UpdateIntegration(new) => {
+                self.integrations.insert(new.key.clone(), sorted(new));
+            }
+            Write::DeleteIntegration(key) => {
+                self.integrations.remove(key);
+            }
+            Write::SetClientHealth(new) => {
+                self.clients.insert(new.client.clone(), new.clone());
+            }
+        }
+    }
+
+    /// Every credential has its grant, and no two grants have the same account.
+    fn is_consistent(&self) -> bool {
+        let mut accounts = BTreeSet::new();
+        let mut facts = self.grants.values().map(|row| &row.grant.facts);
+        facts.all(|facts| match &facts.account {
+            Some(account) => accounts.insert((&facts.tenant, &facts.client, account)),
+            None => true,
+        }) && self
+            .credentials
+            .values()
+            .all(|row| self.grants.contains_key(&row.grant))
+    }
+}
+
+fn first_row(new: &NewGrant, now: Now) -> GrantRow {
+    let NewGrant {
+        id,
+        tenant,
+        client,
+        account,
+        grant_type,
+        tokens,
+        issued_at,
+        due_at,
+    } = new.clone();
+    GrantRow {
+        grant: Grant {
+            facts: GrantFacts {
+                id,
+                tenant,
+                client,
+                account,
+                grant_type,
+                generation: Generation::FIRST,
+                version: 1,
+                state: GrantState::Active,
+                issued_at,
+                expires_at: tokens.expires_at,
+                refresh_expires_at: tokens.refresh_expires_at,
+                refreshable: tokens.refresh_token.is_some(),
+                scopes: tokens.scopes.clone(),
+                attempts: Attempts::default(),
+                lease: None,
+                created_at: now.wall,
+            },
+            tokens,
+        },
+        due_at,
+        epoch: Epoch(0),
+        lease: None,
+        intent: false,
+        takeover: false,
+        changed: now.instant,
+    }
+}
+
+fn sorted(integration: &Integration) -> Integration {
+    let mut row = integration.clone();
+    row.facts
+        .needs
+        .sort_by(|a, b| a.credential.cmp(&b.credential));
+    row.facts
+        .needs
+        .dedup_by(|a, b| a.credential == b.credential);
+    row
+}

@@ -1,0 +1,67 @@
+//! The event log in memory.
+
+use std::collections::VecDeque;
+
+use crate::clock::Timestamp;
+use crate::events::{Event, EventBody, LogEpoch, LogPosition};
+
+#[derive(Debug, Clone)]
+pub(super) struct Log {
+    epoch: LogEpoch,
+    pub(super) revision: u64,
+    head: u64,
+    floor: u64,
+    events: VecDeque<Event>,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            epoch: LogEpoch(uuid::Uuid::new_v4().to_string().into()),
+            revision: 0,
+            head: 0,
+            floor: 0,
+            events: VecDeque::new(),
+        }
+    }
+}
+
+impl Log {
+    pub(super) fn position(&self) -> LogPosition {
+        LogPosition {
+            epoch: self.epoch.clone(),
+            head: self.head,
+            floor: self.floor,
+        }
+    }
+
+    pub(super) fn append(&mut self, bodies: &[EventBody], at: Timestamp) -> u64 {
+        self.revision += 1;
+        for body in bodies {
+            self.head += 1;
+            self.events.push_back(Event {
+                seq: self.head,
+                at,
+                body: body.clone(),
+            });
+        }
+        self.head
+    }
+
+    pub(super) fn after(&self, seq: u64, limit: u32) -> Vec<Event> {
+        let later = self.events.iter().filter(|event| event.seq > seq);
+        later.take(limit as usize).cloned().collect()
+    }
+
+    pub(super) fn prune(&mut self, older_than: Timestamp, limit: u32) -> u64 {
+        let farthest = self.floor + u64::from(limit);
+        let last_old = self
+            .events
+            .iter()
+            .rfind(|event| event.at < older_than && event.seq <= farthest);
+        self.floor = last_old.map_or(self.floor, |event| event.seq);
+        let before = self.events.len();
+        self.events.retain(|event| event.seq > self.floor);
+        (before - self.events.len()) as u64
+    }
+}

@@ -1,0 +1,186 @@
+//! What the directory reads in memory: views, listings and snapshots.
+
+use std::collections::BTreeSet;
+
+use super::state::{Now, State};
+use crate::change::{AccountKey, Scope, Snapshot};
+use crate::grant::GrantState;
+use crate::ids::{CredentialId, CredentialKey, GrantId};
+use crate::integration::{Fault, Integration, Need};
+use crate::store::{Credential, CredentialQuery, CredentialView, IntegrationQuery};
+
+impl State {
+    pub(super) fn credential_view(&self, credential: &Credential, now: Now) -> CredentialView {
+        let key = &credential.key;
+        CredentialView {
+            credential: credential.clone(),
+            grant: self.grants[&credential.grant].view(now).facts,
+            integrations: self
+                .integrations
+                .values()
+                .filter(|integration| {
+                    integration.key.tenant == key.tenant && needs(integration, &key.id)
+                })
+                .map(|integration| integration.key.id.clone())
+                .collect(),
+        }
+    }
+
+    pub(super) fn list_credentials(
+        &self,
+        query: &CredentialQuery,
+        now: Now,
+    ) -> Vec<CredentialView> {
+        let views = self
+            .credentials
+            .values()
+            .map(|row| self.credential_view(row, now));
+        views
+            .filter(|view| {
+                let CredentialQuery {
+                    tenant,
+                    ids,
+                    providers,
+                    invalidated,
+                    labels,
+                    after,
+                    limit: _,
+                } = query;
+                let key = &view.credential.key;
+                tenant.as_ref().is_none_or(|tenant| *tenant == key.tenant)
+                    && (ids.is_empty() || ids.contains(&key.id))
+                    && (providers.is_empty() || providers.contains(&view.grant.client.provider))
+                    && invalidated
+                        .is_none_or(|dead| dead != (view.grant.state == GrantState::Active))
+                    && labels
+                        .iter()
+                        .all(|(name, value)| view.credential.labels.get(name) == Some(value))
+                    && after.as_ref().is_none_or(|after| key > after)
+            })
+            .take(query.limit as usize)
+            .collect()
+    }
+
+    pub(super) fn integration_view(&self, integration: &Integration) -> Integration {
+        let mut view = integration.clone();
+        for need in &mut view.facts.needs {
+            need.fault = self.fault_of(&CredentialKey {
+                tenant: view.key.tenant.clone(),
+                id: need.credential.clone(),
+            });
+        }
+        view
+    }
+
+    fn fault_of(&self, key: &CredentialKey) -> Option<Fault> {
+        let Some(credential) = self.credentials.get(key) else {
+            return Some(Fault::Deleted);
+        };
+        let state = &self.grants[&credential.grant].grant.facts.state;
+        let dead = state.invalidation()?;
+        Some(Fault::invalidated(dead.reason, &dead.provider_error))
+    }
+
+    pub(super) fn list_integrations(&self, query: &IntegrationQuery) -> Vec<Integration> {
+        let IntegrationQuery {
+            tenant,
+            status,
+            credential,
+            after,
+            limit,
+        } = query;
+        let rows = self.integrations.values();
+        rows.filter(|row| row.key.tenant == *tenant)
+            .filter(|row| status.is_none_or(|status| row.status == status))
+            .filter(|row| credential.as_ref().is_none_or(|id| needs(row, id)))
+            .filter(|row| after.as_ref().is_none_or(|after| row.key.id > *after))
+            .take(*limit as usize)
+            .map(|row| self.integration_view(row))
+            .collect()
+    }
+
+    pub(super) fn snapshot(&self, scope: &Scope, now: Now) -> Snapshot {
+        let mut grants = BTreeSet::new();
+        let mut credentials = BTreeSet::new();
+        let mut integrations = BTreeSet::new();
+        let mut client = None;
+        match scope {
+            Scope::Grant(id) => {
+                grants.insert(id.clone());
+            }
+            Scope::Credential { key, account } => {
+                credentials.insert(key.clone());
+                grants.extend(self.credentials.get(key).map(|row| row.grant.clone()));
+                grants.extend(
+                    account
+                        .as_ref()
+                        .and_then(|account| self.grant_of_account(account)),
+                );
+            }
+            Scope::Integration {
+                key,
+                credentials: more,
+            } => {
+                let row = self.integrations.get(key);
+                let needs = row.into_iter().flat_map(|row| &row.facts.needs);
+                credentials.extend(needs.map(|need| &need.credential).chain(more).map(|id| {
+                    CredentialKey {
+                        tenant: key.tenant.clone(),
+                        id: id.clone(),
+                    }
+                }));
+                let rows = credentials
+                    .iter()
+                    .filter_map(|key| self.credentials.get(key));
+                grants.extend(rows.map(|row| row.grant.clone()));
+                integrations.insert(key.clone());
+            }
+            Scope::Client(key) => client = self.clients.get(key).cloned(),
+        }
+        if !matches!(scope, Scope::Integration { .. }) {
+            let sharing = self
+                .credentials
+                .values()
+                .filter(|row| grants.contains(&row.grant));
+            credentials.extend(sharing.map(|row| row.key.clone()));
+            let dependants = self.integrations.values().filter(|row| {
+                credentials
+                    .iter()
+                    .any(|key| key.tenant == row.key.tenant && needs(row, &key.id))
+            });
+            integrations.extend(dependants.map(|row| row.key.clone()));
+        }
+        let integrations = integrations
+            .iter()
+            .filter_map(|key| self.integrations.get(key));
+        Snapshot {
+            revision: self.log.revision,
+            now: now.wall,
+            grants: grants
+                .iter()
+                .filter_map(|id| Some(self.grants.get(id)?.view(now)))
+                .collect(),
+            credentials: credentials
+                .iter()
+                .filter_map(|key| self.credentials.get(key).cloned())
+                .collect(),
+            integrations: integrations.map(|row| self.integration_view(row)).collect(),
+            client,
+        }
+    }
+
+    pub(super) fn grant_of_account(&self, account: &AccountKey) -> Option<GrantId> {
+        let mut facts = self.grants.values().map(|row| &row.grant.facts);
+        let shared = facts.find(|facts| {
+            facts.tenant == account.tenant
+                && facts.client == account.client
+                && facts.account.as_deref() == Some(&account.account)
+        });
+        shared.map(|facts| facts.id.clone())
+    }
+}
+
+fn needs(integration: &Integration, credential: &CredentialId) -> bool {
+    let mut needs = integration.facts.needs.iter();
+    needs.any(|need: &Need| need.credential == *credential)
+}

@@ -1,0 +1,187 @@
+//! The rows in memory, and what the refresh protocol does with them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Orphan;
+use super::log::Log;
+use crate::change::ClientHealth;
+use crate::clock::Timestamp;
+use crate::grant::{Attempts, Grant, GrantState, Lease, TokenSet};
+use crate::ids::{
+    ClientKey, CredentialKey, Epoch, Generation, GrantId, IntegrationKey, OwnerToken, ProviderName,
+};
+use crate::integration::Integration;
+use crate::store::{AttemptEnd, Claimed, Credential, DueGrant, GrantVersion};
+
+#[derive(Clone, Copy)]
+pub(super) struct Now {
+    pub(super) wall: Timestamp,
+    pub(super) instant: Instant,
+}
+
+#[derive(Clone, Default)]
+pub(super) struct State {
+    pub(super) grants: BTreeMap<GrantId, GrantRow>,
+    pub(super) credentials: BTreeMap<CredentialKey, Credential>,
+    /// Their needs carry no faults: those are found when they are read.
+    pub(super) integrations: BTreeMap<IntegrationKey, Integration>,
+    pub(super) clients: BTreeMap<ClientKey, ClientHealth>,
+    pub(super) orphans: Vec<Orphan>,
+    pub(super) log: Log,
+}
+
+#[derive(Clone)]
+pub(super) struct GrantRow {
+    /// Without its lease, which is found when it is read.
+    pub(super) grant: Grant,
+    pub(super) due_at: Option<Timestamp>,
+    pub(super) epoch: Epoch,
+    pub(super) lease: Option<(OwnerToken, Instant)>,
+    /// The refresh token may be spent.
+    pub(super) intent: bool,
+    /// It may have been before the latest claim.
+    pub(super) takeover: bool,
+    pub(super) changed: Instant,
+}
+
+impl GrantRow {
+    pub(super) fn view(&self, now: Now) -> Grant {
+        let mut grant = self.grant.clone();
+        grant.facts.lease = self.lease.as_ref().map(|(owner, until)| Lease {
+            owner: owner.clone(),
+            epoch: self.epoch,
+            left: until.saturating_duration_since(now.instant),
+        });
+        grant
+    }
+
+    pub(super) fn is_active(&self) -> bool {
+        self.grant.facts.state == GrantState::Active
+    }
+
+    fn is_leased(&self, now: Now) -> bool {
+        let lease = self.lease.as_ref();
+        lease.is_some_and(|(_, until)| *until > now.instant)
+    }
+
+    pub(super) fn claim(
+        &mut self,
+        generation: Generation,
+        owner: &OwnerToken,
+        lease: Duration,
+        now: Now,
+    ) -> Option<Claimed> {
+        let free = self.is_active() && !self.is_leased(now);
+        if !free || self.grant.facts.generation != generation {
+            return None;
+        }
+        self.epoch.0 += 1;
+        self.lease = Some((owner.clone(), now.instant + lease));
+        self.takeover = self.intent;
+        self.intent = true;
+        Some(Claimed {
+            epoch: self.epoch,
+            takeover: self.takeover,
+        })
+    }
+
+    pub(super) fn end_attempt(&mut self, epoch: Epoch, end: AttemptEnd) -> bool {
+        if self.epoch != epoch || self.lease.take().is_none() {
+            return false;
+        }
+        self.intent = self.takeover;
+        if let AttemptEnd::Deferred {
+            next_at,
+            failure,
+            ambiguous,
+        } = end
+        {
+            self.intent |= ambiguous;
+            let attempts = &mut self.grant.facts.attempts;
+            attempts.failed += 1;
+            attempts.next_at = Some(next_at);
+            attempts.last_failure = Some(failure);
+        }
+        true
+    }
+
+    pub(super) fn store(
+        &mut self,
+        tokens: TokenSet,
+        issued_at: Timestamp,
+        due_at: Option<Timestamp>,
+        now: Now,
+    ) {
+        let facts = &mut self.grant.facts;
+        facts.generation = facts.generation.next();
+        facts.state = GrantState::Active;
+        facts.issued_at = issued_at;
+        facts.expires_at = tokens.expires_at;
+        facts.refresh_expires_at = tokens.refresh_expires_at;
+        facts.refreshable = tokens.refresh_token.is_some();
+        facts.scopes = tokens.scopes.clone();
+        facts.attempts = Attempts::default();
+        self.grant.tokens = tokens;
+        self.due_at = due_at;
+        self.end_lease();
+        self.raise(now);
+    }
+
+    pub(super) fn end_lease(&mut self) {
+        self.lease = None;
+        self.intent = false;
+        self.takeover = false;
+    }
+
+    pub(super) fn raise(&mut self, now: Now) {
+        self.grant.facts.version += 1;
+        self.changed = now.instant;
+    }
+}
+
+impl State {
+    pub(super) fn due(&self, now: Timestamp, clock: Now) -> Vec<DueGrant> {
+        let mut due: Vec<_> = self
+            .grants
+            .values()
+            .filter(|row| row.is_active() && !row.is_leased(clock))
+            .filter(|row| row.grant.facts.attempts.next_at.is_none_or(|at| at <= now))
+            .filter_map(|row| {
+                Some(DueGrant {
+                    id: row.grant.facts.id.clone(),
+                    generation: row.grant.facts.generation,
+                    client: row.grant.facts.client.clone(),
+                    due_at: row.due_at.filter(|at| *at <= now)?,
+                })
+            })
+            .collect();
+        due.sort_by(|a, b| (a.due_at, &a.id).cmp(&(b.due_at, &b.id)));
+        due
+    }
+
+    pub(super) fn changed_within(&self, window: Duration, now: Now) -> Vec<GrantVersion> {
+        let rows = self.grants.values();
+        rows.filter(|row| now.instant.saturating_duration_since(row.changed) < window)
+            .map(|row| GrantVersion {
+                id: row.grant.facts.id.clone(),
+                generation: row.grant.facts.generation,
+                version: row.grant.facts.version,
+            })
+            .collect()
+    }
+
+    pub(super) fn count_by_state(&self) -> Vec<(ProviderName, bool, u64)> {
+        let mut counts = BTreeMap::new();
+        for row in self.grants.values() {
+            let provider = row.grant.facts.client.provider.clone();
+            *counts.entry((provider, row.is_active())).or_insert(0) += 1;
+        }
+        let counts = counts.into_iter();
+        counts
+            .map(|((provider, active), n)| (provider, active, n))
+            .collect()
+    }
+}

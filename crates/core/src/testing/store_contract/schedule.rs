@@ -1,0 +1,157 @@
+//! Claims on what background work asks for.
+
+use std::time::Duration;
+
+use super::StoreHarness;
+use super::sample::{Subject, T0, client, new_grant, tokens};
+use crate::change::{NewGrant, Write};
+use crate::clock::Timestamp;
+use crate::failure::FailureReason;
+use crate::grant::PassingFailure;
+use crate::ids::{Generation, GrantId, OwnerToken};
+use crate::store::{AttemptEnd, Backlog};
+
+const SECOND: Duration = Duration::from_secs(1);
+const G1: Generation = Generation::FIRST;
+
+impl Subject {
+    async fn add_due(&self, provider: &str, due_at: Option<Timestamp>) -> GrantId {
+        let grant = new_grant("t1", provider);
+        self.add(NewGrant { due_at, ..grant }, &[]).await
+    }
+
+    async fn due(&self, now: Timestamp, limit: u32, per_client: u32) -> Vec<GrantId> {
+        let due = self.0.due(now, limit, per_client).await.unwrap();
+        due.into_iter().map(|due| due.id).collect()
+    }
+
+    async fn changed(&self, window: Duration) -> Vec<(GrantId, u64)> {
+        let changed = self.0.changed_within(window).await.unwrap();
+        changed.into_iter().map(|c| (c.id, c.version)).collect()
+    }
+}
+
+pub async fn due_are_the_active_whose_time_has_come_longest_first(harness: &impl StoreHarness) {
+    let subject = Subject::of(harness);
+    let later = subject.add_due("slack", Some(T0.plus(SECOND))).await;
+    let first = subject.add_due("slack", Some(T0)).await;
+    subject.add_due("slack", None).await;
+    let dead = subject.add_due("slack", Some(T0)).await;
+    subject.invalidate(&dead, "gone").await;
+    let leased = subject.add_due("slack", Some(T0)).await;
+    let owner = OwnerToken::random();
+    let claimed = subject.0.claim(&leased, G1, &owner, SECOND * 45).await;
+    assert!(claimed.unwrap().is_some());
+    let held_back = subject.add_due("slack", Some(T0)).await;
+    let claimed = subject.0.claim(&held_back, G1, &owner, SECOND).await;
+    let end = AttemptEnd::Deferred {
+        next_at: T0.plus(SECOND * 60),
+        failure: PassingFailure {
+            reason: FailureReason::ProviderRateLimited,
+            message: String::new(),
+        },
+        ambiguous: false,
+    };
+    let epoch = claimed.unwrap().unwrap().epoch;
+    assert!(subject.0.end_attempt(&held_back, epoch, end).await.unwrap());
+
+    assert_eq!(subject.due(T0.minus(SECOND), 9, 9).await, []);
+    assert_eq!(subject.due(T0, 9, 9).await, std::slice::from_ref(&first));
+    let both = [first.clone(), later.clone()];
+    assert_eq!(subject.due(T0.plus(SECOND), 9, 9).await, both);
+    assert_eq!(
+        subject.due(T0.plus(SECOND), 1, 9).await,
+        std::slice::from_ref(&first)
+    );
+    let backlog = subject.0.backlog(T0.plus(SECOND)).await.unwrap();
+    assert_eq!(
+        backlog,
+        Backlog {
+            due: 2,
+            oldest: Some(T0)
+        }
+    );
+    let backlog = subject.0.backlog(T0.minus(SECOND)).await.unwrap();
+    assert_eq!(backlog, Backlog::default());
+
+    harness.pass(SECOND * 45).await;
+    let all = subject.due(T0.plus(SECOND * 60), 9, 9).await;
+    assert_eq!(all, [first, leased, held_back, later]);
+    let found = subject.0.due(T0, 1, 9).await.unwrap().remove(0);
+    assert_eq!((found.generation, found.due_at), (G1, T0));
+    assert_eq!(found.client, client("slack"));
+}
+
+pub async fn due_gives_no_client_more_than_its_share(harness: &impl StoreHarness) {
+    let subject = Subject::of(harness);
+    let mut slack = Vec::new();
+    for second in 0..4 {
+        let due_at = Some(T0.plus(SECOND * second));
+        slack.push(subject.add_due("slack", due_at).await);
+    }
+    let google = subject.add_due("google", Some(T0.plus(SECOND * 9))).await;
+    let now = T0.plus(SECOND * 10);
+    let fair = [slack[0].clone(), slack[1].clone(), google];
+    assert_eq!(subject.due(now, 3, 2).await, fair);
+    assert_eq!(subject.0.backlog(now).await.unwrap().due, 5);
+}
+
+pub async fn every_raise_of_a_version_is_seen_for_a_while(harness: &impl StoreHarness) {
+    let subject = Subject::of(harness);
+    let window = SECOND * 60;
+    let quiet = subject.add_slack(&["quiet"]).await;
+    let grant = subject.add_slack(&["a"]).await;
+    assert_eq!(subject.changed(window).await.len(), 2);
+    harness.pass(window).await;
+    assert_eq!(subject.changed(window).await, []);
+
+    let stored = subject.0.commit(&grant, G1, &tokens("b"), T0, None).await;
+    assert!(stored.unwrap());
+    assert_eq!(subject.changed(window).await, [(grant.clone(), 2)]);
+    harness.pass(window).await;
+    subject.invalidate(&grant, "gone").await;
+    assert_eq!(subject.changed(window).await, [(grant.clone(), 3)]);
+    harness.pass(window).await;
+    subject.write(vec![Write::TouchGrant(grant.clone())]).await;
+    assert_eq!(subject.changed(window).await, [(grant.clone(), 4)]);
+    harness.pass(window).await;
+    let restore = Write::StoreTokens {
+        grant: grant.clone(),
+        base: Generation(2),
+        tokens: Box::new(tokens("c")),
+        issued_at: T0,
+        due_at: None,
+        account: None,
+    };
+    subject.write(vec![restore]).await;
+    assert_eq!(subject.changed(window).await, [(grant, 5)]);
+
+    let owner = OwnerToken::random();
+    let claimed = subject.0.claim(&quiet, G1, &owner, SECOND).await;
+    assert!(claimed.unwrap().is_some());
+    assert_eq!(
+        subject.changed(window).await.len(),
+        1,
+        "a claim is no change"
+    );
+}
+
+pub async fn grants_are_counted_by_provider_and_state(harness: &impl StoreHarness) {
+    let subject = Subject::of(harness);
+    subject.add_slack(&[]).await;
+    subject.add_slack(&[]).await;
+    let dead = subject.add_slack(&[]).await;
+    subject.invalidate(&dead, "gone").await;
+    subject.add_due("google", None).await;
+    let mut counts = subject.0.count_by_state().await.unwrap();
+    counts.sort();
+    let (google, slack) = (client("google").provider, client("slack").provider);
+    assert_eq!(
+        counts,
+        [
+            (google, true, 1),
+            (slack.clone(), false, 1),
+            (slack, true, 2)
+        ]
+    );
+}

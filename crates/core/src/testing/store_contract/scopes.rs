@@ -1,0 +1,174 @@
+//! Claims on what a snapshot holds.
+
+use super::StoreHarness;
+use super::sample::{
+    Subject, T0, account, client, credential_id, faults, integration_key, key, new_grant,
+    new_integration,
+};
+use crate::change::{ClientHealth, NewGrant, Scope, Snapshot, Write};
+use crate::grant::GrantState;
+use crate::ids::GrantId;
+
+impl Subject {
+    async fn snapshot(&self, scope: Scope) -> Snapshot {
+        self.0.snapshot(&scope).await.unwrap()
+    }
+
+    async fn add_integration(&self, name: &str, needs: &[&str]) {
+        let integration = new_integration(name, needs);
+        self.write(vec![Write::InsertIntegration(integration)])
+            .await;
+    }
+}
+
+fn grants(snapshot: &Snapshot) -> Vec<GrantId> {
+    let grants = snapshot.grants.iter();
+    grants.map(|grant| grant.facts.id.clone()).collect()
+}
+
+fn credentials(snapshot: &Snapshot) -> Vec<&str> {
+    let rows = snapshot.credentials.iter();
+    rows.map(|row| row.key.id.as_str()).collect()
+}
+
+fn integrations(snapshot: &Snapshot) -> Vec<&str> {
+    let rows = snapshot.integrations.iter();
+    rows.map(|row| row.key.id.as_str()).collect()
+}
+
+pub async fn a_grant_has_its_credentials_and_their_integrations(harness: &impl StoreHarness) {
+    let subject = Subject::of(harness);
+    let grant = subject.add_slack(&["b", "a"]).await;
+    let other = subject.add_slack(&["c"]).await;
+    subject.invalidate(&other, "").await;
+    subject.add_integration("i2", &["gone", "c", "b"]).await;
+    subject.add_integration("i1", &["a"]).await;
+    subject.add_integration("i3", &["c"]).await;
+
+    let snapshot = subject.snapshot(Scope::Grant(grant.clone())).await;
+    assert_eq!(grants(&snapshot), std::slice::from_ref(&grant));
+    assert_eq!(credentials(&snapshot), ["a", "b"]);
+    assert_eq!(integrations(&snapshot), ["i1", "i2"]);
+    assert_eq!(
+        faults(&snapshot.integrations[1]),
+        [("b", ""), ("c", "grant revoked"), ("gone", "deleted")]
+    );
+    assert_eq!(snapshot.client, None);
+    assert_eq!(snapshot.revision, subject.revision().await);
+    let read = subject.0.grant(&grant).await.unwrap();
+    assert_eq!(snapshot.grants.into_iter().next(), read);
+
+    let nothing = subject.snapshot(Scope::Grant(GrantId::random())).await;
+    assert!(nothing.grants.is_empty() && nothing.credentials.is_empty());
+}
+
+pub async fn a_credential_that_does_not_exist_has_the_integrations_that_need_it(
+    harness: &impl StoreHarness,
+) {
+    let subject = Subject::of(harness);
+    subject.add(new_grant("t2", "slack"), &["t2/new"]).await;
+    subject.add_integration("i1", &["new"]).await;
+    let scope = |account| Scope::Credential {
+        key: key("new"),
+        account,
+    };
+    let snapshot = subject.snapshot(scope(None)).await;
+    assert!(snapshot.grants.is_empty() && snapshot.credentials.is_empty());
+    assert_eq!(integrations(&snapshot), ["i1"]);
+    assert_eq!(faults(&snapshot.integrations[0]), [("new", "deleted")]);
+
+    let snapshot = subject.snapshot(scope(Some(account("nobody")))).await;
+    assert_eq!(integrations(&snapshot), ["i1"]);
+}
+
+pub async fn an_account_has_the_grant_that_its_credentials_share(harness: &impl StoreHarness) {
+    let subject = Subject::of(harness);
+    let old = subject.add_slack(&["a", "b"]).await;
+    let shared = NewGrant {
+        account: Some("T0".into()),
+        ..new_grant("t1", "slack")
+    };
+    let shared = subject.add(shared, &["c"]).await;
+    for elsewhere in [new_grant("t2", "slack"), new_grant("t1", "google")] {
+        let account = Some("T0".into());
+        let elsewhere = NewGrant {
+            account,
+            ..elsewhere
+        };
+        subject.add(elsewhere, &[]).await;
+    }
+    subject.add_integration("i1", &["c"]).await;
+    subject.add_integration("i2", &["b"]).await;
+
+    let snapshot = subject
+        .snapshot(Scope::Credential {
+            key: key("a"),
+            account: Some(account("T0")),
+        })
+        .await;
+    let mut both = [old, shared];
+    both.sort();
+    assert_eq!(grants(&snapshot), both);
+    assert_eq!(credentials(&snapshot), ["a", "b", "c"]);
+    assert_eq!(integrations(&snapshot), ["i1", "i2"]);
+}
+
+pub async fn an_integration_has_its_credentials_and_the_wanted_ones(harness: &impl StoreHarness) {
+    let subject = Subject::of(harness);
+    let first = subject.add_slack(&["a"]).await;
+    let second = subject.add_slack(&["b"]).await;
+    subject.add_slack(&["c"]).await;
+    subject.invalidate(&second, "token_revoked").await;
+    subject.add_integration("i1", &["a"]).await;
+    subject.add_integration("i2", &["a", "c"]).await;
+
+    let scope = Scope::Integration {
+        key: integration_key("i1"),
+        credentials: vec![credential_id("b"), credential_id("gone")],
+    };
+    let snapshot = subject.snapshot(scope).await;
+    assert_eq!(credentials(&snapshot), ["a", "b"]);
+    assert_eq!(integrations(&snapshot), ["i1"]);
+    assert_eq!(faults(&snapshot.integrations[0]), [("a", "")]);
+    let mut both = [first, second.clone()];
+    both.sort();
+    assert_eq!(grants(&snapshot), both);
+    let dead = snapshot.grants.iter().find(|g| g.facts.id == second);
+    assert_ne!(dead.unwrap().facts.state, GrantState::Active);
+
+    let scope = Scope::Integration {
+        key: integration_key("new"),
+        credentials: vec![credential_id("c")],
+    };
+    let snapshot = subject.snapshot(scope).await;
+    assert_eq!(credentials(&snapshot), ["c"]);
+    assert!(snapshot.integrations.is_empty());
+}
+
+pub async fn a_client_has_its_health(harness: &impl StoreHarness) {
+    let subject = Subject::of(harness);
+    let scope = || Scope::Client(client("slack"));
+    assert_eq!(subject.snapshot(scope()).await.client, None);
+    let health = ClientHealth {
+        client: client("slack"),
+        rejected: true,
+        since: T0,
+        provider_error: "invalid_client".into(),
+        message: "who are you".into(),
+    };
+    subject
+        .write(vec![Write::SetClientHealth(health.clone())])
+        .await;
+    assert_eq!(subject.snapshot(scope()).await.client, Some(health.clone()));
+    let well = ClientHealth {
+        rejected: false,
+        provider_error: String::new(),
+        ..health
+    };
+    subject
+        .write(vec![Write::SetClientHealth(well.clone())])
+        .await;
+    assert_eq!(subject.snapshot(scope()).await.client, Some(well));
+    let other = subject.snapshot(Scope::Client(client("google"))).await;
+    assert_eq!(other.client, None);
+}

@@ -1,0 +1,41 @@
+//! Grants, without their secrets.
+
+use sea_orm::entity::prelude::*;
+
+#[derive(Debug, Clone, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "grants")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: String,
+    pub tenant: String,
+    pub provider: String,
+    pub client: String,
+    pub account: Option<String>,
+    pub grant_type: String,
+    pub generation: i64,
+    pub version: i64,
+    /// Null while the grant is active, and so are the other three.
+    pub invalid_reason: Option<String>,
+    pub invalid_error: Option<String>,
+    pub invalid_message: Option<String>,
+    pub invalid_at: Option<i64>,
+    pub issued_at: i64,
+    pub expires_at: Option<i64>,
+    pub refresh_expires_at: Option<i64>,
+    pub refreshable: bool,
+    /// JSON.
+    pub scopes: String,
+    pub failed: i64,
+    pub next_attempt_at: Option<i64>,
+    pub failure_reason: Option<String>,
+    pub failure_message: Option<String>,
+    pub epoch: i64,
+    pub lease_owner: Option<String>,
+    pub lease_until: Option<i64>,
+    pub created_at: i64,
+}
+
+#[derive(Debug, Clone, Copy, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

@@ -1,0 +1,134 @@
+//! The writes of a change as SQL, in the same words for both databases.
+
+mod credential;
+mod grant;
+mod integration;
+
+use std::collections::BTreeMap;
+
+use evergrant_core::change::{ClientHealth, Write};
+
+pub(super) use self::grant::{next_tokens, raise_grant};
+
+use super::sql::{Sql, insert};
+use crate::seal::Sealer;
+
+/// A statement, and how many rows it must write; `None`: any number.
+pub(super) struct Fragment {
+    pub(super) sql: Sql,
+    pub(super) rows: Option<u64>,
+}
+
+impl Fragment {
+    fn one(sql: Sql) -> Self {
+        Self { sql, rows: Some(1) }
+    }
+
+    fn any(sql: Sql) -> Self {
+        Self { sql, rows: None }
+    }
+}
+
+/// What fragments need besides the write.
+#[derive(Clone, Copy)]
+pub(super) struct Context<'a> {
+    pub(super) sealer: &'a Sealer,
+    /// The time by the database's clock, as an expression.
+    pub(super) now: &'static str,
+}
+
+/// The statements of all writes, none of which touches a row that another touches: Postgres runs them
+/// against one snapshot, where only one of two updates of a row would take place.
+pub(super) fn fragments(writes: &[&Write], context: Context<'_>) -> Vec<Fragment> {
+    let fragments = writes.iter();
+    fragments
+        .flat_map(|write| of_write(write, writes, context))
+        .collect()
+}
+
+fn of_write(write: &Write, all: &[&Write], context: Context<'_>) -> Vec<Fragment> {
+    let one = match write {
+        Write::InsertGrant(new) => grant::insert_grant(new, context),
+        Write::StoreTokens {
+            grant,
+            base,
+            tokens,
+            issued_at,
+            due_at,
+            account,
+        } => {
+            let sealer = context.sealer;
+            let columns = next_tokens(sealer, grant, *base, tokens, *issued_at, *due_at);
+            grant::store_tokens(grant, *base, columns, account.as_deref(), context)
+        }
+        Write::InvalidateGrant {
+            grant,
+            generation,
+            epoch,
+            invalidation,
+        } => grant::invalidate_grant(grant, *generation, *epoch, invalidation, context),
+        Write::TouchGrant(grant) => grant::touch_grant(grant, context),
+        Write::DeleteGrant(grant) => grant::delete_grant(grant),
+        Write::InsertCredential(new) => credential::insert_credential(new),
+        Write::UpdateCredentialLabels { .. } | Write::MoveCredential { .. } => {
+            let update = credential::update_credential(write, all);
+            return update.map(Fragment::one).into_iter().collect();
+        }
+        Write::DeleteCredential(key) => credential::delete_credential(key),
+        Write::InsertIntegration(new) => {
+            let mut fragments = vec![Fragment::one(integration::insert_integration(new))];
+            fragments.extend(integration::insert_needs(new));
+            return fragments;
+        }
+        Write::UpdateIntegration(new) => {
+            let update = Fragment::one(integration::update_integration(new));
+            let mut fragments = vec![update, integration::delete_needs(new)];
+            fragments.extend(integration::insert_needs(new));
+            return fragments;
+        }
+        Write::DeleteIntegration(key) => integration::delete_integration(key),
+        Write::SetClientHealth(health) => set_client_health(health),
+    };
+    vec![Fragment::one(one)]
+}
+
+fn set_client_health(health: &ClientHealth) -> Sql {
+    let ClientHealth {
+        client,
+        rejected,
+        since,
+        provider_error,
+        message,
+    } = health;
+    let columns = vec![
+        ("provider", Sql::value(client.provider.as_str())),
+        ("client", Sql::value(client.client.as_str())),
+        ("rejected", Sql::value(*rejected)),
+        ("since", Sql::value(since.as_millis())),
+        ("provider_error", Sql::value(free_text(provider_error))),
+        ("message", Sql::value(free_text(message))),
+    ];
+    insert("clients", columns).then_text(
+        " ON CONFLICT (provider, client) DO UPDATE SET rejected = excluded.rejected,
+        since = excluded.since, provider_error = excluded.provider_error,
+        message = excluded.message WHERE clients.rejected <> excluded.rejected",
+    )
+}
+
+fn is(column: &'static str, value: &str) -> Sql {
+    Sql::new(format!("{column} = ?"), [value.into()])
+}
+
+fn delete(table: &str, conditions: Vec<Sql>) -> Sql {
+    Sql::text(format!("DELETE FROM {table} WHERE ")).then(Sql::join(conditions, " AND "))
+}
+
+/// A value of a JSON column.
+fn json(labels: &BTreeMap<String, String>) -> Sql {
+    Sql::value(serde_json::json!(labels))
+}
+
+/// Words of others. Postgres stores no NUL, and words are no reason to lose a write.
+pub(super) fn free_text(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}

@@ -1,0 +1,166 @@
+//! Writes of grants.
+
+use evergrant_core::change::NewGrant;
+use evergrant_core::clock::Timestamp;
+use evergrant_core::grant::{Invalidation, TokenSet};
+use evergrant_core::ids::{Epoch, Generation, GrantId};
+
+use super::{Context, delete, free_text, is};
+use crate::seal::Sealer;
+use crate::store::names::Stored;
+use crate::store::row::stored;
+use crate::store::sql::{Column, Sql, insert, update};
+use crate::store::tokens;
+
+pub(super) fn insert_grant(new: &NewGrant, context: Context<'_>) -> Sql {
+    let NewGrant {
+        id,
+        tenant,
+        client,
+        account,
+        grant_type,
+        tokens,
+        issued_at,
+        due_at,
+    } = new;
+    let first = Generation::FIRST;
+    let mut columns = token_columns(context.sealer, id, first, tokens, *issued_at, *due_at);
+    columns.extend([
+        ("id", Sql::value(id.as_str())),
+        ("tenant", Sql::value(tenant.as_str())),
+        ("provider", Sql::value(client.provider.as_str())),
+        ("client", Sql::value(client.client.as_str())),
+        ("account", Sql::value(account.clone())),
+        ("grant_type", Sql::value(grant_type.name())),
+        ("version", Sql::text("1")),
+        ("created_at", Sql::text(context.now)),
+        ("changed_at", Sql::text(context.now)),
+    ]);
+    insert("grants", columns)
+}
+
+/// The next token set of a grant in any state, which makes it active.
+pub(super) fn store_tokens(
+    grant: &GrantId,
+    base: Generation,
+    mut columns: Vec<Column>,
+    account: Option<&str>,
+    context: Context<'_>,
+) -> Sql {
+    let account = account.map(str::to_owned);
+    columns.push((
+        "account",
+        Sql::new("COALESCE(?, account)", [account.into()]),
+    ));
+    let invalidation = [
+        "invalid_reason",
+        "invalid_error",
+        "invalid_message",
+        "invalid_at",
+    ];
+    columns.extend(invalidation.map(|column| (column, Sql::text("NULL"))));
+    columns.extend(raise_grant(context.now));
+    let of_base = Sql::new("generation = ?", [stored(base.0).into()]);
+    update("grants", columns, vec![is("id", grant.as_str()), of_base])
+}
+
+pub(super) fn invalidate_grant(
+    grant: &GrantId,
+    generation: Generation,
+    epoch: Option<Epoch>,
+    invalidation: &Invalidation,
+    context: Context<'_>,
+) -> Sql {
+    let Invalidation {
+        reason,
+        provider_error,
+        message,
+        at,
+    } = invalidation;
+    let mut columns = vec![
+        ("invalid_reason", Sql::value(reason.as_str())),
+        ("invalid_error", Sql::value(free_text(provider_error))),
+        ("invalid_message", Sql::value(free_text(message))),
+        ("invalid_at", Sql::value(at.as_millis())),
+        ("due_at", Sql::text("NULL")),
+    ];
+    columns.extend(no_lease());
+    columns.extend(raise_grant(context.now));
+    let mut conditions = vec![
+        is("id", grant.as_str()),
+        Sql::text("invalid_reason IS NULL"),
+        Sql::new("generation = ?", [stored(generation.0).into()]),
+    ];
+    conditions.extend(epoch.map(|epoch| Sql::new("epoch = ?", [stored(epoch.0).into()])));
+    update("grants", columns, conditions)
+}
+
+pub(super) fn touch_grant(grant: &GrantId, context: Context<'_>) -> Sql {
+    let columns = raise_grant(context.now).into();
+    update("grants", columns, vec![is("id", grant.as_str())])
+}
+
+pub(super) fn delete_grant(grant: &GrantId) -> Sql {
+    delete("grants", vec![is("id", grant.as_str())])
+}
+
+/// The version goes up, and [`changed_within`](evergrant_core::store::GrantStore::changed_within) sees it.
+pub(in crate::store) fn raise_grant(now: &'static str) -> [Column; 2] {
+    [
+        ("version", Sql::text("version + 1")),
+        ("changed_at", Sql::text(now)),
+    ]
+}
+
+/// The token set that follows `base`, as if nothing had ever failed.
+pub(in crate::store) fn next_tokens(
+    sealer: &Sealer,
+    grant: &GrantId,
+    base: Generation,
+    tokens: &TokenSet,
+    issued_at: Timestamp,
+    due_at: Option<Timestamp>,
+) -> Vec<Column> {
+    let mut columns = token_columns(sealer, grant, base.next(), tokens, issued_at, due_at);
+    columns.extend(no_lease());
+    columns.extend([
+        ("failed", Sql::text("0")),
+        ("next_attempt_at", Sql::text("NULL")),
+        ("failure_reason", Sql::text("NULL")),
+        ("failure_message", Sql::text("NULL")),
+    ]);
+    columns
+}
+
+fn token_columns(
+    sealer: &Sealer,
+    grant: &GrantId,
+    generation: Generation,
+    tokens: &TokenSet,
+    issued_at: Timestamp,
+    due_at: Option<Timestamp>,
+) -> Vec<Column> {
+    let millis = |at: Option<Timestamp>| Sql::value(at.map(Timestamp::as_millis));
+    let sealed = tokens::seal(sealer, grant, generation, tokens);
+    let scopes = serde_json::json!(tokens.scopes).to_string();
+    vec![
+        ("generation", Sql::value(stored(generation.0))),
+        ("tokens", Sql::value(sealed)),
+        ("key_id", Sql::value(sealer.active_key())),
+        ("issued_at", Sql::value(issued_at.as_millis())),
+        ("expires_at", millis(tokens.expires_at)),
+        ("refresh_expires_at", millis(tokens.refresh_expires_at)),
+        ("refreshable", Sql::value(tokens.refresh_token.is_some())),
+        ("scopes", Sql::value(scopes)),
+        ("due_at", millis(due_at)),
+    ]
+}
+
+fn no_lease() -> [Column; 4] {
+    [
+        ("lease_owner", Sql::text("NULL")),
+        ("lease_until", Sql::text("NULL")),
+        ("intent", Sql::text("FALSE")),
+        ("takeover", Sql::text("FALSE")),
+    ]
+}

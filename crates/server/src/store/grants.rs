@@ -1,0 +1,320 @@
+//! Grants as the refresh protocol sees them: each write is one statement.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use evergrant_core::clock::Timestamp;
+use evergrant_core::grant::{Grant, TokenSet};
+use evergrant_core::ids::{
+    ClientKey, CredentialKey, Epoch, Generation, GrantId, OwnerToken, ProviderName,
+};
+use evergrant_core::store::{
+    AttemptEnd, Backlog, Claimed, DueGrant, GrantStore, GrantVersion, StoreError,
+};
+use sea_orm::sea_query::{Expr, Query};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryResult,
+    QuerySelect, Select,
+};
+
+use super::entity::{credential, grant};
+use super::fragment::{free_text, next_tokens, raise_grant};
+use super::row::{self, number, stored};
+use super::sql::{Sql, insert, update};
+use super::{SqlStore, tokens};
+use crate::seal::Sealer;
+
+/// A grant's row with its sealed tokens, and the time when it was read.
+pub(super) struct StoredGrant {
+    row: grant::Model,
+    tokens: Vec<u8>,
+    now: i64,
+}
+
+impl FromQueryResult for StoredGrant {
+    fn from_query_result(result: &QueryResult, prefix: &str) -> Result<Self, DbErr> {
+        Ok(Self {
+            row: grant::Model::from_query_result(result, prefix)?,
+            tokens: result.try_get(prefix, "tokens")?,
+            now: result.try_get(prefix, "now")?,
+        })
+    }
+}
+
+impl StoredGrant {
+    pub(super) fn open(self, sealer: &Sealer) -> Result<Grant, StoreError> {
+        let facts = row::facts(self.row, self.now)?;
+        let tokens = tokens::open(sealer, &facts, &self.tokens)?;
+        Ok(Grant { facts, tokens })
+    }
+}
+
+impl SqlStore {
+    /// Grants with their sealed tokens.
+    pub(super) fn stored_grants(&self) -> Select<grant::Entity> {
+        grant::Entity::find()
+            .expr_as(Expr::cust("grants.tokens"), "tokens")
+            .expr_as(Expr::cust(self.database.now()), "now")
+    }
+
+    async fn one_grant(&self, query: Select<grant::Entity>) -> Result<Option<Grant>, StoreError> {
+        let read = |database| {
+            let query = query.clone().into_model::<StoredGrant>();
+            async move { query.one(&database).await }
+        };
+        let found = self.database.read(read).await?;
+        found.map(|grant| grant.open(&self.sealer)).transpose()
+    }
+
+    async fn rows(&self, sql: Sql) -> Result<Vec<QueryResult>, StoreError> {
+        let statement = sql.build(self.database.backend());
+        let read = |database: sea_orm::DatabaseConnection| {
+            let statement = statement.clone();
+            async move { database.query_all_raw(statement).await }
+        };
+        self.database.read(read).await
+    }
+
+    /// What makes a grant due at `now`.
+    fn is_due(&self, now: Timestamp) -> Sql {
+        let at = now.as_millis();
+        let lease = format!(
+            "(lease_until IS NULL OR lease_until <= {})",
+            self.database.now()
+        );
+        Sql::new(
+            "invalid_reason IS NULL AND due_at <= ?
+             AND (next_attempt_at IS NULL OR next_attempt_at <= ?) AND ",
+            [at.into(), at.into()],
+        )
+        .then_text(&lease)
+    }
+}
+
+#[async_trait]
+impl GrantStore for SqlStore {
+    async fn grant_of(&self, key: &CredentialKey) -> Result<Option<Grant>, StoreError> {
+        let its_grant = Query::select()
+            .column(credential::Column::GrantId)
+            .from(credential::Entity)
+            .and_where(credential::Column::Tenant.eq(key.tenant.as_str()))
+            .and_where(credential::Column::Id.eq(key.id.as_str()))
+            .take();
+        let query = self.stored_grants();
+        self.one_grant(query.filter(grant::Column::Id.in_subquery(its_grant)))
+            .await
+    }
+
+    async fn grant(&self, id: &GrantId) -> Result<Option<Grant>, StoreError> {
+        let query = self.stored_grants();
+        self.one_grant(query.filter(grant::Column::Id.eq(id.as_str())))
+            .await
+    }
+
+    async fn claim(
+        &self,
+        id: &GrantId,
+        generation: Generation,
+        owner: &OwnerToken,
+        lease: Duration,
+    ) -> Result<Option<Claimed>, StoreError> {
+        let now = self.database.now();
+        let lease = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
+        let claim = update(
+            "grants",
+            vec![
+                ("epoch", Sql::text("epoch + 1")),
+                ("lease_owner", Sql::value(owner.as_str())),
+                (
+                    "lease_until",
+                    Sql::new(format!("{now} + ?"), [lease.into()]),
+                ),
+                // Right-hand sides see the row as it was.
+                ("takeover", Sql::text("intent")),
+                ("intent", Sql::text("TRUE")),
+            ],
+            vec![
+                Sql::new("id = ?", [id.as_str().into()]),
+                Sql::new("generation = ?", [stored(generation.0).into()]),
+                Sql::text("invalid_reason IS NULL"),
+                Sql::text(format!("(lease_until IS NULL OR lease_until <= {now})")),
+            ],
+        );
+        let statement = claim
+            .then_text(" RETURNING epoch, takeover")
+            .build(self.database.backend());
+        let claimed = async {
+            let row = self.database.writer.query_one_raw(statement).await?;
+            row.map(|row| {
+                Ok(Claimed {
+                    epoch: Epoch(number(row.try_get("", "epoch")?)),
+                    takeover: row.try_get("", "takeover")?,
+                })
+            })
+            .transpose()
+        };
+        let claimed = self.database.write(claimed).await?;
+        claimed.map_err(|error| super::error::store_error(&error))
+    }
+
+    async fn commit(
+        &self,
+        id: &GrantId,
+        base: Generation,
+        tokens: &TokenSet,
+        issued_at: Timestamp,
+        due_at: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
+        let mut columns = next_tokens(&self.sealer, id, base, tokens, issued_at, due_at);
+        columns.extend(raise_grant(self.database.now()));
+        let conditions = vec![
+            Sql::new("id = ?", [id.as_str().into()]),
+            Sql::new("generation = ?", [stored(base.0).into()]),
+            Sql::text("invalid_reason IS NULL"),
+        ];
+        let commit = update("grants", columns, conditions);
+        Ok(self.database.execute(commit).await? == 1)
+    }
+
+    async fn end_attempt(
+        &self,
+        id: &GrantId,
+        epoch: Epoch,
+        end: AttemptEnd,
+    ) -> Result<bool, StoreError> {
+        let mut columns = vec![
+            ("lease_owner", Sql::text("NULL")),
+            ("lease_until", Sql::text("NULL")),
+        ];
+        match end {
+            AttemptEnd::Unused => columns.push(("intent", Sql::text("takeover"))),
+            AttemptEnd::Deferred {
+                next_at,
+                failure,
+                ambiguous,
+            } => columns.extend([
+                ("intent", Sql::new("takeover OR ?", [ambiguous.into()])),
+                ("failed", Sql::text("failed + 1")),
+                ("next_attempt_at", Sql::value(next_at.as_millis())),
+                ("failure_reason", Sql::value(failure.reason.as_str())),
+                ("failure_message", Sql::value(free_text(&failure.message))),
+            ]),
+        }
+        let conditions = vec![
+            Sql::new("id = ?", [id.as_str().into()]),
+            Sql::new("epoch = ?", [stored(epoch.0).into()]),
+            Sql::text("lease_owner IS NOT NULL"),
+        ];
+        let end = update("grants", columns, conditions);
+        Ok(self.database.execute(end).await? == 1)
+    }
+
+    async fn keep_orphan(
+        &self,
+        id: &GrantId,
+        base: Generation,
+        tokens: &TokenSet,
+        reason: &str,
+    ) -> Result<(), StoreError> {
+        let sealed = tokens::seal_orphan(&self.sealer, id, base, tokens);
+        let orphan = vec![
+            ("id", Sql::value(uuid::Uuid::now_v7().to_string())),
+            ("grant_id", Sql::value(id.as_str())),
+            ("generation", Sql::value(stored(base.0))),
+            ("tokens", Sql::value(sealed)),
+            ("key_id", Sql::value(self.sealer.active_key())),
+            ("reason", Sql::value(free_text(reason))),
+            ("kept_at", Sql::text(self.database.now())),
+        ];
+        self.database.execute(insert("orphans", orphan)).await?;
+        Ok(())
+    }
+
+    async fn due(
+        &self,
+        now: Timestamp,
+        limit: u32,
+        per_client: u32,
+    ) -> Result<Vec<DueGrant>, StoreError> {
+        let ranked = Sql::text(
+            "SELECT id, generation, provider, client, due_at FROM (
+                SELECT id, generation, provider, client, due_at, row_number()
+                    OVER (PARTITION BY provider, client ORDER BY due_at, id) AS place
+                FROM grants WHERE ",
+        )
+        .then(self.is_due(now))
+        .then(Sql::new(
+            ") ranked WHERE place <= ? ORDER BY due_at, id LIMIT ?",
+            [i64::from(per_client).into(), i64::from(limit).into()],
+        ));
+        let rows = self.rows(ranked).await?;
+        rows.iter().map(due_grant).collect()
+    }
+
+    async fn backlog(&self, now: Timestamp) -> Result<Backlog, StoreError> {
+        let count = "SELECT count(*) AS due, min(due_at) AS oldest FROM grants WHERE ";
+        let rows = self.rows(Sql::text(count).then(self.is_due(now))).await?;
+        let Some(row) = rows.first() else {
+            return Ok(Backlog::default());
+        };
+        let oldest: Option<i64> = get(row, "oldest")?;
+        Ok(Backlog {
+            due: number(get(row, "due")?),
+            oldest: oldest.map(Timestamp::from_millis),
+        })
+    }
+
+    async fn changed_within(&self, window: Duration) -> Result<Vec<GrantVersion>, StoreError> {
+        let window = i64::try_from(window.as_millis()).unwrap_or(i64::MAX);
+        let since = format!("changed_at > {} - ?", self.database.now());
+        let changed = Sql::text("SELECT id, generation, version FROM grants WHERE ")
+            .then(Sql::new(since, [window.into()]));
+        let rows = self.rows(changed).await?;
+        let versions = rows.iter().map(|row| {
+            Ok(GrantVersion {
+                id: row::name(GrantId::parse, &get::<String>(row, "id")?)?,
+                generation: Generation(number(get(row, "generation")?)),
+                version: number(get(row, "version")?),
+            })
+        });
+        versions.collect()
+    }
+
+    async fn count_by_state(&self) -> Result<Vec<(ProviderName, bool, u64)>, StoreError> {
+        let count = Sql::text(
+            "SELECT provider, active, count(*) AS grants FROM (
+                SELECT provider, CAST(CASE WHEN invalid_reason IS NULL THEN 1 ELSE 0 END AS BIGINT)
+                    AS active FROM grants
+            ) states GROUP BY provider, active",
+        );
+        let rows = self.rows(count).await?;
+        let counts = rows.iter().map(|row| {
+            let provider = row::name(ProviderName::parse, &get::<String>(row, "provider")?)?;
+            let active = get::<i64>(row, "active")? == 1;
+            Ok((provider, active, number(get(row, "grants")?)))
+        });
+        counts.collect()
+    }
+}
+
+fn due_grant(row: &QueryResult) -> Result<DueGrant, StoreError> {
+    let client: ClientKey = row::client_key(
+        &get::<String>(row, "provider")?,
+        &get::<String>(row, "client")?,
+    )?;
+    Ok(DueGrant {
+        id: row::name(GrantId::parse, &get::<String>(row, "id")?)?,
+        generation: Generation(number(get(row, "generation")?)),
+        client,
+        due_at: Timestamp::from_millis(get(row, "due_at")?),
+    })
+}
+
+/// The value of a column.
+pub(super) fn get<T: sea_orm::TryGetable>(
+    row: &QueryResult,
+    column: &str,
+) -> Result<T, StoreError> {
+    let value = row.try_get("", column);
+    value.map_err(|error| super::error::store_error(&error))
+}

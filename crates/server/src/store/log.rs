@@ -1,0 +1,152 @@
+//! The event log: one row that says where it stands, and the events.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use evergrant_core::clock::Timestamp;
+use evergrant_core::events::{Event, LogEpoch, LogPosition};
+use evergrant_core::store::{EventLog, StoreError};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter, QueryOrder,
+    QueryResult, QuerySelect,
+};
+use zeroize::Zeroizing;
+
+use super::database::Database;
+use super::entity::event;
+use super::grants::get;
+use super::row::{self, number, stored};
+use super::sql::{Sql, insert};
+use super::{SqlStore, payload};
+use crate::seal::{OpenError, Place, Sealer};
+
+const CURSOR_KEY: Place<'_> = Place {
+    column: "event_log.cursor_key",
+    row: "1",
+    generation: 0,
+};
+
+/// Begins the log if this is its first use, and answers the secret that authenticates cursors. A secret that
+/// an older key sealed is sealed anew, so that the older key can be retired.
+pub(super) async fn begin(
+    database: &Database,
+    sealer: &Sealer,
+) -> Result<Zeroizing<[u8; 32]>, StoreError> {
+    let mut fresh = Zeroizing::new([0; 32]);
+    aws_lc_rs::rand::fill(fresh.as_mut()).expect("the system's random source works");
+    let row = vec![
+        ("id", Sql::text("1")),
+        (
+            "epoch",
+            Sql::value(uuid::Uuid::new_v4().simple().to_string()),
+        ),
+        ("head", Sql::text("0")),
+        ("floor", Sql::text("0")),
+        ("revision", Sql::text("0")),
+        (
+            "cursor_key",
+            Sql::value(sealer.seal(CURSOR_KEY, fresh.as_ref())),
+        ),
+    ];
+    let first = insert("event_log", row).then_text(" ON CONFLICT (id) DO NOTHING");
+    database.execute(first).await?;
+
+    let read = Sql::text("SELECT cursor_key FROM event_log WHERE id = 1");
+    let read = read.build(database.backend());
+    let query = |reader: DatabaseConnection| {
+        let read = read.clone();
+        async move { reader.query_one_raw(read).await }
+    };
+    let row = database.read(query).await?.ok_or_else(no_log)?;
+    let sealed: Vec<u8> = get(&row, "cursor_key")?;
+    let opened = sealer
+        .open(CURSOR_KEY, &sealed)
+        .map_err(|error| match error {
+            OpenError::UnknownKey(id) => StoreError::KeyUnavailable(id),
+            OpenError::Broken(column) => row::corrupt(format!("a sealed value of {column}")),
+        })?;
+    let mut key = Zeroizing::new([0; 32]);
+    if opened.len() != key.len() {
+        return Err(row::corrupt("the cursor key"));
+    }
+    key.copy_from_slice(&opened);
+    if Sealer::key_of(&sealed) != Some(sealer.active_key()) {
+        let anew = sealer.seal(CURSOR_KEY, key.as_ref());
+        let write = "UPDATE event_log SET cursor_key = ? WHERE id = 1";
+        database.execute(Sql::new(write, [anew.into()])).await?;
+    }
+    Ok(key)
+}
+
+fn no_log() -> StoreError {
+    row::corrupt("the event log has no row")
+}
+
+async fn read_position(database: &DatabaseConnection) -> Result<Option<QueryResult>, DbErr> {
+    let read = Sql::text("SELECT epoch, head, floor FROM event_log WHERE id = 1");
+    let statement = read.build(database.get_database_backend());
+    database.query_one_raw(statement).await
+}
+
+fn position(row: Option<QueryResult>) -> Result<LogPosition, StoreError> {
+    let row = row.ok_or_else(no_log)?;
+    Ok(LogPosition {
+        epoch: LogEpoch(get::<String>(&row, "epoch")?.into()),
+        head: number(get(&row, "head")?),
+        floor: number(get(&row, "floor")?),
+    })
+}
+
+fn event(row: event::Model) -> Result<Event, StoreError> {
+    let seq = number(row.seq);
+    Ok(Event {
+        seq,
+        at: Timestamp::from_millis(row.at),
+        body: payload::read(seq, &row.body)?,
+    })
+}
+
+#[async_trait]
+impl EventLog for SqlStore {
+    async fn position(&self) -> Result<LogPosition, StoreError> {
+        let read = |database: DatabaseConnection| async move { read_position(&database).await };
+        position(self.database.read(read).await?)
+    }
+
+    async fn events_after(
+        &self,
+        after: u64,
+        limit: u32,
+    ) -> Result<(Vec<Event>, LogPosition), StoreError> {
+        let read = |database: DatabaseConnection| async move {
+            let page = event::Entity::find()
+                .filter(event::Column::Seq.gt(stored(after)))
+                .order_by_asc(event::Column::Seq)
+                .limit(u64::from(limit))
+                .all(&database)
+                .await?;
+            // After the page: a floor that was raised meanwhile must be seen.
+            Ok((page, read_position(&database).await?))
+        };
+        let (page, place) = self.database.read(read).await?;
+        let events: Result<_, _> = page.into_iter().map(event).collect();
+        Ok((events?, position(place)?))
+    }
+
+    async fn prune(&self, retention: Duration, limit: u32) -> Result<u64, StoreError> {
+        let retention = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
+        let old = format!("at < {} - ?", self.database.now());
+        let raise = Sql::text(
+            "UPDATE event_log SET floor = COALESCE((SELECT max(seq) FROM events
+             WHERE seq > event_log.floor AND ",
+        )
+        .then(Sql::new(
+            format!("seq <= event_log.floor + ? AND {old}), floor) WHERE id = 1"),
+            [i64::from(limit).into(), retention.into()],
+        ));
+        // Committed before anything is deleted, so that no reader takes the hole for the log's beginning.
+        self.database.execute(raise).await?;
+        let forget = "DELETE FROM events WHERE seq <= (SELECT floor FROM event_log WHERE id = 1)";
+        self.database.execute(Sql::text(forget)).await
+    }
+}

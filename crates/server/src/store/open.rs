@@ -1,0 +1,198 @@
+//! Opening a database: its settings, and what can be wrong with it.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use evergrant_core::store::StoreError;
+use sea_orm::{DbErr, SqlxPostgresConnector, SqlxSqliteConnector};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection};
+use thiserror::Error;
+
+use super::database::{Database, Suspicion};
+use super::error::store_error;
+use super::url::StoreUrl;
+
+const SQLITE_READERS: u32 = 4;
+/// Shorter than an operation may take, so that a caller learns from SQLite itself that nothing was written.
+const BUSY: Duration = Duration::from_secs(4);
+const ACQUIRE: Duration = Duration::from_secs(2);
+/// A connection that was idle for longer is tried before it is used.
+const TRUSTED_IDLE: Duration = Duration::from_secs(30);
+
+/// How a database is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreOptions {
+    /// Connections to Postgres at most.
+    pub max_connections: u32,
+    /// Bring the schema up to date when opening; otherwise a schema that is not is an error.
+    pub migrate: bool,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            max_connections: 16,
+            migrate: true,
+        }
+    }
+}
+
+/// Why a database cannot be opened.
+#[derive(Debug, Error)]
+pub enum OpenStoreError {
+    /// The folder of a SQLite file does not exist. It is not made, since a wrong path would go unnoticed.
+    #[error("the folder of the database, {}, does not exist", .0.display())]
+    NoFolder(PathBuf),
+    /// A SQLite file cannot be created.
+    #[error("the database file {} cannot be created: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The database was migrated by a newer program. Nothing was changed.
+    #[error("the database was written by a newer version: it has the migration {0}")]
+    Newer(String),
+    /// The schema is not up to date, and [`StoreOptions::migrate`] is off.
+    #[error("the database lacks {0} migrations")]
+    Outdated(u32),
+    /// The database cannot be reached, or holds what it should not.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<DbErr> for OpenStoreError {
+    fn from(error: DbErr) -> Self {
+        Self::Store(store_error(&error))
+    }
+}
+
+impl From<sqlx::Error> for OpenStoreError {
+    fn from(error: sqlx::Error) -> Self {
+        DbErr::Conn(sea_orm::RuntimeErr::SqlxError(error.into())).into()
+    }
+}
+
+/// Connects for serving.
+pub(super) async fn open(
+    url: &StoreUrl,
+    options: StoreOptions,
+) -> Result<Database, OpenStoreError> {
+    match url {
+        StoreUrl::Sqlite(path) => open_sqlite(path).await,
+        StoreUrl::Postgres(_) => {
+            let bounds = [
+                ("statement_timeout", "5s"),
+                ("lock_timeout", "2s"),
+                ("idle_in_transaction_session_timeout", "5s"),
+            ];
+            open_postgres(url, options.max_connections, &bounds).await
+        }
+    }
+}
+
+/// Connects for migrating, which may take its time.
+pub(super) async fn open_patiently(url: &StoreUrl) -> Result<Database, OpenStoreError> {
+    match url {
+        StoreUrl::Sqlite(path) => open_sqlite(path).await,
+        StoreUrl::Postgres(_) => open_postgres(url, 1, &[("lock_timeout", "60s")]).await,
+    }
+}
+
+async fn open_postgres(
+    url: &StoreUrl,
+    max_connections: u32,
+    bounds: &[(&str, &str)],
+) -> Result<Database, OpenStoreError> {
+    let malformed = || StoreError::Unavailable("the postgres url is malformed".to_owned());
+    let connection: PgConnectOptions = url
+        .postgres()
+        .ok_or_else(malformed)?
+        .application_name("evergrant")
+        .options(bounds.iter().copied())
+        // An event that was told must survive a crash of the server.
+        .options([("synchronous_commit", "on")])
+        .disable_statement_logging();
+    let suspicion = Suspicion::default();
+    let suspected = suspicion.clone();
+    let pool = PgPoolOptions::new()
+        .max_connections(max_connections)
+        .acquire_timeout(ACQUIRE)
+        .test_before_acquire(false)
+        .before_acquire(move |connection, idle| {
+            let doubt = idle.idle_for >= TRUSTED_IDLE || suspected.concerns(idle.idle_for);
+            Box::pin(async move {
+                if doubt {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
+        .connect_with(connection)
+        .await?;
+    let pool = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
+    Ok(Database {
+        writer: pool.clone(),
+        reader: pool,
+        suspicion,
+    })
+}
+
+async fn open_sqlite(path: &Path) -> Result<Database, OpenStoreError> {
+    create_private(path)?;
+    let connection = SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY)
+        .disable_statement_logging();
+    let writer = SqlitePoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(BUSY)
+        .test_before_acquire(false)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .connect_with(connection.clone())
+        .await?;
+    let reader = SqlitePoolOptions::new()
+        .max_connections(SQLITE_READERS)
+        .acquire_timeout(BUSY)
+        .test_before_acquire(false)
+        .connect_with(connection.pragma("query_only", "ON"))
+        .await?;
+    Ok(Database {
+        writer: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer),
+        reader: SqlxSqliteConnector::from_sqlx_sqlite_pool(reader),
+        suspicion: Suspicion::default(),
+    })
+}
+
+/// Creates the file for its owner alone. SQLite gives the files that it puts beside it the same mode.
+fn create_private(path: &Path) -> Result<(), OpenStoreError> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    if !folder.is_dir() {
+        return Err(OpenStoreError::NoFolder(folder.to_owned()));
+    }
+    let created = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path);
+    match created {
+        Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
+            let path = path.to_owned();
+            Err(OpenStoreError::File { path, source })
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,196 @@
+//! Everything in a scope. The revision is read first and the rest after it, one statement each: whatever
+//! moves in between is refused when the change is applied.
+
+use std::collections::BTreeSet;
+
+use evergrant_core::change::{AccountKey, Scope, Snapshot};
+use evergrant_core::clock::Timestamp;
+use evergrant_core::ids::{ClientKey, CredentialKey, IntegrationKey};
+use evergrant_core::store::StoreError;
+use sea_orm::sea_query::Query;
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter,
+    QueryOrder, QuerySelect,
+};
+
+use super::SqlStore;
+use super::directory::is_credential;
+use super::entity::{client, credential, grant, integration, integration_credential as link};
+use super::grants::StoredGrant;
+use super::integrations::{IntegrationPage, integrations, is_integration, read_integrations};
+use super::row::{self, number};
+use super::sql::Sql;
+
+/// What a snapshot is made of.
+struct Rows {
+    revision: i64,
+    now: i64,
+    grants: Vec<StoredGrant>,
+    credentials: Vec<credential::Model>,
+    integrations: IntegrationPage,
+    client: Option<client::Model>,
+}
+
+impl SqlStore {
+    pub(super) async fn read_snapshot(&self, scope: &Scope) -> Result<Snapshot, StoreError> {
+        let read = |database| async move { self.read_rows(&database, scope).await };
+        let rows = self.database.read(read).await?;
+        let grants = rows
+            .grants
+            .into_iter()
+            .map(|grant| grant.open(&self.sealer));
+        let credentials = rows.credentials.into_iter().map(row::credential);
+        Ok(Snapshot {
+            revision: number(rows.revision),
+            now: Timestamp::from_millis(rows.now),
+            grants: grants.collect::<Result<_, _>>()?,
+            credentials: credentials.collect::<Result<_, _>>()?,
+            integrations: integrations(rows.integrations)?,
+            client: rows.client.map(row::client).transpose()?,
+        })
+    }
+
+    async fn read_rows(&self, database: &DatabaseConnection, scope: &Scope) -> Result<Rows, DbErr> {
+        let first = format!(
+            "SELECT revision, {} AS now FROM event_log",
+            self.database.now()
+        );
+        let first = Sql::text(first).build(database.get_database_backend());
+        let first = database.query_one_raw(first).await?;
+        let first = first.ok_or_else(|| DbErr::RecordNotFound("the event log".to_owned()))?;
+        let mut rows = Rows {
+            revision: first.try_get("", "revision")?,
+            now: first.try_get("", "now")?,
+            grants: Vec::new(),
+            credentials: Vec::new(),
+            integrations: (Vec::new(), Vec::new()),
+            client: None,
+        };
+        match scope {
+            Scope::Client(key) => rows.client = read_client(database, key).await?,
+            Scope::Integration { key, credentials } => {
+                let wanted = credentials.iter().map(|id| id.as_str());
+                let wanted = Condition::all()
+                    .add(credential::Column::Tenant.eq(key.tenant.as_str()))
+                    .add(
+                        Condition::any()
+                            .add(credential::Column::Id.is_in(wanted))
+                            .add(credential::Column::Id.in_subquery(needs_of(key))),
+                    );
+                rows.credentials = read_credentials(database, wanted).await?;
+                rows.integrations = read_integrations(database, is_integration(key), 1).await?;
+                let grants = rows.credentials.iter().map(|row| row.grant_id.clone());
+                rows.grants = self.read_grants(database, grants.collect()).await?;
+            }
+            Scope::Grant(id) => {
+                let id = [id.to_string()].into();
+                self.add_grants(database, id, None, &mut rows).await?;
+            }
+            Scope::Credential { key, account } => {
+                let mut grants = BTreeSet::new();
+                if let Some(account) = account {
+                    grants.extend(read_grant_of_account(database, account).await?);
+                }
+                let found = read_credentials(database, is_credential(key)).await?;
+                grants.extend(found.into_iter().map(|row| row.grant_id));
+                self.add_grants(database, grants, Some(key), &mut rows)
+                    .await?;
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Adds grants, the credentials that use them, and the integrations that need those or `key`.
+    async fn add_grants(
+        &self,
+        database: &DatabaseConnection,
+        ids: BTreeSet<String>,
+        key: Option<&CredentialKey>,
+        rows: &mut Rows,
+    ) -> Result<(), DbErr> {
+        let sharing = credential::Column::GrantId.is_in(ids.iter().map(String::as_str));
+        let sharing = Condition::all().add(sharing);
+        rows.credentials = read_credentials(database, sharing).await?;
+        rows.grants = self.read_grants(database, ids).await?;
+        let mut needed: BTreeSet<(String, String)> = BTreeSet::new();
+        needed.extend(
+            rows.credentials
+                .iter()
+                .map(|row| (row.tenant.clone(), row.id.clone())),
+        );
+        needed.extend(key.map(|key| (key.tenant.to_string(), key.id.to_string())));
+        let mut dependants = Condition::any();
+        for (tenant, id) in needed {
+            let of_one = Query::select()
+                .column(link::Column::Integration)
+                .from(link::Entity)
+                .and_where(link::Column::Tenant.eq(tenant.as_str()))
+                .and_where(link::Column::Credential.eq(id))
+                .take();
+            let of_one = Condition::all()
+                .add(integration::Column::Tenant.eq(tenant))
+                .add(integration::Column::Id.in_subquery(of_one));
+            dependants = dependants.add(of_one);
+        }
+        if !dependants.is_empty() {
+            rows.integrations = read_integrations(database, dependants, u64::MAX >> 1).await?;
+        }
+        Ok(())
+    }
+
+    async fn read_grants(
+        &self,
+        database: &DatabaseConnection,
+        ids: BTreeSet<String>,
+    ) -> Result<Vec<StoredGrant>, DbErr> {
+        let these = grant::Column::Id.is_in(ids.iter().map(String::as_str));
+        let query = self.stored_grants().filter(these);
+        let query = query.order_by_asc(grant::Column::Id);
+        query.into_model().all(database).await
+    }
+}
+
+async fn read_credentials(
+    database: &DatabaseConnection,
+    filter: Condition,
+) -> Result<Vec<credential::Model>, DbErr> {
+    credential::Entity::find()
+        .filter(filter)
+        .order_by_asc(credential::Column::Tenant)
+        .order_by_asc(credential::Column::Id)
+        .all(database)
+        .await
+}
+
+async fn read_client(
+    database: &DatabaseConnection,
+    key: &ClientKey,
+) -> Result<Option<client::Model>, DbErr> {
+    let key = (key.provider.to_string(), key.client.to_string());
+    client::Entity::find_by_id(key).one(database).await
+}
+
+async fn read_grant_of_account(
+    database: &DatabaseConnection,
+    account: &AccountKey,
+) -> Result<Option<String>, DbErr> {
+    grant::Entity::find()
+        .select_only()
+        .column(grant::Column::Id)
+        .filter(grant::Column::Tenant.eq(account.tenant.as_str()))
+        .filter(grant::Column::Provider.eq(account.client.provider.as_str()))
+        .filter(grant::Column::Client.eq(account.client.client.as_str()))
+        .filter(grant::Column::Account.eq(account.account.as_str()))
+        .into_tuple()
+        .one(database)
+        .await
+}
+
+fn needs_of(key: &IntegrationKey) -> sea_orm::sea_query::SelectStatement {
+    Query::select()
+        .column(link::Column::Credential)
+        .from(link::Entity)
+        .and_where(link::Column::Tenant.eq(key.tenant.as_str()))
+        .and_where(link::Column::Integration.eq(key.id.as_str()))
+        .take()
+}

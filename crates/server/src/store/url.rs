@@ -1,0 +1,120 @@
+//! Where the database is.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::postgres::PgConnectOptions;
+use thiserror::Error;
+
+/// The address of a database. It prints without its password.
+#[derive(Clone)]
+pub enum StoreUrl {
+    /// A file of this process alone: `sqlite:path`, `sqlite://relative` or `sqlite:///absolute`.
+    Sqlite(PathBuf),
+    /// A server that replicas share, as libpq writes it: `postgres://user:password@host/database?sslmode=…`.
+    Postgres(SecretString),
+}
+
+/// Why a text is no address of a database. It repeats nothing of the text, which may hold a password.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum InvalidStoreUrl {
+    /// Neither kind of database.
+    #[error("the database url must begin with sqlite: or postgres://")]
+    Scheme,
+    /// `sqlite::memory:` or nothing: tokens would die with the process.
+    #[error("the sqlite url must name a file")]
+    NoFile,
+    /// `sqlite:…?…`
+    #[error("the sqlite url takes no options")]
+    Options,
+    /// Not as libpq writes it.
+    #[error("the postgres url is malformed")]
+    Postgres,
+}
+
+impl StoreUrl {
+    /// Reads an address.
+    pub fn parse(text: &str) -> Result<Self, InvalidStoreUrl> {
+        if let Some(rest) = text.strip_prefix("sqlite:") {
+            let path = rest.strip_prefix("//").unwrap_or(rest);
+            return match path {
+                "" | "memory:" | ":memory:" => Err(InvalidStoreUrl::NoFile),
+                path if path.contains('?') => Err(InvalidStoreUrl::Options),
+                path => Ok(Self::Sqlite(Path::new(path).to_owned())),
+            };
+        }
+        if !text.starts_with("postgres://") && !text.starts_with("postgresql://") {
+            return Err(InvalidStoreUrl::Scheme);
+        }
+        let url = Self::Postgres(text.into());
+        url.postgres().ok_or(InvalidStoreUrl::Postgres)?;
+        Ok(url)
+    }
+
+    /// What a connection needs, if the database is Postgres.
+    pub(super) fn postgres(&self) -> Option<PgConnectOptions> {
+        match self {
+            Self::Sqlite(_) => None,
+            Self::Postgres(url) => PgConnectOptions::from_str(url.expose_secret()).ok(),
+        }
+    }
+}
+
+impl fmt::Display for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self, self.postgres()) {
+            (Self::Sqlite(path), _) => write!(f, "sqlite:{}", path.display()),
+            (Self::Postgres(_), Some(options)) => {
+                let (host, port) = (options.get_host(), options.get_port());
+                let database = options.get_database().unwrap_or_default();
+                write!(f, "postgres://{host}:{port}/{database}")
+            }
+            (Self::Postgres(_), None) => f.write_str("postgres://"),
+        }
+    }
+}
+
+impl fmt::Debug for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StoreUrl({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_shown_without_its_password() {
+        for (url, shown) in [
+            ("sqlite:grants.db", "sqlite:grants.db"),
+            ("sqlite://data/grants.db", "sqlite:data/grants.db"),
+            ("sqlite:///data/grants.db", "sqlite:/data/grants.db"),
+            (
+                "postgresql://me:hush@db.test:5433/grants?sslmode=require",
+                "postgres://db.test:5433/grants",
+            ),
+        ] {
+            assert_eq!(StoreUrl::parse(url).unwrap().to_string(), shown);
+        }
+        let url = StoreUrl::parse("postgres://me:hush@db.test/grants").unwrap();
+        assert!(!format!("{url:?}").contains("hush"));
+    }
+
+    #[test]
+    fn what_is_no_durable_database_is_refused() {
+        for (url, why) in [
+            ("", InvalidStoreUrl::Scheme),
+            ("mysql://host/db", InvalidStoreUrl::Scheme),
+            ("sqlite:", InvalidStoreUrl::NoFile),
+            ("sqlite::memory:", InvalidStoreUrl::NoFile),
+            ("sqlite://:memory:", InvalidStoreUrl::NoFile),
+            ("sqlite:a.db?mode=ro", InvalidStoreUrl::Options),
+            ("postgres://host:port/db", InvalidStoreUrl::Postgres),
+        ] {
+            assert_eq!(StoreUrl::parse(url).unwrap_err(), why, "{url}");
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! A store on a database of its own.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use evergrant_core::change::{ChangeSet, NewGrant, Write};
+use evergrant_core::clock::Timestamp;
+use evergrant_core::grant::{GrantType, TokenSet};
+use evergrant_core::ids::{
+    ClientKey, ClientName, CredentialId, CredentialKey, GrantId, ProviderName, TenantId,
+};
+use evergrant_core::secret::{AccessToken, RefreshToken};
+use evergrant_core::store::{Credential, Store};
+use evergrant_core::testing::store_contract::StoreHarness;
+use evergrant_server::seal::{Sealer, SealingKey};
+use evergrant_server::store::{OpenStoreError, SqlStore, StoreOptions, StoreUrl};
+use sea_orm::{ConnectionTrait, Database, DatabaseConnection};
+use tempfile::TempDir;
+use zeroize::Zeroizing;
+
+use crate::server::Postgres;
+
+pub struct Harness {
+    pub store: Arc<SqlStore>,
+    pub url: StoreUrl,
+    /// A connection that the store knows nothing of.
+    pub database: DatabaseConnection,
+    /// Holds the SQLite file.
+    pub folder: Option<TempDir>,
+}
+
+/// A sealer with a key of each name, sealing with the first.
+pub fn sealer(keys: &[&str]) -> Sealer {
+    let ring: BTreeMap<String, SealingKey> = keys
+        .iter()
+        .map(|id| {
+            let byte = id.bytes().last().unwrap();
+            (
+                (*id).to_owned(),
+                SealingKey::new(Zeroizing::new([byte; 32])),
+            )
+        })
+        .collect();
+    Sealer::new(keys[0], ring).unwrap()
+}
+
+pub fn postgres_options() -> StoreOptions {
+    StoreOptions {
+        max_connections: 8,
+        ..StoreOptions::default()
+    }
+}
+
+/// A grant with one credential, `t1/a`, whose tokens all begin with `hush`.
+pub fn first_change() -> (GrantId, ChangeSet) {
+    let id = GrantId::random();
+    let tenant = TenantId::parse("t1").unwrap();
+    let at = Timestamp::from_millis(1_700_000_000_000);
+    let grant = NewGrant {
+        id: id.clone(),
+        tenant: tenant.clone(),
+        client: ClientKey {
+            provider: ProviderName::parse("slack").unwrap(),
+            client: ClientName::parse("main").unwrap(),
+        },
+        account: None,
+        grant_type: GrantType::AuthorizationCode,
+        tokens: tokens("first"),
+        issued_at: at,
+        due_at: None,
+    };
+    let credential = Credential {
+        key: CredentialKey {
+            tenant,
+            id: CredentialId::parse("a").unwrap(),
+        },
+        grant: id.clone(),
+        labels: BTreeMap::new(),
+        created_at: at,
+        version: 1,
+    };
+    let change = ChangeSet {
+        revision: 0,
+        writes: vec![
+            Write::InsertGrant(Box::new(grant)),
+            Write::InsertCredential(credential),
+        ],
+        events: Vec::new(),
+    };
+    (id, change)
+}
+
+pub fn tokens(name: &str) -> TokenSet {
+    TokenSet {
+        access_token: AccessToken::new(format!("hush-access-{name}")),
+        token_type: "Bearer".into(),
+        expires_at: None,
+        refresh_token: Some(RefreshToken::new(format!("hush-refresh-{name}"))),
+        refresh_expires_at: None,
+        scopes: Vec::new(),
+        metadata: BTreeMap::from([("instance_url".into(), "hush-metadata".into())]),
+    }
+}
+
+impl Harness {
+    pub async fn sqlite() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("grants.db");
+        let url = format!("sqlite://{}", file.display());
+        Self::open(&url, Some(folder)).await
+    }
+
+    pub async fn postgres() -> Self {
+        Self::open(&Postgres::shared().new_database(), None).await
+    }
+
+    async fn open(url: &str, folder: Option<TempDir>) -> Self {
+        let store_url = StoreUrl::parse(url).unwrap();
+        let store = SqlStore::connect(&store_url, sealer(&["k1"]), postgres_options()).await;
+        Self {
+            store: Arc::new(store.unwrap()),
+            url: store_url,
+            database: Database::connect(url).await.unwrap(),
+            folder,
+        }
+    }
+
+    /// Opens the same database again.
+    pub async fn reopen(
+        &self,
+        keys: &[&str],
+        options: StoreOptions,
+    ) -> Result<SqlStore, OpenStoreError> {
+        SqlStore::connect(&self.url, sealer(keys), options).await
+    }
+
+    pub async fn execute(&self, sql: &str) {
+        self.database.execute_unprepared(sql).await.unwrap();
+    }
+}
+
+#[async_trait]
+impl StoreHarness for Harness {
+    fn store(&self) -> Arc<dyn Store> {
+        self.store.clone()
+    }
+
+    /// Time that the database keeps passes by moving what it has written down into the past.
+    async fn pass(&self, duration: Duration) {
+        let by = duration.as_millis();
+        self.execute(&format!(
+            "UPDATE grants SET lease_until = lease_until - {by}"
+        ))
+        .await;
+        self.execute(&format!("UPDATE grants SET changed_at = changed_at - {by}"))
+            .await;
+        self.execute(&format!("UPDATE events SET at = at - {by}"))
+            .await;
+    }
+}

@@ -1,0 +1,28 @@
+//! The contract of the store port, and what a database adds to it, on SQLite and on Postgres.
+
+#![expect(clippy::unwrap_used, reason = "all of this is tests")]
+
+mod at_rest;
+mod harness;
+mod opening;
+mod outage;
+#[path = "../support/postgres.rs"]
+mod server;
+
+mod sqlite {
+    use crate::harness::Harness;
+
+    evergrant_core::store_contract_tests!(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        Harness::sqlite()
+    );
+}
+
+mod postgres {
+    use crate::harness::Harness;
+
+    evergrant_core::store_contract_tests!(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        Harness::postgres()
+    );
+}

@@ -1,0 +1,135 @@
+//! Opening, migrating, and databases that are not as they should be.
+
+use std::io::ErrorKind;
+
+use evergrant_core::store::{EventLog, StoreError};
+use evergrant_server::store::{OpenStoreError, SqlStore, StoreOptions, StoreUrl};
+use tokio::task::JoinSet;
+
+use crate::harness::{Harness, postgres_options, sealer};
+use crate::server::Postgres;
+
+fn without_migrating() -> StoreOptions {
+    StoreOptions {
+        migrate: false,
+        ..postgres_options()
+    }
+}
+
+async fn eight_open_at_once(url: StoreUrl) {
+    let mut servers = JoinSet::new();
+    for _ in 0..8 {
+        let url = url.clone();
+        servers.spawn(async move {
+            let options = StoreOptions {
+                max_connections: 2,
+                ..postgres_options()
+            };
+            let store = SqlStore::connect(&url, sealer(&["k1"]), options)
+                .await
+                .unwrap();
+            (*store.cursor_key(), store.position().await.unwrap().epoch)
+        });
+    }
+    let mut seen = servers.join_all().await;
+    seen.dedup();
+    assert_eq!(seen.len(), 1, "one cursor key, one life of the log");
+    assert_eq!(SqlStore::migrate(&url).await.unwrap(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_servers_that_start_together_one_migrates_postgres() {
+    let url = Postgres::shared().new_database();
+    eight_open_at_once(StoreUrl::parse(&url).unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_servers_that_start_together_one_migrates_sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    eight_open_at_once(StoreUrl::Sqlite(folder.path().join("grants.db"))).await;
+}
+
+async fn a_newer_schema_is_refused(harness: Harness) {
+    harness
+        .execute("INSERT INTO seaql_migrations (version, applied_at) VALUES ('m9999_later', 0)")
+        .await;
+    for options in [postgres_options(), without_migrating()] {
+        let refused = harness.reopen(&["k1"], options).await.unwrap_err();
+        assert!(matches!(&refused, OpenStoreError::Newer(name) if name == "m9999_later"));
+        assert!(refused.to_string().contains("newer version"));
+    }
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused_on_sqlite() {
+    a_newer_schema_is_refused(Harness::sqlite().await).await;
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused_on_postgres() {
+    a_newer_schema_is_refused(Harness::postgres().await).await;
+}
+
+#[tokio::test]
+async fn an_outdated_schema_is_told_unless_it_may_be_migrated() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = StoreUrl::Sqlite(folder.path().join("grants.db"));
+    let open = || SqlStore::connect(&url, sealer(&["k1"]), without_migrating());
+    let refused = open().await.unwrap_err();
+    assert!(matches!(refused, OpenStoreError::Outdated(1)), "{refused}");
+    assert_eq!(SqlStore::migrate(&url).await.unwrap(), 1);
+    open().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_missing_folder_is_told_and_not_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("missing");
+    let url = StoreUrl::Sqlite(missing.join("grants.db"));
+    let refused = SqlStore::migrate(&url).await.unwrap_err();
+    assert!(matches!(&refused, OpenStoreError::NoFolder(path) if *path == missing));
+    assert!(!missing.exists());
+
+    let a_folder = StoreUrl::Sqlite(folder.path().to_owned());
+    assert!(SqlStore::migrate(&a_folder).await.is_err());
+    std::fs::write(
+        folder.path().join("text"),
+        "no database, and longer than a header of one",
+    )
+    .unwrap();
+    let no_database = StoreUrl::Sqlite(folder.path().join("text"));
+    let refused = SqlStore::migrate(&no_database).await.unwrap_err();
+    assert!(matches!(refused, OpenStoreError::Store(_)), "{refused}");
+    assert_eq!(
+        std::fs::metadata(&missing).unwrap_err().kind(),
+        ErrorKind::NotFound
+    );
+}
+
+#[tokio::test]
+async fn the_cursor_key_outlives_the_key_that_sealed_it() {
+    let harness = Harness::sqlite().await;
+    let cursor_key = *harness.store.cursor_key();
+    let refused = harness
+        .reopen(&["k2"], postgres_options())
+        .await
+        .unwrap_err();
+    let missing = StoreError::KeyUnavailable("k1".into());
+    assert!(matches!(refused, OpenStoreError::Store(error) if error == missing));
+    for keys in [&["k2", "k1"][..], &["k2"][..]] {
+        let store = harness.reopen(keys, postgres_options()).await.unwrap();
+        assert_eq!(store.cursor_key(), &cursor_key);
+    }
+}
+
+#[tokio::test]
+async fn a_postgres_that_is_not_there_is_told_soon() {
+    let url = StoreUrl::parse("postgres://me:hush@127.0.0.1:1/grants").unwrap();
+    let refused = SqlStore::connect(&url, sealer(&["k1"]), postgres_options()).await;
+    let refused = refused.unwrap_err();
+    let unavailable = matches!(refused, OpenStoreError::Store(StoreError::Unavailable(_)));
+    assert!(
+        unavailable && !refused.to_string().contains("hush"),
+        "{refused}"
+    );
+}
