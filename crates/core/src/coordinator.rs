@@ -4,6 +4,8 @@
 //! carries a rotated token over a crash, and the bus wakes who waits. When one is out of reach, refreshing is
 //! slower and nothing else.
 
+pub mod local;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
