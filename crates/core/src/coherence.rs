@@ -58,7 +58,11 @@ impl Coherence {
 
     fn hear(&self, notice: Result<Notice, RecvError>) {
         match notice {
-            Ok(Notice::GrantChanged { grant, generation, version }) => {
+            Ok(Notice::GrantChanged {
+                grant,
+                generation,
+                version,
+            }) => {
                 self.broker.learn(&GrantVersion {
                     id: grant,
                     generation,

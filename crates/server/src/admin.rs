@@ -35,7 +35,10 @@ pub async fn serve(
 }
 
 async fn scrape(State(admin): State<Admin>) -> impl IntoResponse {
-    let format = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    let format = [(
+        header::CONTENT_TYPE,
+        "text/plain; version=0.0.4; charset=utf-8",
+    )];
     (format, admin.metrics.render())
 }
 

@@ -9,6 +9,7 @@ pub mod credential;
 pub mod cursor;
 pub mod deadline;
 pub mod integration;
+pub mod listener;
 pub mod meter;
 pub mod status;
 pub mod token;

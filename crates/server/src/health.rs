@@ -53,7 +53,11 @@ impl Health {
     /// Says whether it serves.
     pub async fn tell(&self, serving: bool) {
         self.serving.store(serving, Ordering::Relaxed);
-        let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
+        let status = if serving {
+            ServingStatus::Serving
+        } else {
+            ServingStatus::NotServing
+        };
         for name in NAMES {
             self.reporter.set_service_status(name, status).await;
         }

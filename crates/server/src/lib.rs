@@ -5,12 +5,18 @@ mod build_info;
 pub mod admin;
 pub mod app;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod escrow;
 pub mod grpc;
+pub mod health;
 pub mod journal;
+pub mod lifecycle;
 pub mod redis;
+pub mod replica;
+pub mod retention;
 pub mod seal;
+pub mod sight;
 pub mod store;
 pub mod telemetry;
 

@@ -38,9 +38,15 @@ impl Lifecycle {
     /// Waits until all tasks have ended, for `at_most`. `false`: some have not, and are dropped with the
     /// runtime.
     pub async fn drained(&self, at_most: Duration) -> bool {
-        let ended = tokio::time::timeout(at_most, self.tracker.wait()).await.is_ok();
+        let ended = tokio::time::timeout(at_most, self.tracker.wait())
+            .await
+            .is_ok();
         if !ended {
-            warn!(tasks = self.tracker.len(), ?at_most, "not everything ended in time");
+            warn!(
+                tasks = self.tracker.len(),
+                ?at_most,
+                "not everything ended in time"
+            );
         }
         ended
     }

@@ -79,7 +79,9 @@ impl Sampler {
         match self.store.backlog(now).await {
             Ok(backlog) => {
                 gauge!("evergrant_refreshes_overdue").set(wide(backlog.due));
-                let oldest = backlog.oldest.map_or(Duration::ZERO, |due_at| now.since(due_at));
+                let oldest = backlog
+                    .oldest
+                    .map_or(Duration::ZERO, |due_at| now.since(due_at));
                 gauge!("evergrant_refreshes_overdue_oldest_seconds").set(oldest.as_secs_f64());
             }
             Err(error) => debug!(%error, "the backlog cannot be counted"),
@@ -97,7 +99,10 @@ impl Sampler {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a gauge of more than 2^53 things is not exact")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a gauge of more than 2^53 things is not exact"
+)]
 fn wide(count: u64) -> f64 {
     count as f64
 }
@@ -112,43 +117,137 @@ pub fn tell_build(version: &'static str, revision: &'static str) {
 }
 
 fn describe() {
-    describe_counter!("evergrant_requests_total", "Requests by method, gRPC code and reason");
-    describe_histogram!("evergrant_request_seconds", Unit::Seconds, "Time to answer a request");
-    describe_counter!("evergrant_refreshes_total", "Refresh attempts by provider, client and outcome");
-    describe_histogram!("evergrant_provider_call_seconds", Unit::Seconds, "Time of one provider call");
+    describe_counter!(
+        "evergrant_requests_total",
+        "Requests by method, gRPC code and reason"
+    );
+    describe_histogram!(
+        "evergrant_request_seconds",
+        Unit::Seconds,
+        "Time to answer a request"
+    );
+    describe_counter!(
+        "evergrant_refreshes_total",
+        "Refresh attempts by provider, client and outcome"
+    );
+    describe_histogram!(
+        "evergrant_provider_call_seconds",
+        Unit::Seconds,
+        "Time of one provider call"
+    );
     describe_counter!("evergrant_flights_total", "Flights that were started");
-    describe_counter!("evergrant_flight_joiners_total", "Callers that joined a flight in the air");
+    describe_counter!(
+        "evergrant_flight_joiners_total",
+        "Callers that joined a flight in the air"
+    );
     describe_gauge!("evergrant_flights", "Flights in the air");
-    describe_counter!("evergrant_lock_contended_total", "Leader locks that another process held");
-    describe_counter!("evergrant_lock_unreachable_total", "Leader locks that nobody could tell of");
-    describe_counter!("evergrant_lock_lost_total", "Leader locks that were gone at release");
-    describe_counter!("evergrant_lease_waits_total", "Leases that another attempt held");
-    describe_counter!("evergrant_lease_losses_total", "Leases too short for a call");
-    describe_counter!("evergrant_lease_takeovers_total", "Attempts taken over that never told their end");
-    describe_counter!("evergrant_recovery_calls_total", "Provider calls made after a takeover");
-    describe_counter!("evergrant_in_lease_retries_total", "Second calls after one without an answer");
-    describe_counter!("evergrant_race_recoveries_total", "Refusals behind which a newer token was found");
-    describe_counter!("evergrant_superseded_total", "Token sets that came after a newer one");
-    describe_counter!("evergrant_healed_total", "Grants taken for dead that had a working token");
-    describe_counter!("evergrant_escrow_written_total", "Token sets put into escrow");
-    describe_counter!("evergrant_escrow_adopted_total", "Token sets adopted from escrow");
-    describe_counter!("evergrant_escrow_replayed_total", "Token sets stored from escrow at start");
-    describe_counter!("evergrant_new_token_refused_total", "Refused tokens that had replaced a refused one");
+    describe_counter!(
+        "evergrant_lock_contended_total",
+        "Leader locks that another process held"
+    );
+    describe_counter!(
+        "evergrant_lock_unreachable_total",
+        "Leader locks that nobody could tell of"
+    );
+    describe_counter!(
+        "evergrant_lock_lost_total",
+        "Leader locks that were gone at release"
+    );
+    describe_counter!(
+        "evergrant_lease_waits_total",
+        "Leases that another attempt held"
+    );
+    describe_counter!(
+        "evergrant_lease_losses_total",
+        "Leases too short for a call"
+    );
+    describe_counter!(
+        "evergrant_lease_takeovers_total",
+        "Attempts taken over that never told their end"
+    );
+    describe_counter!(
+        "evergrant_recovery_calls_total",
+        "Provider calls made after a takeover"
+    );
+    describe_counter!(
+        "evergrant_in_lease_retries_total",
+        "Second calls after one without an answer"
+    );
+    describe_counter!(
+        "evergrant_race_recoveries_total",
+        "Refusals behind which a newer token was found"
+    );
+    describe_counter!(
+        "evergrant_superseded_total",
+        "Token sets that came after a newer one"
+    );
+    describe_counter!(
+        "evergrant_healed_total",
+        "Grants taken for dead that had a working token"
+    );
+    describe_counter!(
+        "evergrant_escrow_written_total",
+        "Token sets put into escrow"
+    );
+    describe_counter!(
+        "evergrant_escrow_adopted_total",
+        "Token sets adopted from escrow"
+    );
+    describe_counter!(
+        "evergrant_escrow_replayed_total",
+        "Token sets stored from escrow at start"
+    );
+    describe_counter!(
+        "evergrant_new_token_refused_total",
+        "Refused tokens that had replaced a refused one"
+    );
     describe_counter!("evergrant_cache_hits_total", "Tokens answered from memory");
-    describe_counter!("evergrant_cache_misses_total", "Credentials looked up in the store");
+    describe_counter!(
+        "evergrant_cache_misses_total",
+        "Credentials looked up in the store"
+    );
     describe_gauge!("evergrant_cache_grants", "Grants in memory by state");
     describe_gauge!("evergrant_grants", "Stored grants by provider and state");
-    describe_gauge!("evergrant_refreshes_overdue", "Grants due and not yet renewed");
-    describe_gauge!("evergrant_refreshes_overdue_oldest_seconds", Unit::Seconds, "Since when the oldest is due");
-    describe_counter!("evergrant_events_written_total", "Events written by this replica");
-    describe_counter!("evergrant_change_conflicts_total", "Changes planned anew after a conflict");
-    describe_gauge!("evergrant_stream_lag_seconds", Unit::Seconds, "Time since the event log was last read");
+    describe_gauge!(
+        "evergrant_refreshes_overdue",
+        "Grants due and not yet renewed"
+    );
+    describe_gauge!(
+        "evergrant_refreshes_overdue_oldest_seconds",
+        Unit::Seconds,
+        "Since when the oldest is due"
+    );
+    describe_counter!(
+        "evergrant_events_written_total",
+        "Events written by this replica"
+    );
+    describe_counter!(
+        "evergrant_change_conflicts_total",
+        "Changes planned anew after a conflict"
+    );
+    describe_gauge!(
+        "evergrant_stream_lag_seconds",
+        Unit::Seconds,
+        "Time since the event log was last read"
+    );
     describe_gauge!("evergrant_streams_open", "Open Watch streams");
-    describe_counter!("evergrant_stream_ends_total", "Watch streams ended by this replica, by reason");
-    describe_counter!("evergrant_stream_catch_ups_total", "Pages that streams behind the ring read from the store");
-    describe_counter!("evergrant_notices_missed_total", "Notices between replicas that were missed");
+    describe_counter!(
+        "evergrant_stream_ends_total",
+        "Watch streams ended by this replica, by reason"
+    );
+    describe_counter!(
+        "evergrant_stream_catch_ups_total",
+        "Pages that streams behind the ring read from the store"
+    );
+    describe_counter!(
+        "evergrant_notices_missed_total",
+        "Notices between replicas that were missed"
+    );
     describe_gauge!("evergrant_store_up", "Whether the store can be used");
     describe_gauge!("evergrant_redis_up", "Whether Redis answers");
-    describe_gauge!("evergrant_clients_rejected", "OAuth clients that their providers reject");
+    describe_gauge!(
+        "evergrant_clients_rejected",
+        "OAuth clients that their providers reject"
+    );
     describe_gauge!("evergrant_build_info", "Version and revision of this build");
 }

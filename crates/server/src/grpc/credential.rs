@@ -11,7 +11,7 @@ use evergrant_core::ids::{
 };
 use evergrant_core::provider::Providers as _;
 use evergrant_core::registry::Registry;
-use evergrant_core::store::{CredentialQuery, CredentialView, Directory as _, Store};
+use evergrant_core::store::{CredentialQuery, CredentialView, Store};
 use evergrant_proto::v1::credential_service_server::CredentialService;
 use evergrant_proto::v1::{self, ErrorReason};
 use evergrant_providers::HttpProviders;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use evergrant_core::ids::{CredentialId, IntegrationId, IntegrationKey};
 use evergrant_core::integration::IntegrationStatus;
 use evergrant_core::registry::Registry;
-use evergrant_core::store::{Directory as _, IntegrationQuery, Store};
+use evergrant_core::store::{IntegrationQuery, Store};
 use evergrant_proto::v1::integration_service_server::IntegrationService;
 use evergrant_proto::v1::{self, ErrorReason};
 use tonic::metadata::MetadataMap;

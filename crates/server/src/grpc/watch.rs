@@ -39,6 +39,8 @@ pub struct WatchLimits {
     pub streams: usize,
     /// Snapshots at a time.
     pub snapshots: usize,
+    /// Longest silence on a stream whose caller names none.
+    pub heartbeat: Duration,
     /// A stream ends itself after this, ± 20 %, so that streams spread over replicas again.
     pub max_age: Duration,
     /// A reader that takes nothing for this long is sent away.
@@ -54,6 +56,7 @@ impl Default for WatchLimits {
         Self {
             streams: 10_000,
             snapshots: 4,
+            heartbeat: Duration::from_secs(15),
             max_age: Duration::from_secs(30 * 60),
             slow_after: Duration::from_secs(120),
             stale_after: Duration::from_secs(10),
@@ -62,7 +65,6 @@ impl Default for WatchLimits {
     }
 }
 
-const DEFAULT_HEARTBEAT: Duration = Duration::from_secs(15);
 const HEARTBEATS: std::ops::RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_secs(300);
 const MAX_FILTER_ITEMS: usize = 1_000;
@@ -126,7 +128,7 @@ impl Watches {
     fn open(&self, request: Request<v1::WatchRequest>) -> Result<WatchStream, ApiError> {
         let shared = &self.shared;
         let caller = shared.callers.recognise(request.metadata())?;
-        let wanted = parse(request.into_inner())?;
+        let wanted = parse(request.into_inner(), shared.limits.heartbeat)?;
         caller.require(Permission::EventWatch, wanted.filter.tenant.as_ref())?;
         if shared.stop.is_cancelled() {
             let error = ApiError::new(ErrorReason::ShuttingDown, "this replica is shutting down");
@@ -219,7 +221,7 @@ struct Wanted {
     heartbeat: Duration,
 }
 
-fn parse(request: v1::WatchRequest) -> Result<Wanted, ApiError> {
+fn parse(request: v1::WatchRequest, default_heartbeat: Duration) -> Result<Wanted, ApiError> {
     let v1::WatchRequest {
         tenant_id,
         after,
@@ -232,7 +234,7 @@ fn parse(request: v1::WatchRequest) -> Result<Wanted, ApiError> {
     let heartbeat = heartbeat_interval
         .map(|interval| duration("heartbeat_interval", interval))
         .transpose()?
-        .unwrap_or(DEFAULT_HEARTBEAT);
+        .unwrap_or(default_heartbeat);
     if !HEARTBEATS.contains(&heartbeat) {
         return Err(ApiError::invalid(
             "heartbeat_interval",
@@ -324,7 +326,7 @@ mod tests {
             ),
         ];
         for (field, request) in bad {
-            let error = parse(request).err().unwrap();
+            let error = parse(request, Duration::from_secs(15)).err().unwrap();
             assert!(
                 error.message().starts_with(field),
                 "{field}: {}",
@@ -339,7 +341,10 @@ mod tests {
             tenant_id: "*".into(),
             ..Default::default()
         };
-        assert_eq!(parse(all).unwrap().filter.tenant, None);
+        assert_eq!(
+            parse(all, Duration::from_secs(15)).unwrap().filter.tenant,
+            None
+        );
         let default = parse(v1::WatchRequest::default())
             .unwrap()
             .filter

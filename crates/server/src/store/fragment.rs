@@ -52,13 +52,14 @@ fn of_write(write: &Write, all: &[&Write], context: Context<'_>) -> Vec<Fragment
         Write::StoreTokens {
             grant,
             base,
+            next,
             tokens,
             issued_at,
             due_at,
             account,
         } => {
             let sealer = context.sealer;
-            let columns = next_tokens(sealer, grant, *base, tokens, *issued_at, *due_at);
+            let columns = next_tokens(sealer, grant, *next, tokens, *issued_at, *due_at);
             grant::store_tokens(grant, *base, columns, account.as_deref(), context)
         }
         Write::InvalidateGrant {

@@ -165,7 +165,7 @@ impl GrantStore for SqlStore {
         issued_at: Timestamp,
         due_at: Option<Timestamp>,
     ) -> Result<bool, StoreError> {
-        let mut columns = next_tokens(&self.sealer, id, base, tokens, issued_at, due_at);
+        let mut columns = next_tokens(&self.sealer, id, base.next(), tokens, issued_at, due_at);
         columns.extend(raise_grant(self.database.now()));
         let conditions = vec![
             Sql::new("id = ?", [id.as_str().into()]),

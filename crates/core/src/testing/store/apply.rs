@@ -77,14 +77,15 @@ impl State {
             }
             Write::StoreTokens {
                 grant,
+                next,
                 tokens,
                 issued_at,
                 due_at,
                 account,
-                ..
+                base: _,
             } => {
                 if let Some(row) = self.grants.get_mut(grant) {
-                    row.store((**tokens).clone(), *issued_at, *due_at, now);
+                    row.store(*next, (**tokens).clone(), *issued_at, *due_at, now);
                     if account.is_some() {
                         row.grant.facts.account.clone_from(account);
                     }
@@ -172,6 +173,7 @@ fn first_row(new: &NewGrant, now: Now) -> GrantRow {
         client,
         account,
         grant_type,
+        generation,
         tokens,
         issued_at,
         due_at,
@@ -184,7 +186,7 @@ fn first_row(new: &NewGrant, now: Now) -> GrantRow {
                 client,
                 account,
                 grant_type,
-                generation: Generation::FIRST,
+                generation,
                 version: 1,
                 state: GrantState::Active,
                 issued_at,

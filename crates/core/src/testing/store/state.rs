@@ -110,13 +110,14 @@ impl GrantRow {
 
     pub(super) fn store(
         &mut self,
+        next: Generation,
         tokens: TokenSet,
         issued_at: Timestamp,
         due_at: Option<Timestamp>,
         now: Now,
     ) {
         let facts = &mut self.grant.facts;
-        facts.generation = facts.generation.next();
+        facts.generation = next;
         facts.state = GrantState::Active;
         facts.issued_at = issued_at;
         facts.expires_at = tokens.expires_at;

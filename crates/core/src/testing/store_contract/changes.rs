@@ -45,6 +45,7 @@ fn store_tokens(grant: &GrantId, base: u64) -> Write {
     Write::StoreTokens {
         grant: grant.clone(),
         base: Generation(base),
+        next: Generation(base + 1),
         tokens: Box::new(tokens("next")),
         issued_at: T0,
         due_at: None,
@@ -242,6 +243,7 @@ pub async fn no_two_grants_have_one_account_and_no_two_rows_one_name(harness: &i
     let Write::StoreTokens {
         grant,
         base,
+        next,
         tokens,
         issued_at,
         due_at,
@@ -254,6 +256,7 @@ pub async fn no_two_grants_have_one_account_and_no_two_rows_one_name(harness: &i
     let taken = Write::StoreTokens {
         grant,
         base,
+        next,
         tokens,
         issued_at,
         due_at,
@@ -350,6 +353,7 @@ pub async fn a_restored_grant_is_as_good_as_new(harness: &impl StoreHarness) {
     let restore = Write::StoreTokens {
         grant: grant.clone(),
         base: Generation(1),
+        next: Generation(2),
         tokens: Box::new(tokens("next")),
         issued_at: T0,
         due_at: Some(T0),

@@ -76,6 +76,7 @@ pub(super) fn new_grant(tenant_name: &str, provider: &str) -> NewGrant {
         client: client(provider),
         account: None,
         grant_type: GrantType::AuthorizationCode,
+        generation: Generation(1),
         tokens: tokens("first"),
         issued_at: T0,
         due_at: Some(T0),

@@ -118,6 +118,7 @@ pub async fn every_raise_of_a_version_is_seen_for_a_while(harness: &impl StoreHa
     let restore = Write::StoreTokens {
         grant: grant.clone(),
         base: Generation(2),
+        next: Generation(3),
         tokens: Box::new(tokens("c")),
         issued_at: T0,
         due_at: None,

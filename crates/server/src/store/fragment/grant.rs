@@ -19,12 +19,12 @@ pub(super) fn insert_grant(new: &NewGrant, context: Context<'_>) -> Sql {
         client,
         account,
         grant_type,
+        generation,
         tokens,
         issued_at,
         due_at,
     } = new;
-    let first = Generation::FIRST;
-    let mut columns = token_columns(context.sealer, id, first, tokens, *issued_at, *due_at);
+    let mut columns = token_columns(context.sealer, id, *generation, tokens, *issued_at, *due_at);
     columns.extend([
         ("id", Sql::value(id.as_str())),
         ("tenant", Sql::value(tenant.as_str())),
@@ -112,16 +112,16 @@ pub(in crate::store) fn raise_grant(now: &'static str) -> [Column; 2] {
     ]
 }
 
-/// The token set that follows `base`, as if nothing had ever failed.
+/// The token set of generation `next`, as if nothing had ever failed.
 pub(in crate::store) fn next_tokens(
     sealer: &Sealer,
     grant: &GrantId,
-    base: Generation,
+    next: Generation,
     tokens: &TokenSet,
     issued_at: Timestamp,
     due_at: Option<Timestamp>,
 ) -> Vec<Column> {
-    let mut columns = token_columns(sealer, grant, base.next(), tokens, issued_at, due_at);
+    let mut columns = token_columns(sealer, grant, next, tokens, issued_at, due_at);
     columns.extend(no_lease());
     columns.extend([
         ("failed", Sql::text("0")),

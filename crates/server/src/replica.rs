@@ -1,0 +1,331 @@
+//! One replica of the service, from its configuration to its end.
+//!
+//! The order of a start: listeners, store, escrow and Redis, providers, broker; then what an earlier life left in the
+//! journal is stored; then everything is served. The order of an end: NOT_SERVING, streams say Closing, flights
+//! finish, Redis and the store are closed.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use evergrant_core::broker::Broker;
+use evergrant_core::clock::Clock;
+use evergrant_core::coherence::Coherence;
+use evergrant_core::coordinator::Bus;
+use evergrant_core::events::tail::{Tail, TailOptions};
+use evergrant_core::refresh::{Limits, Ports};
+use evergrant_core::schedule::{Pace, Scheduler};
+use evergrant_core::store::Store;
+use evergrant_providers::HttpProviders;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::admin;
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::grpc::caller::Callers;
+use crate::grpc::credential::Credentials;
+use crate::grpc::cursor::CursorCodec;
+use crate::grpc::integration::Integrations;
+use crate::grpc::listener::{self, Services};
+use crate::grpc::token::Tokens;
+use crate::grpc::watch::{WatchLimits, Watches};
+use crate::health::Health;
+use crate::lifecycle::Lifecycle;
+use crate::retention;
+use crate::seal::Sealer;
+use crate::sight::Sampler;
+use crate::store::{SqlStore, StoreOptions};
+
+mod coordination;
+mod error;
+mod providers;
+
+use coordination::Coordination;
+pub use error::StartError;
+pub(crate) use providers::catalogue;
+
+/// Credentials that a replica remembers. An entry takes about a kilobyte.
+const REMEMBERED: usize = 100_000;
+/// How often to look for grants to renew.
+const RENEW_EVERY: Duration = Duration::from_secs(1);
+/// What Redis gets to send its last notices.
+const LAST_NOTICES: Duration = Duration::from_secs(2);
+
+/// A replica that serves.
+#[derive(Debug)]
+pub struct Replica {
+    life: Lifecycle,
+    store: Arc<SqlStore>,
+    coordination: Coordination,
+    shutdown_timeout: Duration,
+    grpc: SocketAddr,
+    admin: Option<SocketAddr>,
+}
+
+impl Replica {
+    /// Starts a replica and returns once it serves.
+    pub async fn start(
+        config: &Config,
+        metrics: PrometheusHandle,
+        life: Lifecycle,
+    ) -> Result<Self, StartError> {
+        let grpc_listener = listen("server.listen", config.server.listen).await?;
+        let admin_listener = match config.server.admin_listen {
+            Some(address) => Some(listen("server.admin_listen", address).await?),
+            None => None,
+        };
+        let grpc = local_address(&grpc_listener)?;
+        let admin = admin_listener.as_ref().map(local_address).transpose()?;
+
+        let (health, health_service) = Health::new().await;
+        let started = CancellationToken::new();
+        let until_started = life.tracker().spawn({
+            let (listener, grpc_listener) = share(grpc_listener)?;
+            let tls = config.server.tls.clone();
+            let (service, started) = (health_service.clone(), started.clone());
+            async move {
+                let served = listener::serve_health(listener, tls.as_ref(), service, started).await;
+                (served, grpc_listener)
+            }
+        });
+        if let Some(listener) = admin_listener {
+            let served = admin::serve(listener, health.clone(), metrics.clone(), life.stop());
+            life.tracker().spawn(async move {
+                if let Err(error) = served.await {
+                    error!(%error, "the admin listener failed");
+                }
+            });
+        }
+
+        let (active, keys) = config.sealing_keys()?;
+        let sealer = Sealer::new(&active, keys)?;
+        let options = StoreOptions {
+            max_connections: config.store.max_connections,
+            ..StoreOptions::default()
+        };
+        let store = Arc::new(SqlStore::connect(&config.store.url, sealer.clone(), options).await?);
+        let coordination = Coordination::start(config, &sealer)?;
+        let providers = Arc::new(providers::http_providers(config)?);
+        let broker = broker(config, &store, &coordination, &providers, &life);
+        let replayed = broker.replay_escrow().await?;
+        if replayed > 0 {
+            info!(
+                replayed,
+                "stored what an earlier life had left in the journal"
+            );
+        }
+        let tail = Tail::open(store.clone(), TailOptions::default()).await?;
+
+        let services = services(config, &store, &broker, &providers, &tail, &life);
+        spawn_tasks(
+            config,
+            &store,
+            &coordination,
+            &broker,
+            &tail,
+            metrics,
+            &life,
+        );
+        started.cancel();
+        let (served, grpc_listener) = until_started.await.map_err(StartError::task)?;
+        served.map_err(|error| StartError::Listen("server.listen", error.to_string()))?;
+        let tls = config.server.tls.clone();
+        let stop = life.stop();
+        life.tracker().spawn(async move {
+            let served =
+                listener::serve(grpc_listener, tls.as_ref(), health_service, services, stop);
+            if let Err(error) = served.await {
+                error!(%error, "the gRPC listener failed");
+            }
+        });
+        store.ping().await?;
+        health.tell(true).await;
+        life.tracker().spawn(health.run(store.clone(), life.stop()));
+
+        Ok(Self {
+            life,
+            store,
+            coordination,
+            shutdown_timeout: config.server.shutdown_timeout,
+            grpc,
+            admin,
+        })
+    }
+
+    /// Where the gRPC listener listens.
+    pub fn grpc(&self) -> SocketAddr {
+        self.grpc
+    }
+
+    /// Where the HTTP listener for metrics and probes listens.
+    pub fn admin(&self) -> Option<SocketAddr> {
+        self.admin
+    }
+
+    /// Ends what drains already: waits for streams and flights as long as the configuration allows, then
+    /// closes Redis and the store. `false`: not everything ended in time.
+    pub async fn finish(self) -> bool {
+        let drained = self.life.drained(self.shutdown_timeout).await;
+        self.coordination.close(LAST_NOTICES).await;
+        self.store.close().await;
+        drained
+    }
+}
+
+fn broker(
+    config: &Config,
+    store: &Arc<SqlStore>,
+    coordination: &Coordination,
+    providers: &Arc<HttpProviders>,
+    life: &Lifecycle,
+) -> Arc<Broker> {
+    let refresh = &config.refresh;
+    let ports = Ports {
+        store: store.clone(),
+        locks: coordination.locks.clone(),
+        escrow: coordination.escrow.clone(),
+        bus: coordination.bus.clone(),
+        providers: providers.clone(),
+        clock: Arc::new(SystemClock),
+    };
+    let limits = Limits {
+        attempt_timeout: refresh.attempt_timeout,
+        store_timeout: refresh.store_timeout,
+        lease: refresh.lease,
+        per_client: size(refresh.per_provider),
+    };
+    let broker = Broker::new(ports, limits, REMEMBERED, life.tracker(), life.stop());
+    Arc::new(broker)
+}
+
+fn services(
+    config: &Config,
+    store: &Arc<SqlStore>,
+    broker: &Arc<Broker>,
+    providers: &Arc<HttpProviders>,
+    tail: &Arc<Tail>,
+    life: &Lifecycle,
+) -> Services {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let store_port: Arc<dyn Store> = store.clone();
+    let events = &config.events;
+    let callers = Callers::new(&config.callers, size(events.max_streams_per_caller));
+    let limits = WatchLimits {
+        streams: size(events.max_streams),
+        snapshots: size(events.max_snapshots),
+        heartbeat: events.heartbeat,
+        max_age: events.stream_lifetime,
+        ..WatchLimits::default()
+    };
+    Services {
+        tokens: Tokens::new(broker.clone(), callers.clone(), clock.clone()),
+        watches: Watches::new(
+            tail.clone(),
+            store_port.clone(),
+            clock.clone(),
+            callers.clone(),
+            CursorCodec::new(store.cursor_key()),
+            limits,
+            life.stop(),
+        ),
+        credentials: Credentials::new(
+            broker.registry(),
+            store_port.clone(),
+            providers.clone(),
+            callers.clone(),
+            clock,
+        ),
+        integrations: Integrations::new(broker.registry(), store_port, callers),
+    }
+}
+
+fn spawn_tasks(
+    config: &Config,
+    store: &Arc<SqlStore>,
+    coordination: &Coordination,
+    broker: &Arc<Broker>,
+    tail: &Arc<Tail>,
+    metrics: PrometheusHandle,
+    life: &Lifecycle,
+) {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let store: Arc<dyn Store> = store.clone();
+    let bus: Arc<dyn Bus> = coordination.bus.clone();
+    let tasks = life.tracker();
+
+    let coherence = Coherence::new(broker.clone(), store.clone(), bus.clone());
+    tasks.spawn(coherence.run(life.stop()));
+
+    let notices = bus.subscribe();
+    let (follower, observer, stop) = (tail.clone(), broker.clone(), life.stop());
+    tasks.spawn(async move {
+        follower
+            .run(notices, |event| observer.observe(event), stop)
+            .await;
+    });
+
+    let pace = Pace {
+        interval: RENEW_EVERY,
+        concurrency: size(config.refresh.concurrency),
+        per_client: config.refresh.per_provider,
+    };
+    let scheduler = Scheduler::new(
+        broker.clone(),
+        store.clone(),
+        clock.clone(),
+        pace,
+        tasks.clone(),
+    );
+    tasks.spawn(scheduler.run(life.stop()));
+
+    tasks.spawn(retention::run(
+        store.clone(),
+        config.events.retention,
+        life.stop(),
+    ));
+
+    let sampler = Sampler {
+        broker: broker.clone(),
+        store,
+        tail: tail.clone(),
+        clock,
+        metrics,
+        redis: coordination.redis_up(),
+    };
+    tasks.spawn(sampler.run(life.stop()));
+}
+
+async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| StartError::Listen(key, format!("cannot listen on {address}: {error}")))
+}
+
+fn local_address(listener: &TcpListener) -> Result<SocketAddr, StartError> {
+    listener
+        .local_addr()
+        .map_err(|error| StartError::Listen("server.listen", error.to_string()))
+}
+
+/// Two handles of one listening socket, for the two servers that listen on it one after the other.
+fn share(listener: TcpListener) -> Result<(TcpListener, TcpListener), StartError> {
+    let shared = || -> std::io::Result<(TcpListener, TcpListener)> {
+        let first = listener.into_std()?;
+        let second = first.try_clone()?;
+        Ok((
+            TcpListener::from_std(first)?,
+            TcpListener::from_std(second)?,
+        ))
+    };
+    shared().map_err(|error| {
+        warn!(%error, "the listener cannot be shared");
+        StartError::Listen("server.listen", error.to_string())
+    })
+}
+
+fn size(count: u32) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
+}

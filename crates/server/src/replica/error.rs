@@ -1,0 +1,77 @@
+//! Why a replica does not start.
+
+use evergrant_core::store::StoreError;
+use evergrant_providers::{CatalogueError, ClientConfigError};
+use thiserror::Error;
+
+use crate::config::ConfigError;
+use crate::redis::BadRedisUrl;
+use crate::seal::KeyRingError;
+use crate::store::OpenStoreError;
+
+/// Why a replica does not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// A configured value turned out to be unusable.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A listener cannot be had.
+    #[error("{0}: {1}")]
+    Listen(&'static str, String),
+    /// The sealing keys do not fit together.
+    #[error("keys: {0}")]
+    Keys(#[from] KeyRingError),
+    /// The database cannot be opened.
+    #[error("store.url: {0}")]
+    OpenStore(#[from] OpenStoreError),
+    /// The database was opened and then failed.
+    #[error("store.url: {0}")]
+    Store(#[from] StoreError),
+    /// The journal cannot be opened.
+    #[error("refresh.journal: {0}")]
+    Journal(#[source] std::io::Error),
+    /// The Redis URL is unusable.
+    #[error("redis.url: {0}")]
+    Redis(#[from] BadRedisUrl),
+    /// A catalogue entry is unsound.
+    #[error("providers.dir: {0}")]
+    Catalogue(#[from] CatalogueError),
+    /// A client is configured by half.
+    #[error(transparent)]
+    Client(#[from] ClientConfigError),
+    /// A task of the start panicked.
+    #[error("a task of the start failed: {0}")]
+    Task(String),
+}
+
+impl StartError {
+    pub(super) fn task(error: tokio::task::JoinError) -> Self {
+        Self::Task(error.to_string())
+    }
+
+    /// Whether an operator must mend the configuration, rather than a dependency.
+    pub fn is_configuration(&self) -> bool {
+        match self {
+            Self::Config(_)
+            | Self::Keys(_)
+            | Self::Redis(_)
+            | Self::Catalogue(_)
+            | Self::Client(_)
+            | Self::OpenStore(OpenStoreError::NoFolder(_)) => true,
+            Self::Listen(..)
+            | Self::OpenStore(_)
+            | Self::Store(_)
+            | Self::Journal(_)
+            | Self::Task(_) => false,
+        }
+    }
+
+    /// Whether a dependency is out of reach, so that a later start may succeed.
+    pub fn is_unreachable(&self) -> bool {
+        matches!(
+            self,
+            Self::Store(StoreError::Unavailable(_))
+                | Self::OpenStore(OpenStoreError::Store(StoreError::Unavailable(_)))
+        )
+    }
+}

@@ -1,0 +1,32 @@
+//! Prunes events that are older than they must be kept.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use evergrant_core::store::Store;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+const BATCH: u32 = 5_000;
+const EVERY: Duration = Duration::from_secs(600);
+
+/// Prunes at intervals until `stop` is cancelled. Replicas may prune at the same time.
+pub async fn run(store: Arc<dyn Store>, retention: Duration, stop: CancellationToken) {
+    loop {
+        let pause = EVERY.mul_f64(0.8 + 0.4 * fastrand::f64());
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = stop.cancelled() => return,
+        }
+        loop {
+            match store.prune(retention, BATCH).await {
+                Ok(0) => break,
+                Ok(pruned) => info!(pruned, "pruned events"),
+                Err(error) => {
+                    warn!(%error, "events cannot be pruned");
+                    break;
+                }
+            }
+        }
+    }
+}
