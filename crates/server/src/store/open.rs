@@ -4,13 +4,13 @@ use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use evergrant_core::store::StoreError;
 use sea_orm::{DbErr, SqlxPostgresConnector, SqlxSqliteConnector};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection};
+use sqlx::{ConnectOptions, Connection, SqlitePool};
 use thiserror::Error;
 
 use super::database::{Database, Suspicion};
@@ -153,25 +153,47 @@ async fn open_sqlite(path: &Path) -> Result<Database, OpenStoreError> {
         .foreign_keys(true)
         .busy_timeout(BUSY)
         .disable_statement_logging();
-    let writer = SqlitePoolOptions::new()
+    let pool = SqlitePoolOptions::new()
+        .acquire_timeout(BUSY)
+        .test_before_acquire(false);
+    let one = pool
+        .clone()
         .max_connections(1)
-        .acquire_timeout(BUSY)
-        .test_before_acquire(false)
         .idle_timeout(None)
-        .max_lifetime(None)
-        .connect_with(connection.clone())
-        .await?;
-    let reader = SqlitePoolOptions::new()
-        .max_connections(SQLITE_READERS)
-        .acquire_timeout(BUSY)
-        .test_before_acquire(false)
-        .connect_with(connection.pragma("query_only", "ON"))
-        .await?;
+        .max_lifetime(None);
+    let writer = when_unlocked(|| one.clone().connect_with(connection.clone())).await?;
+    let some = pool.max_connections(SQLITE_READERS);
+    let connection = connection.pragma("query_only", "ON");
+    let reader = when_unlocked(|| some.clone().connect_with(connection.clone())).await?;
     Ok(Database {
         writer: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer),
         reader: SqlxSqliteConnector::from_sqlx_sqlite_pool(reader),
         suspicion: Suspicion::default(),
     })
+}
+
+/// Connects, again if need be: SQLite does not wait for a process that begins or ends the write-ahead log at
+/// the same moment.
+async fn when_unlocked<F>(connect: impl Fn() -> F) -> Result<SqlitePool, sqlx::Error>
+where
+    F: Future<Output = Result<SqlitePool, sqlx::Error>>,
+{
+    let deadline = Instant::now() + BUSY;
+    loop {
+        match connect().await {
+            Err(error) if is_busy(&error) && Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(fastrand::u64(5..50))).await;
+            }
+            result => return result,
+        }
+    }
+}
+
+/// SQLITE_BUSY in any of its forms (sqlite.org/rescode.html).
+fn is_busy(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    let code = code.and_then(|code| code.parse::<u32>().ok());
+    code.is_some_and(|code| code & 0xff == 5)
 }
 
 /// Creates the file for its owner alone. SQLite gives the files that it puts beside it the same mode.
