@@ -92,6 +92,14 @@ impl JournalFile {
     }
 }
 
+#[cfg(test)]
+impl JournalFile {
+    /// Makes appending fail until the file is rewritten.
+    pub(super) fn refuse_appends(&mut self) {
+        self.file = File::open(&self.path).expect("the journal is there");
+    }
+}
+
 /// The lock has a file of its own, since rewriting replaces the journal's.
 fn lock(path: &Path) -> io::Result<File> {
     let lock = OpenOptions::new()

@@ -141,20 +141,44 @@ mod tests {
         assert!(next_batch(&queue).is_none());
     }
 
+    fn writer(file: JournalFile, index: &Mutex<Index>) -> Writer<'_> {
+        Writer {
+            file,
+            index,
+            in_doubt: false,
+            rewrite_from: REWRITE_FROM_BYTES,
+        }
+    }
+
+    #[test]
+    fn an_append_that_fails_is_mended_by_writing_the_file_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let (mut file, index) = JournalFile::open(&path).unwrap();
+        file.refuse_appends();
+        let index = Mutex::new(index);
+        let mut writer = writer(file, &index);
+        for _ in 0..2 {
+            let (write, mut told) = write(&GrantId::random(), 1, b"x");
+            writer.write(vec![write]);
+            assert_eq!(told.try_recv().unwrap(), Ok(()));
+        }
+        assert!(!writer.in_doubt);
+        drop(writer);
+        let (_, index) = JournalFile::open(&path).unwrap();
+        assert_eq!(index.inherited().len(), 2);
+    }
+
     #[test]
     fn what_cannot_be_written_is_told_and_the_next_write_mends_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let inner = folder.path().join("inner");
         std::fs::create_dir(&inner).unwrap();
         let path = inner.join("journal");
-        let (file, index) = JournalFile::open(&path).unwrap();
+        let (mut file, index) = JournalFile::open(&path).unwrap();
+        file.refuse_appends();
         let index = Mutex::new(index);
-        let mut writer = Writer {
-            file,
-            index: &index,
-            in_doubt: true,
-            rewrite_from: REWRITE_FROM_BYTES,
-        };
+        let mut writer = writer(file, &index);
 
         // Without its folder the file cannot be written anew.
         let aside = folder.path().join("aside");
@@ -162,6 +186,7 @@ mod tests {
         let (first, mut told) = write(&GrantId::random(), 1, b"x");
         writer.write(vec![first]);
         assert!(told.try_recv().unwrap().is_err());
+        assert!(writer.in_doubt);
 
         std::fs::rename(&aside, &inner).unwrap();
         let (second, mut told) = write(&GrantId::random(), 1, b"x");
