@@ -1,9 +1,9 @@
 use std::fs;
 use std::time::Duration;
 
-use super::callers::{Permission, Tenants};
 use super::telemetry::LogFormat;
 use super::*;
+use crate::grpc::caller::Permission;
 
 const EXAMPLE: &str = include_str!("../../../../evergrant.example.toml");
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -93,6 +93,10 @@ fn each_mistake_is_told_in_one_line_with_key_reason_and_place() {
         (
             "[store]\nurl = \"sqlite::memory:\"",
             "store.url: must name a file, such as sqlite://evergrant.db (evergrant.toml:2)",
+        ),
+        (
+            "[store]\nurl = \"sqlite://e.db?mode=rwc\"",
+            "store.url: takes no options when it names an SQLite file (evergrant.toml:2)",
         ),
         (
             "[store]\nurl = { env = \"DB\" }",
@@ -208,7 +212,7 @@ fn each_mistake_is_told_in_one_line_with_key_reason_and_place() {
         ),
         (
             "[refresh]\nattempt_timeout = \"0s\"",
-            "refresh.attempt_timeout: must be more than 0s (evergrant.toml:2)",
+            "refresh.attempt_timeout: must be from 1ms to 10m (evergrant.toml:2)",
         ),
         (
             "[refresh]\nlease = 45",
@@ -370,11 +374,8 @@ fn variables_set_lists_callers_and_secret_references() {
     .unwrap();
     let caller = &config.callers[0];
     assert_eq!(caller.token_sha256, [0xab; 32]);
-    assert!(matches!(&caller.tenants, Tenants::These(tenants) if tenants.len() == 2));
-    assert_eq!(
-        caller.allow,
-        [Permission::TokenGet, Permission::EventWatch].into()
-    );
+    assert_eq!(caller.tenants.as_ref().unwrap().len(), 2);
+    assert_eq!(caller.allow, [Permission::TokenGet, Permission::EventWatch]);
     let (active, keys) = config.sealing_keys().unwrap();
     assert_eq!((active.as_str(), keys["k1"].expose()[31]), ("k1", 31));
 
@@ -382,7 +383,7 @@ fn variables_set_lists_callers_and_secret_references() {
         "[[callers]]\nname = \"a\"\ntoken_sha256 = \"{token}\"\ntenants = [\"t\"]\nallow = [\"admin\"]"
     );
     let config = load(&file, &[("EVERGRANT__CALLERS__0__TENANTS", "*")]).unwrap();
-    assert_eq!(config.callers[0].tenants, Tenants::All);
+    assert_eq!(config.callers[0].tenants, None);
     assert_eq!(
         complaint(&file, &[("EVERGRANT__CALLERS__2__NAME", "c")]),
         "EVERGRANT__CALLERS__2__NAME names no item of a list: \"2\" is not a position from 0 to 1"
@@ -482,10 +483,7 @@ fn what_is_printed_is_a_configuration_that_means_the_same() {
 fn key_file_and_journal_are_beside_an_sqlite_database() {
     let folder = tempfile::tempdir().unwrap();
     let database = folder.path().join("e.db");
-    let store = format!(
-        "[store]\nurl = \"sqlite://{}?mode=rwc\"",
-        database.display()
-    );
+    let store = format!("[store]\nurl = \"sqlite://{}\"", database.display());
     let config = load(&store, &[]).unwrap();
     assert_eq!(config.store.url.sqlite_path(), Some(database.as_path()));
     assert_eq!(
@@ -509,15 +507,47 @@ fn key_file_and_journal_are_beside_an_sqlite_database() {
 }
 
 #[test]
-fn a_client_of_an_unknown_provider_is_refused_where_it_stands() {
-    let config = load("[clients.a]\nprovider = \"slak\"\nclient_id = \"x\"", &[]).unwrap();
-    assert!(config.check_providers(|name| name == "slak").is_ok());
+fn a_client_must_fit_its_provider() {
+    let client = "[clients.a]\nclient_id = \"x\"\nprovider = ";
+    let catalogue = |text: &str| load(text, &[]).unwrap().catalogue();
+    let complaint = |text: &str| catalogue(text).unwrap_err().to_string();
     assert_eq!(
-        config
-            .check_providers(|name| name == "slack")
-            .unwrap_err()
-            .to_string(),
-        "clients.a.provider: \"slak\" is not in the catalogue (evergrant.toml:2)"
+        complaint(&format!("{client}\"slak\"")),
+        "clients.a.provider: \"slak\" is not in the catalogue (evergrant.toml:3)"
+    );
+    assert_eq!(
+        complaint(&format!("{client}\"slack\"")),
+        "clients.a.client_secret: is missing, and provider slack demands one"
+    );
+    let whole = format!("{client}\"slack\"\nclient_secret = [\"hush\", \"old\"]");
+    assert!(catalogue(&whole).is_ok());
+    let oauth = load(&whole, &[]).unwrap().oauth_clients();
+    assert_eq!(
+        (oauth[0].name.as_str(), oauth[0].client_secrets.len()),
+        ("a", 2)
+    );
+}
+
+#[test]
+fn own_entries_are_read_from_their_folder_and_a_broken_one_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = folder.path().join("acme.toml");
+    let text = format!("[providers]\ndir = \"{}\"", folder.path().display());
+    let catalogue = || load(&text, &[]).unwrap().catalogue();
+    let acme = evergrant_core::ids::ProviderName::parse("acme").unwrap();
+
+    fs::write(
+        &own,
+        "name = \"acme\"\ntoken_url = \"https://acme.example/token\"\nsources = [\"https://acme.example\"]",
+    )
+    .unwrap();
+    assert!(catalogue().unwrap().get(&acme).is_some());
+
+    fs::write(&own, "name = \"acme\"").unwrap();
+    let why = catalogue().unwrap_err().to_string();
+    assert!(
+        why.starts_with("providers.dir: ") && why.ends_with("(evergrant.toml:2)"),
+        "{why}"
     );
 }
 
