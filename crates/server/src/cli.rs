@@ -9,6 +9,7 @@ mod integration_view;
 mod keys;
 mod material;
 mod output;
+mod provider;
 mod service;
 mod settings;
 mod status_line;
@@ -63,6 +64,8 @@ enum Verb {
     Credential(credential::Credential),
     /// Keep integrations
     Integration(integration::Integration),
+    /// Look at the provider catalogue, and check entries of your own
+    Provider(provider::Provider),
     /// Make and check sealing keys
     Keys(keys::Keys),
     /// Bring the store's schema up to date
@@ -142,6 +145,7 @@ fn dispatch(verb: Verb, build: Build, out: Out<'_>, notes: Out<'_>) -> Result<()
         Verb::Watch(watch) => on_this_thread(watch.run(out, notes)),
         Verb::Credential(credential) => on_this_thread(credential.run(out)),
         Verb::Integration(integration) => on_this_thread(integration.run(out)),
+        Verb::Provider(provider) => provider.run(out),
         Verb::Keys(keys) => keys.run(out),
         Verb::Config(settings) => settings.run(out),
         Verb::Completions { shell } => {

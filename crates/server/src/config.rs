@@ -9,6 +9,7 @@
 //!
 //! Unknown keys are refused wherever they come from, and relative paths begin at the working directory.
 
+mod callers;
 mod defaults;
 mod document;
 mod error;
@@ -17,7 +18,6 @@ mod print;
 mod secret;
 mod section;
 
-pub mod callers;
 pub mod clients;
 pub mod duration;
 pub mod events;
@@ -34,8 +34,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use evergrant_core::ids::ClientName;
+use evergrant_providers::{Catalogue, OAuthClient};
 
-use self::callers::Caller;
 use self::clients::Client;
 use self::document::Table;
 pub use self::error::ConfigError;
@@ -52,6 +52,7 @@ use self::section::Section;
 use self::server::Server;
 use self::store::Store;
 use self::telemetry::Telemetry;
+use crate::grpc::caller::CallerRule;
 use crate::seal::SealingKey;
 
 /// The whole configuration, each value checked as far as it can be without a network. `Debug` shows no secret.
@@ -70,7 +71,7 @@ pub struct Config {
     /// The OAuth clients by name.
     pub clients: BTreeMap<ClientName, Client>,
     /// Who may call. Empty: everyone who reaches the loopback listener.
-    pub callers: Vec<Caller>,
+    pub callers: Vec<CallerRule>,
     /// How refreshes run.
     pub refresh: Refresh,
     /// Events and their streams.
@@ -105,7 +106,7 @@ impl Config {
             keys: Keys::read(root.section("keys")?, &store.url)?,
             providers: Providers::read(root.section("providers")?)?,
             clients: Client::read_all(root.section("clients")?)?,
-            callers: Caller::read_all(root.sections("callers")?)?,
+            callers: callers::read_all(root.sections("callers")?)?,
             refresh: Refresh::read(root.section("refresh")?, &store.url)?,
             events: Events::read(root.section("events")?)?,
             telemetry: Telemetry::read(root.section("telemetry")?)?,
@@ -122,13 +123,22 @@ impl Config {
         Ok(config)
     }
 
-    /// That each client's provider is one that `is_known`.
-    pub fn check_providers(&self, is_known: impl Fn(&str) -> bool) -> Result<(), ConfigError> {
-        let unknown = |client: &&Client| !is_known(client.provider.as_str());
-        match self.clients.values().find(unknown) {
-            Some(client) => Err(client.unknown_provider()),
-            None => Ok(()),
-        }
+    /// The catalogue: the built-in entries, and those of `providers.dir` over them. Each client was checked
+    /// against it, without a call to anyone.
+    pub fn catalogue(&self) -> Result<Catalogue, ConfigError> {
+        let catalogue = self.providers.catalogue()?;
+        self.clients
+            .values()
+            .try_for_each(|client| client.check(&catalogue))?;
+        Ok(catalogue)
+    }
+
+    /// The OAuth clients as the engine takes them.
+    pub fn oauth_clients(&self) -> Vec<OAuthClient> {
+        let clients = self.clients.iter();
+        clients
+            .map(|(name, client)| client.to_oauth(name))
+            .collect()
     }
 
     /// The id of the key that seals, and all keys by id: what [`Sealer::new`](crate::seal::Sealer::new) takes.
@@ -176,7 +186,7 @@ impl Config {
             client.print(name, &mut out);
         }
         for caller in callers {
-            caller.print(&mut out);
+            callers::print(caller, &mut out);
         }
         refresh.print(&mut out);
         events.print(&mut out);

@@ -176,7 +176,7 @@ fn read(argument: &str, path: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 /// What is at the bottom of an error, since the transport's own words are only "transport error".
-fn innermost(error: &dyn Error) -> String {
+pub fn innermost(error: &(dyn Error + 'static)) -> String {
     let mut error = error;
     while let Some(source) = error.source() {
         error = source;

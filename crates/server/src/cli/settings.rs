@@ -61,7 +61,7 @@ impl Settings {
     pub fn run(self, out: Out<'_>) -> Result<(), Failure> {
         match self.verb {
             Verb::Check { config } => {
-                config.load()?;
+                config.load()?.catalogue()?;
                 writeln!(out, "ok")?;
             }
             Verb::Print { config } => write!(out, "{}", config.load()?.to_toml())?,

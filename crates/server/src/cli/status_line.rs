@@ -6,6 +6,7 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
+use super::connection::innermost;
 use crate::config::duration;
 
 /// `FAILED_PRECONDITION CREDENTIAL_INVALIDATED: grant g is revoked; field: what is wrong with it; retry after 5s`.
@@ -17,6 +18,9 @@ pub fn status_line(status: &Status) -> String {
     }
     if !status.message().is_empty() {
         let _infallible = write!(line, ": {}", status.message());
+    }
+    if let Some(source) = std::error::Error::source(status) {
+        let _infallible = write!(line, ": {}", innermost(source));
     }
     for violation in details
         .bad_request()

@@ -166,3 +166,54 @@ fn a_reader_that_goes_away_is_no_failure() {
     let exit = run_with(BUILD, arguments, &mut Closed, &mut notes);
     assert_eq!((exit, notes), (Exit::Success, Vec::new()));
 }
+
+#[test]
+fn the_catalogue_is_listed_and_shown() {
+    let (code, listed, _) = evergrant(&["provider", "list"]);
+    assert_eq!(code, 0);
+    assert!(listed.starts_with("PROVIDER "), "{listed}");
+    let slack = listed
+        .lines()
+        .find(|line| line.starts_with("slack "))
+        .unwrap();
+    assert!(
+        slack.contains("single_use") && slack.ends_with("https://slack.com/api/oauth.v2.access"),
+        "{slack}"
+    );
+
+    let (code, shown, _) = evergrant(&["provider", "show", "slack", "-o", "json"]);
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(code, 0);
+    assert_eq!(shown["rotation"]["mode"], "single_use");
+    assert_eq!(shown["lifetime"]["access_token"], "12h");
+
+    let unknown = evergrant(&["provider", "show", "slak"]);
+    let line = "evergrant: provider \"slak\" is not in the catalogue\n";
+    assert_eq!(unknown, (1, String::new(), line.into()));
+}
+
+#[test]
+fn every_mistake_of_an_entry_is_told_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("acme.toml");
+    let file = path.to_str().unwrap();
+    let sound = "name = \"acme\"\ntoken_url = \"https://acme.example/token\"\nsources = [\"https://acme.example\"]\n";
+    std::fs::write(&path, sound).unwrap();
+    assert_eq!(
+        evergrant(&["provider", "check", file]),
+        (0, "ok\n".into(), String::new())
+    );
+
+    std::fs::write(
+        &path,
+        format!("{sound}[request]\nbody = \"xml\"\nverb = \"PUT\"\n"),
+    )
+    .unwrap();
+    let (code, out, notes) = evergrant(&["provider", "check", file]);
+    assert_eq!((code, out.lines().count()), (1, 2), "{out}");
+    assert!(
+        out.starts_with(&format!("{file}: line 5: request.body: ")),
+        "{out}"
+    );
+    assert_eq!(notes, format!("evergrant: {file} has 2 mistakes\n"));
+}

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use evergrant_core::ids::{ClientName, ProviderName};
+use evergrant_providers::{Catalogue, OAuthClient};
 use url::{Host, Url};
 
 use super::error::ConfigError;
@@ -24,6 +25,7 @@ pub struct Client {
     /// What fills the placeholders of the provider's catalogue entry, e.g. a tenant. Not secret.
     pub parameters: BTreeMap<String, String>,
     provider_key: Key,
+    secret_key: Key,
 }
 
 impl Client {
@@ -46,6 +48,7 @@ impl Client {
         let provider =
             ProviderName::parse(&provider).map_err(|why| provider_key.refuse(why.to_string()))?;
         let (_, client_id) = section.required("client_id")?;
+        let secret_key = section.key_of("client_secret");
         let client_secret = section.secrets("client_secret")?;
         let redirect_uris = section
             .texts("redirect_uris")?
@@ -66,13 +69,38 @@ impl Client {
             redirect_uris,
             parameters,
             provider_key,
+            secret_key,
         })
     }
 
-    /// That the catalogue has no entry of this client's provider.
-    pub(super) fn unknown_provider(&self) -> ConfigError {
-        let why = format!("{:?} is not in the catalogue", self.provider);
-        self.provider_key.refuse(why)
+    /// This client as the engine takes it.
+    pub fn to_oauth(&self, name: &ClientName) -> OAuthClient {
+        OAuthClient {
+            name: name.clone(),
+            provider: self.provider.clone(),
+            client_id: self.client_id.clone(),
+            client_secrets: self
+                .client_secret
+                .iter()
+                .map(Secret::to_secret_string)
+                .collect(),
+            redirect_uris: self.redirect_uris.clone(),
+            parameters: self.parameters.clone(),
+        }
+    }
+
+    /// That its provider is known, and that it has what that provider demands.
+    pub(super) fn check(&self, catalogue: &Catalogue) -> Result<(), ConfigError> {
+        let provider = &self.provider;
+        let Some(entry) = catalogue.get(provider) else {
+            let why = format!("\"{provider}\" is not in the catalogue");
+            return Err(self.provider_key.refuse(why));
+        };
+        if entry.request.client_auth.needs_secret() && self.client_secret.is_empty() {
+            let why = format!("is missing, and provider {provider} demands one");
+            return Err(self.secret_key.refuse(why));
+        }
+        Ok(())
     }
 
     pub(super) fn print(&self, name: &ClientName, out: &mut Printer) {
@@ -83,6 +111,7 @@ impl Client {
             redirect_uris,
             parameters,
             provider_key: _,
+            secret_key: _,
         } = self;
         out.section(&format!("[clients.{}]", bare(name.as_str())));
         out.text("provider", provider);

@@ -1,10 +1,8 @@
 //! `[events]`: how long events are kept, and what streams cost at most.
 
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::defaults;
-use super::duration;
 use super::error::ConfigError;
 use super::print::Printer;
 use super::section::Section;
@@ -34,23 +32,12 @@ impl Events {
     pub(super) fn read(mut section: Section<'_>) -> Result<Self, ConfigError> {
         let day = 24 * HOUR;
         let events = Self {
-            retention: bounded(
-                &mut section,
-                "retention",
-                defaults::RETENTION,
-                day..=3_650 * day,
-            )?,
-            heartbeat: bounded(
-                &mut section,
-                "heartbeat",
-                defaults::HEARTBEAT,
-                SECOND..=5 * MINUTE,
-            )?,
-            stream_lifetime: bounded(
-                &mut section,
+            retention: section.bounded("retention", defaults::RETENTION, &(day..=3_650 * day))?,
+            heartbeat: section.bounded("heartbeat", defaults::HEARTBEAT, &(SECOND..=5 * MINUTE))?,
+            stream_lifetime: section.bounded(
                 "stream_lifetime",
                 defaults::STREAM_LIFETIME,
-                MINUTE..=day,
+                &(MINUTE..=day),
             )?,
             max_streams: section.count("max_streams", defaults::MAX_STREAMS, 1..=1_000_000)?,
             max_streams_per_caller: section.count(
@@ -81,21 +68,4 @@ impl Events {
         out.raw("max_streams_per_caller", max_streams_per_caller);
         out.raw("max_snapshots", max_snapshots);
     }
-}
-
-fn bounded(
-    section: &mut Section<'_>,
-    name: &'static str,
-    default: &str,
-    range: RangeInclusive<Duration>,
-) -> Result<Duration, ConfigError> {
-    let (key, found) = section.duration(name, default)?;
-    if range.contains(&found) {
-        return Ok(found);
-    }
-    let (least, most) = (
-        duration::display(*range.start()),
-        duration::display(*range.end()),
-    );
-    Err(key.refuse(format!("must be from {least} to {most}")))
 }

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use evergrant_core::refresh::Limits;
+
 use super::defaults;
 use super::duration;
 use super::error::ConfigError;
@@ -10,8 +12,8 @@ use super::print::Printer;
 use super::section::Section;
 use super::store::StoreUrl;
 
-/// What is left of a lease when its holder's last request must be over on the provider's side too.
-const MARGIN: Duration = Duration::from_secs(2);
+const MILLISECOND: Duration = Duration::from_millis(1);
+const LONGEST_STEP: Duration = Duration::from_mins(10);
 
 /// How refreshes run.
 #[derive(Debug, Clone)]
@@ -33,13 +35,18 @@ pub struct Refresh {
 
 impl Refresh {
     pub(super) fn read(mut section: Section<'_>, store: &StoreUrl) -> Result<Self, ConfigError> {
-        let attempt_timeout = positive(&mut section, "attempt_timeout", defaults::ATTEMPT_TIMEOUT)?;
-        let store_timeout = positive(&mut section, "store_timeout", defaults::STORE_TIMEOUT)?;
+        let steps = MILLISECOND..=LONGEST_STEP;
+        let attempt_timeout =
+            section.bounded("attempt_timeout", defaults::ATTEMPT_TIMEOUT, &steps)?;
+        let store_timeout = section.bounded("store_timeout", defaults::STORE_TIMEOUT, &steps)?;
         let (key, lease) = section.duration("lease", defaults::LEASE)?;
-        let least = attempt_timeout
-            .saturating_mul(2)
-            .saturating_add(store_timeout)
-            .saturating_add(MARGIN);
+        let limits = Limits {
+            attempt_timeout,
+            store_timeout,
+            lease,
+            per_client: 1,
+        };
+        let least = limits.shortest_lease();
         if lease < least {
             return Err(key.refuse(format!(
                 "must be at least {}, which is 2 x attempt_timeout + store_timeout + 2s; it is {}",
@@ -84,16 +91,5 @@ impl Refresh {
         }
         out.raw("concurrency", concurrency);
         out.raw("per_provider", per_provider);
-    }
-}
-
-fn positive(
-    section: &mut Section<'_>,
-    name: &'static str,
-    default: &str,
-) -> Result<Duration, ConfigError> {
-    match section.duration(name, default)? {
-        (key, Duration::ZERO) => Err(key.refuse("must be more than 0s")),
-        (_, duration) => Ok(duration),
     }
 }

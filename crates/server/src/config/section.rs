@@ -129,6 +129,21 @@ impl<'e> Section<'e> {
         self.parsed(name, default, form, duration::parse)
     }
 
+    /// A duration within `range`.
+    pub(super) fn bounded(
+        &mut self,
+        name: &'static str,
+        default: &str,
+        range: &RangeInclusive<Duration>,
+    ) -> Result<Duration, ConfigError> {
+        let (key, found) = self.duration(name, default)?;
+        if range.contains(&found) {
+            return Ok(found);
+        }
+        let [least, most] = [range.start(), range.end()].map(|end| duration::display(*end));
+        Err(key.refuse(format!("must be from {least} to {most}")))
+    }
+
     /// A whole number within `range`.
     pub(super) fn count(
         &mut self,

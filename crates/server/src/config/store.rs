@@ -14,7 +14,7 @@ use super::section::Section;
 pub struct Store {
     /// Which one.
     pub url: StoreUrl,
-    /// Most connections that one replica opens.
+    /// Most connections to Postgres that one replica opens.
     pub max_connections: u32,
 }
 
@@ -62,9 +62,11 @@ impl StoreUrl {
         let url = secret.expose();
         if let Some(path) = url.strip_prefix("sqlite:") {
             let path = path.strip_prefix("//").unwrap_or(path);
-            let path = path.split_once('?').map_or(path, |(path, _)| path);
-            if path.is_empty() || path == ":memory:" {
+            if matches!(path, "" | "memory:" | ":memory:") {
                 return Err("must name a file, such as sqlite://evergrant.db");
+            }
+            if path.contains('?') {
+                return Err("takes no options when it names an SQLite file");
             }
             return Ok(Self::Sqlite {
                 path: path.into(),

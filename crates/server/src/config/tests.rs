@@ -1,9 +1,11 @@
 use std::fs;
 use std::time::Duration;
 
-use super::callers::{Permission, Tenants};
 use super::telemetry::LogFormat;
 use super::*;
+use crate::grpc::caller::Permission;
+
+mod mistakes;
 
 const EXAMPLE: &str = include_str!("../../../../evergrant.example.toml");
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -68,221 +70,6 @@ fn what_the_example_leaves_out_is_valid_too() {
     assert_eq!(config.sealing_keys().unwrap().0, "k1");
     assert_eq!(config.clients.len(), 1);
     assert_eq!(config.callers.len(), 1);
-}
-
-#[test]
-fn each_mistake_is_told_in_one_line_with_key_reason_and_place() {
-    let table = [
-        (
-            "[store]\nurll = \"x\"",
-            "store.urll: is unknown; known here: url, max_connections (evergrant.toml:2)",
-        ),
-        (
-            "[stores]\nurl = \"x\"",
-            "stores: is unknown; known here: server, store, redis, keys, providers, clients, callers, refresh, events, telemetry (evergrant.toml:1)",
-        ),
-        ("store = 1", "store: must be a section (evergrant.toml:1)"),
-        (
-            "[store]\nurl = 1",
-            "store.url: must be a text, { env = \"NAME\" } or { file = \"PATH\" } (evergrant.toml:2)",
-        ),
-        (
-            "[store]\nurl = \"mysql://root:hush@db/x\"",
-            "store.url: must begin with sqlite:// or postgres:// (evergrant.toml:2)",
-        ),
-        (
-            "[store]\nurl = \"sqlite::memory:\"",
-            "store.url: must name a file, such as sqlite://evergrant.db (evergrant.toml:2)",
-        ),
-        (
-            "[store]\nurl = { env = \"DB\" }",
-            "store.url: environment variable DB is not set (evergrant.toml:2)",
-        ),
-        (
-            "[store]\nurl = { env = \"DB\", file = \"x\" }",
-            "store.url: must be a text, { env = \"NAME\" } or { file = \"PATH\" } (evergrant.toml:2)",
-        ),
-        (
-            "[store]\nmax_connections = 0",
-            "store.max_connections: must be a whole number from 1 to 1000 (evergrant.toml:2)",
-        ),
-        (
-            "[store]\nurl = \"postgres://db/x\"",
-            "keys: must hold a sealing key when the store is Postgres; `evergrant keys generate` makes one",
-        ),
-        (
-            "\n[server]\nlisten = \"localhost\"",
-            "server.listen: must be an address and a port such as \"127.0.0.1:7070\", not \"localhost\" (evergrant.toml:3)",
-        ),
-        (
-            "[server]\nlisten = \"0.0.0.0:7070\"",
-            "server.listen: 0.0.0.0:7070 is not a loopback address, and without [[callers]] everyone there would be trusted (evergrant.toml:2)",
-        ),
-        (
-            "[server.tls]\ncert = \"/nowhere/a.pem\"\nkey = \"b\"",
-            "server.tls.cert: /nowhere/a.pem cannot be read: No such file or directory (os error 2) (evergrant.toml:2)",
-        ),
-        (
-            "[server.tls]\nkey = \"b\"",
-            "server.tls.cert: is missing (evergrant.toml:1)",
-        ),
-        (
-            "[redis]\nurl = \"http://x\"",
-            "redis.url: must begin with redis:// or rediss://, or be empty (evergrant.toml:2)",
-        ),
-        (
-            "[redis]\nprefix = \"a b\"",
-            "redis.prefix: must be 1 to 64 characters of a-z, A-Z, 0-9 and . _ : -, not \"a b\" (evergrant.toml:2)",
-        ),
-        (
-            "[keys]\nactive = \"k1\"\nk1 = \"AAAA\"",
-            "keys.k1: must be 32 bytes in base64, not 3 (evergrant.toml:3)",
-        ),
-        (
-            "[keys]\nactive = \"k1\"\nk1 = \"hush!\"",
-            "keys.k1: must be 32 bytes in base64, and is no base64 (evergrant.toml:3)",
-        ),
-        (
-            "[keys]\nactive = \"k2\"\nk1 = \"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\"",
-            "keys.active: names \"k2\", which is no key in this section (evergrant.toml:2)",
-        ),
-        (
-            "[keys]\nk1 = \"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\"",
-            "keys.active: must name the key that seals: one of k1",
-        ),
-        (
-            "[clients.a]\nprovider = \"slack\"",
-            "clients.a.client_id: is missing (evergrant.toml:1)",
-        ),
-        (
-            "[clients.a]\nclient_id = \"x\"",
-            "clients.a.provider: is missing (evergrant.toml:1)",
-        ),
-        (
-            "[clients.a]\nprovider = \"slack\"\nclient_id = \"\"",
-            "clients.a.client_id: must not be empty (evergrant.toml:3)",
-        ),
-        (
-            "[clients.a]\nprovider = \"slack\"\nclient_id = \"x\"\nclient_secret = [\"a\",\n\"\"]",
-            "clients.a.client_secret[1]: must not be empty (evergrant.toml:5)",
-        ),
-        (
-            "[clients.a]\nprovider = \"slack\"\nclient_id = \"x\"\nredirect_uris = [\"http://app.example/\"]",
-            "clients.a.redirect_uris[0]: must be https, except on a loopback address (evergrant.toml:4)",
-        ),
-        (
-            "[clients.\"a b\"]\nprovider = \"slack\"",
-            "clients.a b: has a name that must be 1 to 128 characters of a-z, A-Z, 0-9 and . _ : - (evergrant.toml:1)",
-        ),
-        (
-            "[callers]\nname = \"a\"",
-            "callers: must be a list: write [[callers]] (evergrant.toml:1)",
-        ),
-        (
-            "[[callers]]\nname = \"a\"\n",
-            "callers[0]: needs exactly one of token_sha256, san, jwt (evergrant.toml:1)",
-        ),
-        (
-            "[[callers]]\nname = \"a\"\nsan = \"x\"\ntoken_sha256 = \"y\"",
-            "callers[0]: needs exactly one of token_sha256, san, jwt (evergrant.toml:1)",
-        ),
-        (
-            "[[callers]]\nname = \"a\"\nsan = \"spiffe://x\"",
-            "callers[0].san: is not available in this version (evergrant.toml:3)",
-        ),
-        (
-            "[[callers]]\nname = \"a\"\njwt = { issuer = \"x\" }",
-            "callers[0].jwt: is not available in this version (evergrant.toml:3)",
-        ),
-        (
-            "[[callers]]\nname = \"a\"\ntoken_sha256 = \"12\"",
-            "callers[0].token_sha256: must be a SHA-256 in 64 hexadecimal digits, as sha256sum prints it (evergrant.toml:3)",
-        ),
-        (
-            "[refresh]\nlease = \"36s\"",
-            "refresh.lease: must be at least 37s, which is 2 x attempt_timeout + store_timeout + 2s; it is 36s (evergrant.toml:2)",
-        ),
-        (
-            "[refresh]\nattempt_timeout = \"30s\"",
-            "refresh.lease: must be at least 67s, which is 2 x attempt_timeout + store_timeout + 2s; it is 45s",
-        ),
-        (
-            "[refresh]\nattempt_timeout = \"0s\"",
-            "refresh.attempt_timeout: must be more than 0s (evergrant.toml:2)",
-        ),
-        (
-            "[refresh]\nlease = 45",
-            "refresh.lease: must be a text (evergrant.toml:2)",
-        ),
-        (
-            "[refresh]\nlease = \"45\"",
-            "refresh.lease: must be a duration such as \"15s\" (units: ms, s, m, h, d), not \"45\" (evergrant.toml:2)",
-        ),
-        (
-            "[refresh]\nconcurrency = \"9\"",
-            "refresh.concurrency: must be a whole number from 1 to 100000 (evergrant.toml:2)",
-        ),
-        (
-            "[events]\nretention = \"23h\"",
-            "events.retention: must be from 1d to 3650d (evergrant.toml:2)",
-        ),
-        (
-            "[events]\nheartbeat = \"6m\"",
-            "events.heartbeat: must be from 1s to 5m (evergrant.toml:2)",
-        ),
-        (
-            "[telemetry]\nlevel = \"evergrant=loud\"",
-            "telemetry.level: must be a level (error, warn, info, debug, trace, off) or a filter such as \"evergrant_core=debug,warn\", not \"evergrant=loud\" (evergrant.toml:2)",
-        ),
-        (
-            "[telemetry]\nformat = \"xml\"",
-            "telemetry.format: must be \"text\" or \"json\", not \"xml\" (evergrant.toml:2)",
-        ),
-        (
-            "[telemetry]\notlp_endpoint = \"http://x\"",
-            "telemetry.otlp_endpoint: is not available in this version; leave it empty (evergrant.toml:2)",
-        ),
-    ];
-    for (text, line) in table {
-        assert_eq!(complaint(text, &[]), line, "{text}");
-    }
-}
-
-#[test]
-fn a_caller_must_be_told_apart_and_needs_tenants_and_permissions() {
-    let caller = |name: &str, digit: char, rest: &str| {
-        let token = digit.to_string().repeat(64);
-        format!("[[callers]]\nname = \"{name}\"\ntoken_sha256 = \"{token}\"\n{rest}\n")
-    };
-    let rights = "tenants = [\"*\"]\nallow = [\"token.get\"]";
-    for (text, line) in [
-        (
-            caller("a", '1', "allow = [\"token.get\"]"),
-            "callers[0].tenants: must name at least one tenant, or \"*\" for all",
-        ),
-        (
-            caller("a", '1', "tenants = [\"b c\"]"),
-            "callers[0].tenants[0]: must be 1 to 128 characters of a-z, A-Z, 0-9 and . _ : - (evergrant.toml:4)",
-        ),
-        (
-            caller("a", '1', "tenants = [\"t\"]"),
-            "callers[0].allow: of caller \"a\" must name at least one of token.get, event.watch, credential.read, credential.write, integration.read, integration.write, admin",
-        ),
-        (
-            caller("a", '1', "tenants = [\"t\"]\nallow = [\"token.put\"]"),
-            "callers[0].allow[0]: \"token.put\" is none of token.get, event.watch, credential.read, credential.write, integration.read, integration.write, admin (evergrant.toml:5)",
-        ),
-        (
-            caller("a", '1', rights) + &caller("a", '2', rights),
-            "callers[1].name: \"a\" is taken by another caller (evergrant.toml:7)",
-        ),
-        (
-            caller("a", '1', rights) + &caller("b", '1', rights),
-            "callers[1].token_sha256: is the same as that of caller \"a\" (evergrant.toml:8)",
-        ),
-    ] {
-        assert_eq!(complaint(&text, &[]), line, "{text}");
-    }
 }
 
 #[test]
@@ -370,11 +157,8 @@ fn variables_set_lists_callers_and_secret_references() {
     .unwrap();
     let caller = &config.callers[0];
     assert_eq!(caller.token_sha256, [0xab; 32]);
-    assert!(matches!(&caller.tenants, Tenants::These(tenants) if tenants.len() == 2));
-    assert_eq!(
-        caller.allow,
-        [Permission::TokenGet, Permission::EventWatch].into()
-    );
+    assert_eq!(caller.tenants.as_ref().unwrap().len(), 2);
+    assert_eq!(caller.allow, [Permission::TokenGet, Permission::EventWatch]);
     let (active, keys) = config.sealing_keys().unwrap();
     assert_eq!((active.as_str(), keys["k1"].expose()[31]), ("k1", 31));
 
@@ -382,7 +166,7 @@ fn variables_set_lists_callers_and_secret_references() {
         "[[callers]]\nname = \"a\"\ntoken_sha256 = \"{token}\"\ntenants = [\"t\"]\nallow = [\"admin\"]"
     );
     let config = load(&file, &[("EVERGRANT__CALLERS__0__TENANTS", "*")]).unwrap();
-    assert_eq!(config.callers[0].tenants, Tenants::All);
+    assert_eq!(config.callers[0].tenants, None);
     assert_eq!(
         complaint(&file, &[("EVERGRANT__CALLERS__2__NAME", "c")]),
         "EVERGRANT__CALLERS__2__NAME names no item of a list: \"2\" is not a position from 0 to 1"
@@ -482,10 +266,7 @@ fn what_is_printed_is_a_configuration_that_means_the_same() {
 fn key_file_and_journal_are_beside_an_sqlite_database() {
     let folder = tempfile::tempdir().unwrap();
     let database = folder.path().join("e.db");
-    let store = format!(
-        "[store]\nurl = \"sqlite://{}?mode=rwc\"",
-        database.display()
-    );
+    let store = format!("[store]\nurl = \"sqlite://{}\"", database.display());
     let config = load(&store, &[]).unwrap();
     assert_eq!(config.store.url.sqlite_path(), Some(database.as_path()));
     assert_eq!(
@@ -509,15 +290,47 @@ fn key_file_and_journal_are_beside_an_sqlite_database() {
 }
 
 #[test]
-fn a_client_of_an_unknown_provider_is_refused_where_it_stands() {
-    let config = load("[clients.a]\nprovider = \"slak\"\nclient_id = \"x\"", &[]).unwrap();
-    assert!(config.check_providers(|name| name == "slak").is_ok());
+fn a_client_must_fit_its_provider() {
+    let client = "[clients.a]\nclient_id = \"x\"\nprovider = ";
+    let catalogue = |text: &str| load(text, &[]).unwrap().catalogue();
+    let complaint = |text: &str| catalogue(text).unwrap_err().to_string();
     assert_eq!(
-        config
-            .check_providers(|name| name == "slack")
-            .unwrap_err()
-            .to_string(),
-        "clients.a.provider: \"slak\" is not in the catalogue (evergrant.toml:2)"
+        complaint(&format!("{client}\"slak\"")),
+        "clients.a.provider: \"slak\" is not in the catalogue (evergrant.toml:3)"
+    );
+    assert_eq!(
+        complaint(&format!("{client}\"slack\"")),
+        "clients.a.client_secret: is missing, and provider slack demands one"
+    );
+    let whole = format!("{client}\"slack\"\nclient_secret = [\"hush\", \"old\"]");
+    assert!(catalogue(&whole).is_ok());
+    let oauth = load(&whole, &[]).unwrap().oauth_clients();
+    assert_eq!(
+        (oauth[0].name.as_str(), oauth[0].client_secrets.len()),
+        ("a", 2)
+    );
+}
+
+#[test]
+fn own_entries_are_read_from_their_folder_and_a_broken_one_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = folder.path().join("acme.toml");
+    let text = format!("[providers]\ndir = \"{}\"", folder.path().display());
+    let catalogue = || load(&text, &[]).unwrap().catalogue();
+    let acme = evergrant_core::ids::ProviderName::parse("acme").unwrap();
+
+    fs::write(
+        &own,
+        "name = \"acme\"\ntoken_url = \"https://acme.example/token\"\nsources = [\"https://acme.example\"]",
+    )
+    .unwrap();
+    assert!(catalogue().unwrap().get(&acme).is_some());
+
+    fs::write(&own, "name = \"acme\"").unwrap();
+    let why = catalogue().unwrap_err().to_string();
+    assert!(
+        why.starts_with("providers.dir: ") && why.ends_with("(evergrant.toml:2)"),
+        "{why}"
     );
 }
 
