@@ -1,6 +1,4 @@
-//! What documents and data files say is true.
-
-use toml::{Table, Value};
+//! What documents and lockfiles say.
 
 use crate::repository::{assert_tidy, read};
 
@@ -9,12 +7,6 @@ fn tests_that_stand_for_prior_art_are_there() {
     // The list is optional; what it says is not.
     let list = read("docs/prior-art.md").unwrap_or_default();
     assert_tidy(&missing_tests(&list, read));
-}
-
-#[test]
-fn the_example_configuration_has_every_section() {
-    let example = read("evergrant.example.toml").expect("there is an example");
-    assert_tidy(&missing_sections(&example));
 }
 
 #[test]
@@ -45,24 +37,10 @@ fn a_test_that_is_not_there_is_found() {
 }
 
 #[test]
-fn a_missing_section_and_a_download_host_are_found() {
-    let breaches = missing_sections("[server]\nlisten = \"127.0.0.1:7070\"\n");
-    assert_eq!(breaches.len(), SECTIONS.len() - 1);
+fn a_download_host_is_found() {
     assert_eq!(download_hosts("\"resolved\": \"https://x\"").len(), 1);
     assert!(download_hosts("\"integrity\": \"sha512-x\"").is_empty());
 }
-
-const SECTIONS: [&str; 9] = [
-    "server",
-    "store",
-    "redis",
-    "keys",
-    "providers",
-    "clients",
-    "refresh",
-    "events",
-    "telemetry",
-];
 
 /// Each `path.rs::test_name` between backticks must be a function of that file.
 fn missing_tests(list: &str, read: impl Fn(&str) -> Option<String>) -> Vec<String> {
@@ -79,19 +57,6 @@ fn missing_tests(list: &str, read: impl Fn(&str) -> Option<String>) -> Vec<Strin
                 .any(|end| text.contains(&format!("fn {test}{end}")))
         })
         .map(|(path, test)| format!("docs/prior-art.md names {test}, which is not in {path}"))
-        .collect()
-}
-
-/// What is commented out in the example still counts: it shows a section that has no default.
-fn missing_sections(example: &str) -> Vec<String> {
-    let sections: Table = toml::from_str(example).expect("the example is TOML");
-    SECTIONS
-        .into_iter()
-        .filter(|name| {
-            let commented = format!("# [{name}.");
-            !sections.get(*name).is_some_and(Value::is_table) && !example.contains(&commented)
-        })
-        .map(|name| format!("evergrant.example.toml lacks [{name}]"))
         .collect()
 }
 
