@@ -11,7 +11,7 @@ pub mod encoded;
     missing_docs,
     reason = "generated; the .proto files hold the documentation"
 )]
-#[expect(clippy::all, reason = "generated")]
+#[expect(clippy::all, clippy::allow_attributes, reason = "generated")]
 pub mod v1 {
     tonic::include_proto!("evergrant.v1");
 }

@@ -1,0 +1,21 @@
+//! What a test starts and breaks. Everything listens on a free port of the loopback interface, keeps its files
+//! in a folder of its own and ends with the value that stands for it.
+//!
+//! - [`postgres`], [`redis`]: servers that can be stopped, killed, frozen and started again on the same port.
+//! - [`oidc`]: a certified OAuth server of another project.
+//! - [`replica`]: the program under test, with the configuration that a test writes; [`metrics`] reads its figures.
+//! - [`proxy`]: a network between two of them, with faults.
+//! - [`python`]: a client in another language.
+//! - [`process`], [`eventually`], [`http`], [`ports`]: what those are made of.
+
+pub mod eventually;
+pub mod http;
+pub mod metrics;
+pub mod oidc;
+pub mod ports;
+pub mod postgres;
+pub mod process;
+pub mod proxy;
+pub mod python;
+pub mod redis;
+pub mod replica;

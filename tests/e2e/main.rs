@@ -1,0 +1,7 @@
+//! End-to-end tests: the built binary as a process, among the real things that it talks to.
+//!
+//! [`harness`] starts those things; every other module holds the tests of one promise.
+
+mod harness;
+mod harness_works;
+mod replica_works;
