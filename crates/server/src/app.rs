@@ -2,10 +2,15 @@
 
 use std::net::SocketAddr;
 
+use evergrant_providers::sandbox::{Sandbox, SandboxOptions};
+use metrics_exporter_prometheus::PrometheusHandle;
 use thiserror::Error;
 
-use crate::Build;
 use crate::config::{Config, ConfigError};
+use crate::lifecycle::Lifecycle;
+use crate::replica::{self, Replica, StartError};
+use crate::store::SqlStore;
+use crate::{Build, demo, sight};
 
 /// Where the service serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +27,9 @@ pub enum ServeError {
     /// The configuration is wrong in a way that only shows when it is used.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The same, found by what uses the value; the message names the key.
+    #[error("{0}")]
+    Unusable(String),
     /// A dependency is out of reach at start.
     #[error("{what} is out of reach: {why}")]
     Unreachable {
@@ -35,33 +43,77 @@ pub enum ServeError {
     Failed(String),
 }
 
+impl From<StartError> for ServeError {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Config(error) => Self::Config(error),
+            error if error.is_configuration() => Self::Unusable(error.to_string()),
+            error if error.is_unreachable() => Self::Unreachable {
+                what: "the store",
+                why: error.to_string(),
+            },
+            error => Self::Failed(error.to_string()),
+        }
+    }
+}
+
 /// Serves until it is told to stop; `on_ready` is called once, as soon as requests are answered.
 pub async fn serve(
-    _config: Config,
-    _build: Build,
-    _on_ready: impl FnOnce(Ready) + Send,
+    config: Config,
+    build: Build,
+    on_ready: impl FnOnce(Ready) + Send,
 ) -> Result<(), ServeError> {
-    Err(unassembled())
+    let metrics = recorder(build)?;
+    let life = Lifecycle::new();
+    let starting = Replica::start(&config, metrics, life.clone());
+    // A signal during the start ends it: nothing has been begun that must be finished.
+    let replica = tokio::select! {
+        replica = starting => replica?,
+        signalled = life.until_signalled() => return signalled.map_err(failed),
+    };
+    on_ready(Ready {
+        grpc: replica.grpc(),
+        admin: replica.admin(),
+    });
+    life.until_signalled().await.map_err(failed)?;
+    replica.finish().await;
+    Ok(())
 }
 
 /// Brings the store's schema up to date.
-pub async fn migrate(_config: Config) -> Result<(), ServeError> {
-    Err(unassembled())
+pub async fn migrate(config: Config) -> Result<(), ServeError> {
+    let url = replica::store_url(&config)?;
+    let applied = SqlStore::migrate(&url).await.map_err(StartError::from)?;
+    tracing::info!(applied, "the schema is up to date");
+    Ok(())
 }
 
 /// Shows the main job in one minute.
-pub async fn demo(_build: Build, _keep: bool) -> Result<(), ServeError> {
-    Err(unassembled())
+pub async fn demo(build: Build, keep: bool) -> Result<(), ServeError> {
+    demo::run(recorder(build)?, keep).await
 }
 
 /// Serves the sandbox provider alone.
 pub async fn sandbox(
-    _listen: SocketAddr,
-    _on_ready: impl FnOnce(SocketAddr) + Send,
+    listen: SocketAddr,
+    on_ready: impl FnOnce(SocketAddr) + Send,
 ) -> Result<(), ServeError> {
-    Err(unassembled())
+    let life = Lifecycle::new();
+    let sandbox = Sandbox::start(SandboxOptions { listen }, life.stop())
+        .await
+        .map_err(|error| ServeError::Failed(format!("cannot listen on {listen}: {error}")))?;
+    on_ready(sandbox.addr());
+    life.until_signalled().await.map_err(failed)?;
+    sandbox.closed().await;
+    Ok(())
 }
 
-fn unassembled() -> ServeError {
-    ServeError::Failed("this build holds no service".into())
+fn recorder(build: Build) -> Result<PrometheusHandle, ServeError> {
+    let metrics = sight::install().map_err(|error| ServeError::Failed(error.to_string()))?;
+    sight::tell_build(build.version, build.revision);
+    Ok(metrics)
+}
+
+fn failed(error: std::io::Error) -> ServeError {
+    ServeError::Failed(error.to_string())
 }

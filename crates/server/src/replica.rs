@@ -37,15 +37,13 @@ use crate::lifecycle::Lifecycle;
 use crate::retention;
 use crate::seal::Sealer;
 use crate::sight::Sampler;
-use crate::store::{SqlStore, StoreOptions};
+use crate::store::{SqlStore, StoreOptions, StoreUrl};
 
 mod coordination;
 mod error;
-mod providers;
 
 use coordination::Coordination;
 pub use error::StartError;
-pub(crate) use providers::catalogue;
 
 /// Credentials that a replica remembers. An entry takes about a kilobyte.
 const REMEMBERED: usize = 100_000;
@@ -106,9 +104,10 @@ impl Replica {
             max_connections: config.store.max_connections,
             ..StoreOptions::default()
         };
-        let store = Arc::new(SqlStore::connect(&config.store.url, sealer.clone(), options).await?);
+        let store =
+            Arc::new(SqlStore::connect(&store_url(config)?, sealer.clone(), options).await?);
         let coordination = Coordination::start(config, &sealer)?;
-        let providers = Arc::new(providers::http_providers(config)?);
+        let providers = Arc::new(http_providers(config)?);
         let broker = broker(config, &store, &coordination, &providers, &life);
         let replayed = broker.replay_escrow().await?;
         if replayed > 0 {
@@ -175,6 +174,21 @@ impl Replica {
     }
 }
 
+/// The database of the configuration.
+pub(crate) fn store_url(config: &Config) -> Result<StoreUrl, StartError> {
+    Ok(StoreUrl::parse(config.store.url.expose())?)
+}
+
+fn http_providers(config: &Config) -> Result<HttpProviders, StartError> {
+    let catalogue = Arc::new(config.catalogue()?);
+    let clock = Arc::new(SystemClock);
+    Ok(HttpProviders::new(
+        catalogue,
+        config.oauth_clients(),
+        clock,
+    )?)
+}
+
 fn broker(
     config: &Config,
     store: &Arc<SqlStore>,
@@ -212,7 +226,7 @@ fn services(
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let store_port: Arc<dyn Store> = store.clone();
     let events = &config.events;
-    let callers = Callers::new(&config.callers, size(events.max_streams_per_caller));
+    let callers = Callers::new(config.callers.clone(), size(events.max_streams_per_caller));
     let limits = WatchLimits {
         streams: size(events.max_streams),
         snapshots: size(events.max_snapshots),

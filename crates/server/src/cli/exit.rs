@@ -53,7 +53,9 @@ impl Failure {
     /// The code to exit with. A reader that went away, as `head` does, is no failure.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Usage(_) | Self::Config(_) | Self::Service(ServeError::Config(_)) => Exit::Usage,
+            Self::Usage(_)
+            | Self::Config(_)
+            | Self::Service(ServeError::Config(_) | ServeError::Unusable(_)) => Exit::Usage,
             Self::Unreachable(_) | Self::Service(ServeError::Unreachable { .. }) => {
                 Exit::Unreachable
             }

@@ -10,8 +10,71 @@ use tokio::sync::Semaphore;
 use tonic::metadata::MetadataMap;
 
 use super::status::ApiError;
-pub use crate::config::callers::Permission;
-use crate::config::callers::{Caller as Rule, Tenants};
+
+/// What a caller may be allowed to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Permission {
+    /// `token.get`
+    TokenGet,
+    /// `event.watch`
+    EventWatch,
+    /// `credential.read`
+    CredentialRead,
+    /// `credential.write`
+    CredentialWrite,
+    /// `integration.read`
+    IntegrationRead,
+    /// `integration.write`
+    IntegrationWrite,
+    /// `admin`: everything.
+    Admin,
+}
+
+impl Permission {
+    /// Every permission.
+    pub const ALL: [Self; 7] = [
+        Self::TokenGet,
+        Self::EventWatch,
+        Self::CredentialRead,
+        Self::CredentialWrite,
+        Self::IntegrationRead,
+        Self::IntegrationWrite,
+        Self::Admin,
+    ];
+
+    /// The name in the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TokenGet => "token.get",
+            Self::EventWatch => "event.watch",
+            Self::CredentialRead => "credential.read",
+            Self::CredentialWrite => "credential.write",
+            Self::IntegrationRead => "integration.read",
+            Self::IntegrationWrite => "integration.write",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// The permission of that name in the configuration.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|permission| permission.as_str() == name)
+    }
+}
+
+/// A caller as configured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallerRule {
+    /// Its name, for logs and limits.
+    pub name: String,
+    /// SHA-256 of its bearer token.
+    pub token_sha256: [u8; 32],
+    /// Its tenants; `None` for all.
+    pub tenants: Option<Vec<TenantId>>,
+    /// What it may do.
+    pub allow: Vec<Permission>,
+}
 
 /// All callers. Without any, whoever reaches the listener is trusted with everything.
 #[derive(Debug, Clone, Default)]
@@ -22,15 +85,15 @@ pub struct Callers {
 /// A caller that was recognised.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    rule: Option<Arc<Rule>>,
+    rule: Option<Arc<CallerRule>>,
     streams: Option<Arc<Semaphore>>,
 }
 
 impl Callers {
     /// The callers of the configuration, each of which may hold `streams` streams at a time on this replica.
-    pub fn new(rules: &[Rule], streams: usize) -> Self {
+    pub fn new(rules: Vec<CallerRule>, streams: usize) -> Self {
         let by_token = rules
-            .iter()
+            .into_iter()
             .map(|rule| {
                 let caller = Caller {
                     streams: Some(Arc::new(Semaphore::new(streams))),
@@ -87,9 +150,9 @@ impl Caller {
         };
         let may = rule.allow.contains(&permission) || rule.allow.contains(&Permission::Admin);
         let here = match (&rule.tenants, tenant) {
-            (Tenants::All, _) => true,
-            (Tenants::These(_), None) => false,
-            (own, Some(tenant)) => own.contains(tenant),
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(own), Some(tenant)) => own.contains(tenant),
         };
         if may && here {
             return Ok(());
@@ -123,13 +186,15 @@ mod tests {
     }
 
     fn callers() -> Callers {
-        let rule = Rule {
-            name: "billing".into(),
-            token_sha256: sha256("s3cret"),
-            tenants: Tenants::These([TenantId::parse("acme").unwrap()].into()),
-            allow: [Permission::TokenGet].into(),
-        };
-        Callers::new(&[rule], 32)
+        Callers::new(
+            vec![CallerRule {
+                name: "billing".into(),
+                token_sha256: sha256("s3cret"),
+                tenants: Some(vec![TenantId::parse("acme").unwrap()]),
+                allow: vec![Permission::TokenGet],
+            }],
+            32,
+        )
     }
 
     fn with(header: &str) -> MetadataMap {

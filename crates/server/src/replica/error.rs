@@ -1,13 +1,13 @@
 //! Why a replica does not start.
 
 use evergrant_core::store::StoreError;
-use evergrant_providers::{CatalogueError, ClientConfigError};
+use evergrant_providers::ClientConfigError;
 use thiserror::Error;
 
 use crate::config::ConfigError;
 use crate::redis::BadRedisUrl;
 use crate::seal::KeyRingError;
-use crate::store::OpenStoreError;
+use crate::store::{InvalidStoreUrl, OpenStoreError};
 
 /// Why a replica does not start.
 #[derive(Debug, Error)]
@@ -33,9 +33,9 @@ pub enum StartError {
     /// The Redis URL is unusable.
     #[error("redis.url: {0}")]
     Redis(#[from] BadRedisUrl),
-    /// A catalogue entry is unsound.
-    #[error("providers.dir: {0}")]
-    Catalogue(#[from] CatalogueError),
+    /// The database's address is malformed.
+    #[error("store.url: {0}")]
+    StoreUrl(#[from] InvalidStoreUrl),
     /// A client is configured by half.
     #[error(transparent)]
     Client(#[from] ClientConfigError),
@@ -55,7 +55,7 @@ impl StartError {
             Self::Config(_)
             | Self::Keys(_)
             | Self::Redis(_)
-            | Self::Catalogue(_)
+            | Self::StoreUrl(_)
             | Self::Client(_)
             | Self::OpenStore(OpenStoreError::NoFolder(_)) => true,
             Self::Listen(..)
