@@ -15,11 +15,13 @@ use tonic_prost::{ProstCodec, ProstDecoder};
 use crate::codec::buffer_settings;
 
 /// The server of `TokenService` whose `GetToken` answers with [`Encoded`].
+#[expect(clippy::allow_attributes, reason = "generated")]
 pub mod token {
     include!(concat!(env!("OUT_DIR"), "/evergrant.v1.TokenService.rs"));
 }
 
 /// The server of `EventService` whose `Watch` streams [`Encoded`].
+#[expect(clippy::allow_attributes, reason = "generated")]
 pub mod event {
     include!(concat!(env!("OUT_DIR"), "/evergrant.v1.EventService.rs"));
 }

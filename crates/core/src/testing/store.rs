@@ -142,7 +142,7 @@ impl GrantStore for MemoryStore {
             let row = state.grants.get_mut(id);
             match row.filter(|row| row.is_active() && row.grant.facts.generation == base) {
                 Some(row) => {
-                    row.store(tokens.clone(), issued_at, due_at, now);
+                    row.store(base.next(), tokens.clone(), issued_at, due_at, now);
                     true
                 }
                 None => false,

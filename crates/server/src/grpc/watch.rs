@@ -345,7 +345,7 @@ mod tests {
             parse(all, Duration::from_secs(15)).unwrap().filter.tenant,
             None
         );
-        let default = parse(v1::WatchRequest::default())
+        let default = parse(v1::WatchRequest::default(), Duration::from_secs(15))
             .unwrap()
             .filter
             .tenant

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::state::{GrantRow, Now, State};
 use crate::change::{ChangeSet, NewGrant, Write};
 use crate::grant::{Attempts, Grant, GrantFacts, GrantState};
-use crate::ids::{Epoch, Generation};
+use crate::ids::Epoch;
 use crate::integration::Integration;
 use crate::store::Credential;
 
