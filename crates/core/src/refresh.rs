@@ -4,12 +4,12 @@
 //! behind [`GrantStore::claim`](crate::store::GrantStore::claim), and who may write the outcome by the generation
 //! that was read. The steps of a flight, in order:
 //!
-//! 1. *look* ([`flight`]): read the row; a newer generation, a dead grant or a cool-down ends the flight here.
+//! 1. *look* (`flight`): read the row; a newer generation, a dead grant or a cool-down ends the flight here.
 //! 2. *lock* ([`crate::leader`]): lead, or wait for who leads and look again.
-//! 3. *lease* ([`attempt`]): claim the grant in the database; nobody else may call the provider while it runs.
+//! 3. *lease* (`attempt`): claim the grant in the database; nobody else may call the provider while it runs.
 //! 4. *escrow*: a token set that a crashed leader left behind is adopted instead of calling.
 //! 5. *call*, only while the lease outlasts the call and the commit.
-//! 6. *settle* ([`settle`]): escrow and commit the tokens, or confirm that the grant is dead and tell it, or
+//! 6. *settle* (`settle`): escrow and commit the tokens, or confirm that the grant is dead and tell it, or
 //!    remember when to try again.
 //!
 //! Exactly one call cannot be promised to a provider that checks no fencing token. What holds: at most one token set

@@ -1,6 +1,6 @@
 //! The rules of change: pure functions from a snapshot to writes and events.
 //!
-//! None of them reads a clock or a database; [`Snapshot::now`] is the store's time. An `Ok(None)` means that the
+//! None of them reads a clock or a database; `Snapshot::now` is the store's time. An `Ok(None)` means that the
 //! snapshot already is as wanted, so that there is nothing to write and nothing to tell.
 
 mod client;

@@ -1,7 +1,7 @@
 //! EventService: one stream per watcher, each pulled by its connection at the pace of its reader.
 //!
-//! A stream is admitted ([`Watches::open`]), begins with a snapshot where it has no cursor, then goes on with the log
-//! from the place at which the snapshot began ([`stream`]). It holds one batch of shared events and no queue.
+//! A stream is admitted (`Watches::open`), begins with a snapshot where it has no cursor, then goes on with the log
+//! from the place at which the snapshot began (`stream`). It holds one batch of shared events and no queue.
 
 use std::pin::Pin;
 use std::sync::Arc;

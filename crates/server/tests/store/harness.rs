@@ -67,6 +67,7 @@ pub fn first_change() -> (GrantId, ChangeSet) {
         },
         account: None,
         grant_type: GrantType::AuthorizationCode,
+        generation: evergrant_core::ids::Generation::FIRST,
         tokens: tokens("first"),
         issued_at: at,
         due_at: None,
