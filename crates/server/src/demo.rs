@@ -114,12 +114,8 @@ impl Story {
                 event.provider_error, event.generation
             ));
         }
-        if let Err(status) = refused {
-            say(&format!(
-                "  The caller got {:?}: {}",
-                status.code(),
-                status.message()
-            ));
+        if let Err(refusal) = refused {
+            say(&format!("  The caller got {refusal}"));
         }
         let calls_before = self.refreshes();
         for _ in 0..CALLERS {
@@ -197,7 +193,8 @@ impl Story {
         Ok(())
     }
 
-    async fn get(&self, refused: Option<u64>) -> Result<v1::GetTokenResponse, tonic::Status> {
+    /// An answer, or the refusal in words.
+    async fn get(&self, refused: Option<u64>) -> Result<v1::GetTokenResponse, String> {
         use v1::get_token_request::Rejected;
         let request = v1::GetTokenRequest {
             credential_id: CREDENTIAL.into(),
@@ -205,10 +202,10 @@ impl Story {
             ..v1::GetTokenRequest::default()
         };
         let mut client = TokenServiceClient::new(self.channel.clone());
-        client
-            .get_token(request)
-            .await
-            .map(tonic::Response::into_inner)
+        match client.get_token(request).await {
+            Ok(answer) => Ok(answer.into_inner()),
+            Err(status) => Err(format!("{:?}: {}", status.code(), status.message())),
+        }
     }
 
     /// The generations that all callers got.
