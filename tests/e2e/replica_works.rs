@@ -14,7 +14,6 @@ use crate::harness::replica::config::ReplicaConfig;
 use crate::harness::replica::{Replica, channel_to};
 
 #[tokio::test]
-#[ignore = "the program does not serve yet"]
 async fn a_replica_serves_all_services_and_leaves_when_told() -> Result<()> {
     let (postgres, redis) = tokio::try_join!(Postgres::start(), Redis::start())?;
     let proxy = Proxy::start(redis.address())?;
@@ -64,7 +63,6 @@ async fn a_replica_serves_all_services_and_leaves_when_told() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "the program does not serve yet"]
 async fn a_killed_replica_no_longer_listens() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let store = format!("sqlite://{}", folder.path().join("evergrant.db").display());
@@ -79,7 +77,6 @@ async fn a_killed_replica_no_longer_listens() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "the program does not serve yet"]
 async fn a_replica_with_an_unknown_key_ends_with_code_64_and_names_the_key() -> Result<()> {
     let config = ReplicaConfig::new("sqlite::memory:").set("server.lisen", "127.0.0.1:0");
     let (code, log) = Replica::run_to_end(&config).await?;
