@@ -3,11 +3,14 @@
 //!
 //! - [`postgres`], [`redis`]: servers that can be stopped, killed, frozen and started again on the same port.
 //! - [`oidc`]: a certified OAuth server of another project.
+//! - [`sandbox`]: a strict OAuth server of our own, with faults, gates and a ledger.
+//! - [`scene`]: the usual set of them; [`caller`] asks and stores in few words.
 //! - [`replica`]: the program under test, with the configuration that a test writes; [`metrics`] reads its figures.
 //! - [`proxy`]: a network between two of them, with faults.
 //! - [`python`]: a client in another language.
 //! - [`process`], [`eventually`], [`http`], [`ports`]: what those are made of.
 
+pub mod caller;
 pub mod eventually;
 pub mod http;
 pub mod metrics;
@@ -19,3 +22,5 @@ pub mod proxy;
 pub mod python;
 pub mod redis;
 pub mod replica;
+pub mod sandbox;
+pub mod scene;
