@@ -2,6 +2,7 @@
 //!
 //! [`harness`] starts those things; every other module holds the tests of one promise.
 
+mod failover;
 mod harness;
 mod harness_works;
 mod replica_works;

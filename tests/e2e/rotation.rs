@@ -52,10 +52,17 @@ async fn replicas_that_lose_redis_in_the_middle_still_make_one_call_a_round() ->
 
     rounds(&scene, &replicas, 0..ROUNDS / 2).await?;
     // Killed while a refresh is under way, so that its lock is lost and its wake-up never comes.
-    let grant = scene.expired_credential(&replicas[0], "torn").await?;
-    let gate = scene.sandbox.hold(&grant, Point::BeforeProcessing);
+    let (grant, gate) = scene
+        .held_credential(
+            &replicas[0],
+            "torn",
+            RotationMode::Strict,
+            Point::BeforeProcessing,
+        )
+        .await?;
+
     let answers = tokio::spawn(ask_all(&replicas, "torn"));
-    gate.wait_for_arrivals(1).await;
+    gate.arrival().await?;
     scene.redis().kill().await?;
     gate.open();
     for answer in answers.await? {
@@ -77,8 +84,11 @@ async fn a_certified_server_sees_one_call_a_round() -> Result<()> {
         access_token_ttl: Duration::from_secs(3600),
         ..OidcOptions::default()
     };
-    let (oidc, postgres, redis) =
-        tokio::try_join!(OidcProvider::start(options), Postgres::start(), Redis::start())?;
+    let (oidc, postgres, redis) = tokio::try_join!(
+        OidcProvider::start(options),
+        Postgres::start(),
+        Redis::start()
+    )?;
     let config = ReplicaConfig::new(postgres.url())
         .redis(redis.url())
         .provider(PROVIDER, oidc.catalogue_entry(PROVIDER))
@@ -139,13 +149,19 @@ async fn a_chain_of_short_lived_tokens_is_never_torn_under_load() -> Result<()> 
 async fn the_first_caller_leaves_and_the_others_are_served_by_the_same_call() -> Result<()> {
     let scene = Scene::with_redis().await?;
     let replicas: [_; 2] = scene.replicas().await?;
-    let grant = scene.expired_credential(&replicas[0], "c").await?;
-    let gate = scene.sandbox.hold(&grant, Point::BeforeProcessing);
+    let (grant, gate) = scene
+        .held_credential(
+            &replicas[0],
+            "c",
+            RotationMode::Strict,
+            Point::BeforeProcessing,
+        )
+        .await?;
 
     let mut impatient = tonic::Request::new(request("c"));
     impatient.set_timeout(Duration::from_millis(50));
     let left = replicas[0].tokens().get_token(impatient).await;
-    gate.wait_for_arrivals(1).await;
+    gate.arrival().await?;
     let others = tokio::spawn(ask_all(&replicas, "c"));
     eventually("the others to join the flight", SOON, async || {
         let joined = replicas[0].metrics().await.ok()?;
@@ -166,14 +182,13 @@ async fn the_first_caller_leaves_and_the_others_are_served_by_the_same_call() ->
 async fn a_deadline_that_passes_is_answered_and_the_refresh_goes_on() -> Result<()> {
     let scene = Scene::on_sqlite().await?;
     let replica = scene.replica("replica").await?;
-    let grant = scene.expired_credential(&replica, "c").await?;
-    let gate = scene.sandbox.hold(&grant, Point::AfterProcessing);
+    let (grant, gate) = scene
+        .held_credential(&replica, "c", RotationMode::Strict, Point::AfterProcessing)
+        .await?;
 
     // Sent as a header alone, so that it is the server that answers.
     let mut short = tonic::Request::new(request("c"));
-    short
-        .metadata_mut()
-        .insert("grpc-timeout", "200m".parse()?);
+    short.metadata_mut().insert("grpc-timeout", "200m".parse()?);
     let refusal = replica.tokens().get_token(short).await;
     let (code, why) = reason(&refusal.expect_err("the provider is held"));
     assert_eq!(code, Code::DeadlineExceeded, "{why}");
@@ -225,6 +240,9 @@ async fn a_token_that_is_still_good_is_answered_without_a_call_even_from_a_dead_
 
     assert_eq!(caller.token("fresh").await?.generation, 1);
     let (code, why) = reason(&caller.token("old").await.expect_err("nobody listens"));
-    assert_eq!((code, why.as_str()), (Code::Unavailable, "PROVIDER_UNAVAILABLE"));
+    assert_eq!(
+        (code, why.as_str()),
+        (Code::Unavailable, "PROVIDER_UNAVAILABLE")
+    );
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The one HTTP client: no redirects, no proxies, no reused connections, limits on time and size.
 
 use std::error::Error;
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -85,13 +86,14 @@ impl HttpClient {
         if let Some(body) = body {
             builder = builder.body(body);
         }
-        let response = match timeout_at(deadline, builder.send()).await {
+        let mut patience = Patience::until(deadline);
+        let response = match patience.wait(builder.send()).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) if error.is_connect() || error.is_builder() => {
                 return Err(SendFault::NotSent(cause(&error.without_url())));
             }
             Ok(Err(error)) => return Err(SendFault::Unknown(cause(&error.without_url()))),
-            Err(_) => return Err(SendFault::Unknown("no answer in time".to_owned())),
+            Err(Elapsed) => return Err(SendFault::Unknown("no answer in time".to_owned())),
         };
         let header = |name| {
             let value = response.headers().get(name)?;
@@ -101,27 +103,67 @@ impl HttpClient {
             status: response.status().as_u16(),
             content_type: header(CONTENT_TYPE).unwrap_or_default(),
             retry_after: header(RETRY_AFTER),
-            body: read_body(response, deadline).await,
+            body: read_body(response, patience).await,
         })
     }
 }
 
-async fn read_body(mut response: reqwest::Response, deadline: Instant) -> Result<Bytes, BodyFault> {
+async fn read_body(
+    mut response: reqwest::Response,
+    mut patience: Patience,
+) -> Result<Bytes, BodyFault> {
     let announced = response.content_length().unwrap_or(0);
     if announced > MAX_BODY_BYTES as u64 {
         return Err(BodyFault::TooLarge);
     }
     let mut body = BytesMut::new();
     loop {
-        match timeout_at(deadline, response.chunk()).await {
+        match patience.wait(response.chunk()).await {
             Ok(Ok(Some(chunk))) if body.len() + chunk.len() > MAX_BODY_BYTES => {
                 return Err(BodyFault::TooLarge);
             }
             Ok(Ok(Some(chunk))) => body.extend_from_slice(&chunk),
             Ok(Ok(None)) => return Ok(body.freeze()),
             Ok(Err(error)) => return Err(BodyFault::Cut(cause(&error.without_url()))),
-            Err(_) => return Err(BodyFault::Cut("the answer did not end in time".to_owned())),
+            Err(Elapsed) => {
+                return Err(BodyFault::Cut("the answer did not end in time".to_owned()));
+            }
         }
+    }
+}
+
+/// How much longer a call waits than it should, once: a process that was paused finds its timer run out and the
+/// provider's answer in its socket at the same moment. That answer may hold the only good refresh token.
+const LAST_LOOK: Duration = Duration::from_millis(100);
+
+/// A deadline for all steps of one call.
+struct Patience {
+    deadline: Instant,
+    looked: bool,
+}
+
+/// The deadline passed.
+struct Elapsed;
+
+impl Patience {
+    fn until(deadline: Instant) -> Self {
+        Self {
+            deadline,
+            looked: false,
+        }
+    }
+
+    async fn wait<T>(&mut self, step: impl Future<Output = T>) -> Result<T, Elapsed> {
+        let mut step = pin!(step);
+        if let Ok(done) = timeout_at(self.deadline, &mut step).await {
+            return Ok(done);
+        }
+        if self.looked {
+            return Err(Elapsed);
+        }
+        self.looked = true;
+        self.deadline = Instant::now() + LAST_LOOK;
+        timeout_at(self.deadline, step).await.map_err(|_| Elapsed)
     }
 }
 

@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 
 use super::eventually::eventually;
 
-/// A running child. It is killed when dropped; if a test fails by then, what it wrote to standard error is shown.
+/// A running child. It is killed when dropped; what it wrote to standard error is shown if the test fails.
 pub struct Process {
     name: String,
     child: Child,
@@ -121,10 +121,9 @@ impl Drop for Process {
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
-        if std::thread::panicking() {
-            self.stderr.finish();
-            eprintln!("--- {} ---\n{}", self.name, self.stderr());
-        }
+        // Captured, and shown only if the test fails.
+        self.stderr.finish();
+        eprintln!("--- {} ---\n{}", self.name, self.stderr());
     }
 }
 

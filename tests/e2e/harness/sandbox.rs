@@ -3,12 +3,14 @@
 
 use std::net::SocketAddr;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use evergrant_providers::sandbox::{
     self, Control, Dialect, Fault, FaultRule, Gate, GateRule, GrantSpec, NewGrant, Point,
     RotationMode, SandboxOptions,
 };
 use tokio_util::sync::CancellationToken;
+
+use super::scene::SOON;
 
 /// A running sandbox. It ends when dropped.
 pub struct Sandbox {
@@ -58,11 +60,11 @@ impl Sandbox {
     }
 
     /// Holds the calls for `grant` at `point` until the gate is opened.
-    pub fn hold(&self, grant: &NewGrant, point: Point) -> Gate {
-        self.control().add_gate(GateRule {
+    pub fn hold(&self, grant: &NewGrant, point: Point) -> Hold {
+        Hold(self.control().add_gate(GateRule {
             point,
             family: Some(grant.family.clone()),
-        })
+        }))
     }
 
     /// Lets `fault` befall every call for `grant` from now on.
@@ -101,6 +103,23 @@ impl Sandbox {
         let lost = ledger.lost_rotations();
         ensure!(lost.is_empty(), "rotations were lost: {lost:?}");
         Ok(())
+    }
+}
+
+/// A gate that holds calls.
+pub struct Hold(Gate);
+
+impl Hold {
+    /// Waits until a call is held. An error if none comes soon.
+    pub async fn arrival(&self) -> Result<()> {
+        tokio::time::timeout(SOON, self.0.wait_for_arrivals(1))
+            .await
+            .context("waited in vain for a call to the provider")
+    }
+
+    /// Lets go what is held and all that comes later.
+    pub fn open(&self) {
+        self.0.open();
     }
 }
 

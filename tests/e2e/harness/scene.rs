@@ -1,10 +1,11 @@
 //! The usual stage: the sandbox, a database, perhaps Redis, and replicas that share them.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
 use evergrant_providers::sandbox::{
-    DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET, NewGrant, RotationMode,
+    DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET, NewGrant, Point, RotationMode,
 };
 use futures_util::future::try_join_all;
 use tempfile::TempDir;
@@ -14,12 +15,14 @@ use super::postgres::Postgres;
 use super::redis::Redis;
 use super::replica::Replica;
 use super::replica::config::ReplicaConfig;
-use super::sandbox::Sandbox;
+use super::sandbox::{Hold, Sandbox};
 
 /// The catalogue entry of the sandbox, whose grants are strict.
 pub const PROVIDER: &str = "acme";
 /// The OAuth client at [`PROVIDER`].
 pub const CLIENT: &str = "acme-main";
+
+const SQLITE_FILE: &str = "evergrant.db";
 
 /// A sandbox and what replicas share.
 pub struct Scene {
@@ -28,7 +31,7 @@ pub struct Scene {
     pub redis: Option<Redis>,
     config: ReplicaConfig,
     // Holds an SQLite database for as long as the scene lasts.
-    _folder: Option<TempDir>,
+    folder: Option<TempDir>,
 }
 
 impl Scene {
@@ -42,7 +45,7 @@ impl Scene {
             postgres: Some(postgres),
             redis: Some(redis),
             config,
-            _folder: None,
+            folder: None,
         })
     }
 
@@ -55,7 +58,7 @@ impl Scene {
             postgres: Some(postgres),
             redis: None,
             config,
-            _folder: None,
+            folder: None,
         })
     }
 
@@ -65,13 +68,13 @@ impl Scene {
         let folder = tempfile::Builder::new()
             .prefix("evergrant-e2e-store-")
             .tempdir()?;
-        let url = format!("sqlite://{}", folder.path().join("evergrant.db").display());
+        let url = format!("sqlite://{}", folder.path().join(SQLITE_FILE).display());
         Ok(Self {
             config: config(&sandbox, url),
             sandbox,
             postgres: None,
             redis: None,
-            _folder: Some(folder),
+            folder: Some(folder),
         })
     }
 
@@ -92,6 +95,12 @@ impl Scene {
         self
     }
 
+    /// Replaces a catalogue entry of all replicas to come.
+    pub fn provider(mut self, name: &str, entry: String) -> Self {
+        self.config = self.config.provider(name, entry);
+        self
+    }
+
     /// The configuration of the replicas, to be changed for one of them.
     pub fn config(&self) -> ReplicaConfig {
         self.config.clone()
@@ -105,6 +114,11 @@ impl Scene {
     /// The running Redis.
     pub fn redis(&mut self) -> &mut Redis {
         self.redis.as_mut().expect("this scene has Redis")
+    }
+
+    /// The SQLite file, if that is the database.
+    pub fn sqlite_file(&self) -> Option<PathBuf> {
+        Some(self.folder.as_ref()?.path().join(SQLITE_FILE))
     }
 
     /// One more replica.
@@ -126,9 +140,32 @@ impl Scene {
         let grant = self.sandbox.grant(RotationMode::Strict)?;
         replica
             .caller()
-            .store(super::caller::credential(id), super::caller::expired(&grant))
+            .store(
+                super::caller::credential(id),
+                super::caller::expired(&grant),
+            )
             .await?;
         Ok(grant)
+    }
+
+    /// The same of `mode`, whose calls are held at `point` from the beginning, so that nobody renews it meanwhile.
+    pub async fn held_credential(
+        &self,
+        replica: &Replica,
+        id: &str,
+        mode: RotationMode,
+        point: Point,
+    ) -> Result<(NewGrant, Hold)> {
+        let grant = self.sandbox.grant(mode)?;
+        let hold = self.sandbox.hold(&grant, point);
+        let caller = replica.caller();
+        caller
+            .store(
+                super::caller::credential(id),
+                super::caller::expired(&grant),
+            )
+            .await?;
+        Ok((grant, hold))
     }
 
     /// A strict grant, stored as the credential `id` with an access token that is good for an hour.

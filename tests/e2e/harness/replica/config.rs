@@ -33,7 +33,7 @@ impl ReplicaConfig {
             .set("store.url", store_url.into())
             .set("keys.active", "k1")
             .set("keys.k1", SEALING_KEY)
-            .set("telemetry.level", "debug")
+            .set("telemetry.level", "debug,h2=info,fred=info,hyper_util=info,reqwest=info,rustls=info,sqlx=warn,tower=info")
     }
 
     /// The name of the replica in messages of the tests.
@@ -47,9 +47,11 @@ impl ReplicaConfig {
         self.set("redis.url", url.into())
     }
 
-    /// Adds an entry to the catalogue: the text of its TOML file.
+    /// Adds an entry to the catalogue, or replaces it: the text of its TOML file.
     pub fn provider(mut self, name: impl Into<String>, entry: impl Into<String>) -> Self {
-        self.catalogue.push((name.into(), entry.into()));
+        let name = name.into();
+        self.catalogue.retain(|(known, _)| *known != name);
+        self.catalogue.push((name, entry.into()));
         self
     }
 
