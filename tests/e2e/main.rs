@@ -2,8 +2,12 @@
 //!
 //! [`harness`] starts those things; every other module holds the tests of one promise.
 
+mod client_rejected;
+mod coherence;
 mod failover;
 mod harness;
 mod harness_works;
+mod invalidation;
+mod reconnect;
 mod replica_works;
 mod rotation;
