@@ -31,7 +31,6 @@ impl Refresher {
     /// of them.
     pub(super) async fn settle_issued(&self, attempt: Attempt<'_>, issued: Issued) -> Outcome {
         let issued_at = self.ports.clock.now();
-        self.client_accepted(&attempt.grant.facts.client).await;
         let entry = EscrowEntry {
             grant: attempt.grant.facts.id.clone(),
             base: attempt.grant.facts.generation,
@@ -70,6 +69,7 @@ impl Refresher {
         attempt.landing.announce(outcome.clone());
         self.tell_changed(&outcome).await;
         self.forget_escrow(&entry).await;
+        self.client_accepted(&attempt.grant.facts.client).await;
         count(&attempt.grant.facts.client, "refreshed");
         outcome
     }
@@ -183,29 +183,34 @@ impl Refresher {
     }
 
     /// Stores what a crashed or cut-off leader left behind for exactly this generation. `None` if nothing is
-    /// there, or escrow and database cannot tell.
-    pub(super) async fn adopt_from_escrow(&self, grant: &Grant) -> Option<Outcome> {
+    /// there, or the escrow cannot tell. An error: something is there and cannot be stored now.
+    pub(super) async fn adopt_from_escrow(
+        &self,
+        grant: &Grant,
+    ) -> Result<Option<Outcome>, StoreError> {
         let found = self
             .ports
             .escrow
             .find(&grant.facts.id, grant.facts.generation)
             .await;
-        let entry = found.ok()??;
-        self.adopt(grant, &entry).await
+        match found {
+            Ok(Some(entry)) => self.adopt(grant, &entry).await.map(Some),
+            Ok(None) | Err(_) => Ok(None),
+        }
     }
 
-    async fn adopt(&self, grant: &Grant, entry: &EscrowEntry) -> Option<Outcome> {
-        let stored = self.commit(grant, entry).await.ok()?;
+    async fn adopt(&self, grant: &Grant, entry: &EscrowEntry) -> Result<Outcome, StoreError> {
+        let stored = self.commit(grant, entry).await?;
         metrics::counter!("evergrant_escrow_adopted_total").increment(1);
         info!(grant = %entry.grant, base = %entry.base, "adopted a token set from escrow");
         self.forget_escrow(entry).await;
         let Some(stored) = stored else {
             self.memory.forget(&entry.grant);
-            return Some(Outcome::Gone);
+            return Ok(Outcome::Gone);
         };
         let outcome = self.outcome_of(stored);
         self.tell_changed(&outcome).await;
-        Some(outcome)
+        Ok(outcome)
     }
 
     /// Stores what this process itself left behind in an earlier life. Answers how many token sets were
@@ -232,8 +237,12 @@ impl Refresher {
                 }
                 Some(grant) if grant.tokens == entry.tokens => {}
                 _ => {
-                    self.orphan(&entry, "found in escrow after a newer one was stored")
-                        .await
+                    let (id, reason) =
+                        (&entry.grant, "found in escrow after a newer one was stored");
+                    let store = &self.ports.store;
+                    store
+                        .keep_orphan(id, entry.base, &entry.tokens, reason)
+                        .await?;
                 }
             }
             self.forget_escrow(&entry).await;
@@ -375,7 +384,10 @@ impl Refresher {
             // Nothing may be invalidated that cannot be compared with what is stored.
             Err(error) => return Some(Outcome::Failed(Failure::from_store(&error))),
         }
-        self.adopt_from_escrow(grant).await
+        match self.adopt_from_escrow(grant).await {
+            Ok(adopted) => adopted,
+            Err(error) => Some(Outcome::Failed(Failure::from_store(&error))),
+        }
     }
 
     async fn refused(

@@ -51,9 +51,6 @@ mod tests {
         assert_eq!(clock.now(), ManualClock::START);
         tokio::time::advance(Duration::from_secs(2)).await;
         clock.shift(Duration::from_secs(3));
-        assert_eq!(
-            clock.now(),
-            ManualClock::START.plus(Duration::from_secs(5))
-        );
+        assert_eq!(clock.now(), ManualClock::START.plus(Duration::from_secs(5)));
     }
 }

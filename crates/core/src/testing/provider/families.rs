@@ -44,10 +44,7 @@ impl Families {
 
     /// Begins a family, or a new life of one, and answers its first refresh token.
     pub(super) fn begin(&mut self, name: &str) -> String {
-        let newest = self
-            .by_name
-            .get(name)
-            .map_or(1, |family| family.newest + 1);
+        let newest = self.by_name.get(name).map_or(1, |family| family.newest + 1);
         let family = Family {
             newest,
             revoked: false,
