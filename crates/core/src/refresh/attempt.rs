@@ -6,6 +6,7 @@ use tokio::time::Instant;
 use tracing::{debug, info};
 
 use super::flight::rejected;
+use super::settle::NotAdopted;
 use super::{Failure, Outcome, Refresher, Trigger};
 use crate::grant::{Grant, TokenSet};
 use crate::ids::GrantId;
@@ -80,9 +81,10 @@ impl Refresher {
         };
         match self.adopt_from_escrow(&attempt.grant).await {
             Ok(Some(outcome)) => return Led::Ended(outcome),
-            Ok(None) => {}
+            // An escrow out of reach holds nobody up.
+            Ok(None) | Err(NotAdopted::Escrow(_)) => {}
             // What lies in escrow was bought with the stored refresh token, which must not be sent again.
-            Err(error) => {
+            Err(NotAdopted::Store(error)) => {
                 self.end_attempt(&attempt, AttemptEnd::Unused).await;
                 return Led::Ended(Outcome::Failed(Failure::from_store(&error)));
             }

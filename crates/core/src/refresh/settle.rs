@@ -11,7 +11,7 @@ use crate::change::run::ChangeError;
 use crate::change::{ChangeSet, Scope, Snapshot, plan};
 use crate::clock::Timestamp;
 use crate::cooldown::backoff;
-use crate::coordinator::{EscrowEntry, Notice};
+use crate::coordinator::{EscrowEntry, Notice, Unreachable};
 use crate::failure::FailureReason;
 use crate::freshness::Validity;
 use crate::grant::{
@@ -183,19 +183,23 @@ impl Refresher {
     }
 
     /// Stores what a crashed or cut-off leader left behind for exactly this generation. `None` if nothing is
-    /// there, or the escrow cannot tell. An error: something is there and cannot be stored now.
+    /// there.
     pub(super) async fn adopt_from_escrow(
         &self,
         grant: &Grant,
-    ) -> Result<Option<Outcome>, StoreError> {
+    ) -> Result<Option<Outcome>, NotAdopted> {
         let found = self
             .ports
             .escrow
             .find(&grant.facts.id, grant.facts.generation)
             .await;
         match found {
-            Ok(Some(entry)) => self.adopt(grant, &entry).await.map(Some),
-            Ok(None) | Err(_) => Ok(None),
+            Ok(Some(entry)) => {
+                let adopted = self.adopt(grant, &entry).await;
+                adopted.map(Some).map_err(NotAdopted::Store)
+            }
+            Ok(None) => Ok(None),
+            Err(error) => Err(NotAdopted::Escrow(error)),
         }
     }
 
@@ -265,6 +269,9 @@ impl Refresher {
                 Confirmed::Settled(outcome) => return outcome,
                 Confirmed::Issued(issued) => return self.settle_issued(attempt, *issued).await,
                 Confirmed::Failed(second) => error = second,
+                Confirmed::Unknown(failure) => {
+                    return self.defer(&attempt, failure, attempt.ambiguous, None).await;
+                }
             }
         }
         let reason = match error.verdict {
@@ -289,38 +296,42 @@ impl Refresher {
             "a refresh failed for a reason that may pass"
         );
 
-        let rotation = self.rotation(&client);
         let answered_oddly = matches!(error.verdict, Verdict::Transient | Verdict::Protocol)
             && error.delivery != Delivery::NotSent;
+        let may_be_spent = attempt.ambiguous || answered_oddly;
+        let failure = Failure::new(reason, error.message);
+        self.defer(&attempt, failure, may_be_spent, error.retry_after)
+            .await
+    }
+
+    /// Puts the next attempt off. `may_be_spent`: whether the refresh token is, if uses spend it.
+    async fn defer(
+        &self,
+        attempt: &Attempt<'_>,
+        mut failure: Failure,
+        may_be_spent: bool,
+        retry_after: Option<Duration>,
+    ) -> Outcome {
+        let rotation = self.rotation(&attempt.grant.facts.client);
         let failed = attempt.grant.facts.attempts.failed.saturating_add(1);
-        let next_at = self
-            .ports
-            .clock
-            .now()
-            .plus(backoff(failed, error.retry_after));
+        let next_at = self.ports.clock.now().plus(backoff(failed, retry_after));
         let end = AttemptEnd::Deferred {
             next_at,
             failure: PassingFailure {
-                reason,
-                message: error.message.clone(),
+                reason: failure.reason,
+                message: failure.message.clone(),
             },
-            ambiguous: attempt.spends_refresh_token(rotation)
-                && (attempt.ambiguous || answered_oddly),
+            ambiguous: may_be_spent && attempt.spends_refresh_token(rotation),
         };
-        self.end_attempt(&attempt, end).await;
-        let failure = Failure {
-            reason,
-            message: error.message,
-            next_at: Some(next_at),
-            cooling: false,
-        };
+        self.end_attempt(attempt, end).await;
+        failure.next_at = Some(next_at);
         let (id, generation) = (&attempt.grant.facts.id, attempt.grant.facts.generation);
         let cooling = Failure {
             cooling: true,
             ..failure.clone()
         };
         self.memory.cool(id, generation, cooling);
-        self.failed(&attempt, failure).await
+        self.failed(attempt, failure).await
     }
 
     async fn failed(&self, attempt: &Attempt<'_>, failure: Failure) -> Outcome {
@@ -338,9 +349,6 @@ impl Refresher {
         let Verdict::Grant(reason) = error.verdict else {
             return Confirmed::Failed(error.clone());
         };
-        if let Some(outcome) = self.newer_than(&attempt.grant).await {
-            return Confirmed::Settled(outcome);
-        }
         let profile = self
             .ports
             .providers
@@ -348,11 +356,18 @@ impl Refresher {
             .ok();
         let rotation = profile.as_ref().map(|profile| profile.rotation);
         let may_be_spent = attempt.ambiguous && attempt.spends_refresh_token(rotation);
+        match self.newer_than(&attempt.grant, may_be_spent).await {
+            Ok(None) => {}
+            Ok(Some(outcome)) => return Confirmed::Settled(outcome),
+            Err(failure) => return Confirmed::Unknown(failure),
+        }
         if attempt.claimed.takeover && may_be_spent {
             let window = self.limits.attempt_timeout + self.limits.store_timeout;
             tokio::time::sleep(window).await;
-            if let Some(outcome) = self.newer_than(&attempt.grant).await {
-                return Confirmed::Settled(outcome);
+            match self.newer_than(&attempt.grant, may_be_spent).await {
+                Ok(None) => {}
+                Ok(Some(outcome)) => return Confirmed::Settled(outcome),
+                Err(failure) => return Confirmed::Unknown(failure),
             }
         } else if profile.is_some_and(|profile| profile.flaky_refusals) {
             tokio::time::sleep(Duration::from_millis(fastrand::u64(1_000..2_000))).await;
@@ -371,22 +386,32 @@ impl Refresher {
         Confirmed::Refused(reason)
     }
 
-    /// What the row or the escrow has that is newer than `grant`.
-    async fn newer_than(&self, grant: &Grant) -> Option<Outcome> {
+    /// What the row or the escrow has that is newer than `grant`, whose refresh token was refused. An error:
+    /// they cannot tell, and nothing may be invalidated that cannot be compared with what is kept. An escrow
+    /// out of reach matters only where the refresh token may be spent, since only then it holds something.
+    async fn newer_than(
+        &self,
+        grant: &Grant,
+        may_be_spent: bool,
+    ) -> Result<Option<Outcome>, Failure> {
         match self.ports.store.grant(&grant.facts.id).await {
             Ok(Some(now)) if now.facts.generation > grant.facts.generation => {
                 metrics::counter!("evergrant_race_recoveries_total").increment(1);
                 info!(grant = %grant.facts.id, "refused, but somebody had stored a newer token set");
-                return Some(self.outcome_of(now));
+                return Ok(Some(self.outcome_of(now)));
             }
             Ok(Some(_)) => {}
-            Ok(None) => return Some(Outcome::Gone),
-            // Nothing may be invalidated that cannot be compared with what is stored.
-            Err(error) => return Some(Outcome::Failed(Failure::from_store(&error))),
+            Ok(None) => return Ok(Some(Outcome::Gone)),
+            Err(error) => return Err(Failure::from_store(&error)),
         }
         match self.adopt_from_escrow(grant).await {
-            Ok(adopted) => adopted,
-            Err(error) => Some(Outcome::Failed(Failure::from_store(&error))),
+            Ok(adopted) => Ok(adopted),
+            Err(NotAdopted::Store(error)) => Err(Failure::from_store(&error)),
+            Err(NotAdopted::Escrow(error)) if may_be_spent => Err(Failure::new(
+                FailureReason::ProviderUnavailable,
+                format!("the provider refused a refresh token that may be spent, and {error}"),
+            )),
+            Err(NotAdopted::Escrow(_)) => Ok(None),
         }
     }
 
@@ -562,6 +587,16 @@ enum Confirmed {
     Issued(Box<Issued>),
     /// A second call failed of something else.
     Failed(CallError),
+    /// Nobody can tell now.
+    Unknown(Failure),
+}
+
+/// Why nothing was adopted from escrow although something may be there.
+pub(super) enum NotAdopted {
+    /// The escrow is out of reach.
+    Escrow(Unreachable),
+    /// Something is there, and cannot be stored now.
+    Store(StoreError),
 }
 
 /// The grant as a commit of `entry` leaves it.
