@@ -498,7 +498,8 @@ impl Refresher {
             })
             .await;
         if let Err(error) = told {
-            warn!(%client, %error, "the rejection could not be told");
+            self.breaker.untold(client);
+            warn!(%client, %error, "the rejection could not be told yet");
         }
     }
 
@@ -506,14 +507,18 @@ impl Refresher {
         if !self.breaker.accept(client) {
             return;
         }
-        info!(%client, "the provider accepts this OAuth client again");
         let told = self
             .change(&Scope::Client(client.clone()), |snapshot| {
                 plan::client_recovered(snapshot, client)
             })
             .await;
-        if let Err(error) = told {
-            warn!(%client, %error, "the recovery could not be told");
+        match told {
+            Ok(true) => info!(%client, "the provider accepts this OAuth client again"),
+            Ok(false) => {}
+            Err(error) => {
+                self.breaker.untold(client);
+                warn!(%client, %error, "whether this client recovered could not be told yet");
+            }
         }
     }
 

@@ -12,7 +12,8 @@ use crate::store::Credential;
 /// A grant is found dead: one `CredentialInvalidated` for each credential that uses it, and the integrations
 /// that need one of them follow.
 ///
-/// `None` if the grant is gone, already invalidated or no longer of `generation` (invariant R6).
+/// `None` if the grant is gone, already invalidated, no longer of `generation`, or was claimed again since the
+/// attempt of `epoch` (invariant R6).
 pub fn invalidate(
     snapshot: &Snapshot,
     id: &GrantId,
@@ -22,6 +23,10 @@ pub fn invalidate(
 ) -> Option<ChangeSet> {
     let grant = find(snapshot, id)?;
     if grant.facts.generation != generation || grant.facts.state.invalidation().is_some() {
+        return None;
+    }
+    let latest = grant.facts.lease.as_ref().map(|lease| lease.epoch);
+    if epoch.is_some() && epoch != latest {
         return None;
     }
     let mut events: Vec<_> = users(snapshot, id)
