@@ -13,6 +13,7 @@ mod protocol {
     mod events;
     mod heal;
     mod rejected_token;
+    mod replica;
     mod rotation;
     mod shared_grants;
     mod single_call;

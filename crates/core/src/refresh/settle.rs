@@ -277,13 +277,28 @@ impl Refresher {
         let reason = match error.verdict {
             Verdict::Client => {
                 self.client_rejected(&client, &error).await;
-                self.end_attempt(&attempt, AttemptEnd::Unused).await;
+                let now = self.ports.clock.now();
+                let end =
+                    if attempt.ambiguous && attempt.spends_refresh_token(self.rotation(&client)) {
+                        // No grant waits for its client, but an earlier call's answer may be lost.
+                        AttemptEnd::Deferred {
+                            next_at: now,
+                            failure: PassingFailure {
+                                reason: FailureReason::ClientRejected,
+                                message: error.message.clone(),
+                            },
+                            ambiguous: true,
+                        }
+                    } else {
+                        AttemptEnd::Unused
+                    };
+                self.end_attempt(&attempt, end).await;
                 count(&client, "client_rejected");
                 let mut failure = Failure::new(FailureReason::ClientRejected, error.message);
                 failure.next_at = self
                     .breaker
                     .refusal(&client)
-                    .map(|refusal| self.ports.clock.now().plus(refusal.retry_after));
+                    .map(|refusal| now.plus(refusal.retry_after));
                 return self.failed(&attempt, failure).await;
             }
             Verdict::RateLimit => FailureReason::ProviderRateLimited,

@@ -46,9 +46,4 @@ impl Doomed {
         self.0.abort();
         assert!(self.0.await.unwrap_err().is_cancelled(), "it had ended");
     }
-
-    /// Waits until it has ended by itself.
-    pub async fn ends(self) {
-        self.0.await.unwrap();
-    }
 }

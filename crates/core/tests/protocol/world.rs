@@ -4,14 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use evergrant_core::broker::{Answer, Ask, Broker, Refused, TokenError};
+use evergrant_core::broker::Broker;
 use evergrant_core::change::plan::CreateCredential;
 use evergrant_core::clock::Clock;
 use evergrant_core::events::{Event, EventBody, EventKind};
-use evergrant_core::failure::FailureReason;
-use evergrant_core::grant::{Grant, GrantType, InvalidationReason, TokenSet};
+use evergrant_core::grant::{Grant, GrantType, TokenSet};
 use evergrant_core::ids::{
-    ClientKey, ClientName, CredentialId, CredentialKey, Generation, ProviderName, TenantId,
+    ClientKey, ClientName, CredentialId, CredentialKey, ProviderName, TenantId,
 };
 use evergrant_core::refresh::{Limits, Ports};
 use evergrant_core::store::{EventLog, GrantStore};
@@ -19,9 +18,10 @@ use evergrant_core::testing::clock::ManualClock;
 use evergrant_core::testing::coordinator::MemoryCoordinator;
 use evergrant_core::testing::provider::ScriptedProviders;
 use evergrant_core::testing::store::MemoryStore;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+pub use super::replica::*;
 
 pub const LIMITS: Limits = Limits {
     attempt_timeout: Duration::from_secs(15),
@@ -29,9 +29,6 @@ pub const LIMITS: Limits = Limits {
     lease: Duration::from_secs(45),
     per_client: 1_000,
 };
-
-/// No answer may take longer, so that a test that hangs fails instead.
-const PATIENCE: Duration = Duration::from_secs(3_600);
 
 pub fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -213,78 +210,4 @@ impl World {
             assert_ne!(was_dead, dies, "{credential} changed to what it was");
         }
     }
-}
-
-pub struct Replica {
-    pub broker: Arc<Broker>,
-    pub tracker: TaskTracker,
-    pub stop: CancellationToken,
-}
-
-pub type Answered = Result<Answer, TokenError>;
-
-impl Replica {
-    pub async fn token(&self, key: &CredentialKey) -> Answered {
-        self.ask(key, Ask::default()).await
-    }
-
-    pub async fn ask(&self, key: &CredentialKey, ask: Ask) -> Answered {
-        let answer = self.broker.get_token(key, &ask);
-        let answered = tokio::time::timeout(PATIENCE, answer).await;
-        answered.expect("an answer takes less than an hour")
-    }
-
-    /// Asks in a task of its own.
-    pub fn begin(&self, key: &CredentialKey) -> JoinHandle<Answered> {
-        self.begin_ask(key, Ask::default())
-    }
-
-    pub fn begin_ask(&self, key: &CredentialKey, ask: Ask) -> JoinHandle<Answered> {
-        let (broker, key) = (Arc::clone(&self.broker), key.clone());
-        TaskTracker::new().spawn(async move {
-            let answered = tokio::time::timeout(PATIENCE, broker.get_token(&key, &ask)).await;
-            answered.expect("an answer takes less than an hour")
-        })
-    }
-
-    /// Waits until all that was begun has ended.
-    pub async fn idle(&self) {
-        self.tracker.close();
-        let idle = tokio::time::timeout(PATIENCE, self.tracker.wait()).await;
-        idle.expect("work ends within an hour");
-        self.tracker.reopen();
-    }
-}
-
-pub fn refused(generation: u64) -> Ask {
-    Ask {
-        refused: Some(Refused::Generation(Generation(generation))),
-        ..Ask::default()
-    }
-}
-
-pub fn generation_of(answered: &Answered) -> u64 {
-    answered.as_ref().unwrap().live.grant.facts.generation.0
-}
-
-pub fn reason_of(answered: &Answered) -> FailureReason {
-    match answered {
-        Err(TokenError::Failed { failure, .. }) => failure.reason,
-        other => panic!("not a failure: {other:?}"),
-    }
-}
-
-pub fn death_of(answered: &Answered) -> InvalidationReason {
-    match answered {
-        Err(TokenError::Invalidated { invalidation, .. }) => invalidation.reason,
-        other => panic!("not dead: {other:?}"),
-    }
-}
-
-pub async fn all(handles: Vec<JoinHandle<Answered>>) -> Vec<Answered> {
-    let mut answers = Vec::new();
-    for handle in handles {
-        answers.push(handle.await.unwrap());
-    }
-    answers
 }
