@@ -9,6 +9,7 @@ use evergrant_core::grant::InvalidationReason;
 use evergrant_core::provider::{CallError, Delivery, Verdict};
 use evergrant_core::refresh::Failure;
 use evergrant_core::testing::provider::failure;
+use evergrant_core::testing::store::Op;
 use tokio::time::Instant;
 
 use super::world::{Answered, LIMITS, World, all, death_of, generation_of, reason_of, seconds};
@@ -52,6 +53,21 @@ async fn a_failed_refresh_is_not_tried_again_before_its_time_by_anybody() {
     assert_eq!(generation_of(&other.token(&key).await), 2);
     assert_eq!(generation_of(&one.token(&key).await), 2);
     world.check(&key).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grant_that_waits_for_its_next_attempt_costs_no_read() {
+    let (world, replica, key) = World::with_expired().await;
+    world
+        .provider
+        .fail_all(Some(failure(Verdict::Transient, "")));
+    assert!(replica.token(&key).await.is_err());
+    let reads = |op| world.store.faults().calls(op);
+    let before = (reads(Op::Grant), reads(Op::GrantOf));
+    for _ in 0..100 {
+        assert!(failure_of(replica.token(&key).await).cooling);
+    }
+    assert_eq!((reads(Op::Grant), reads(Op::GrantOf)), before);
 }
 
 #[tokio::test(start_paused = true)]

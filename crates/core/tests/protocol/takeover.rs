@@ -92,6 +92,36 @@ async fn r3_nobody_calls_while_the_lease_of_a_crashed_leader_runs() {
     world.check(&key).await;
 }
 
+// The leader is held up between lease and call, longer than the lease runs, and then goes on.
+#[tokio::test(start_paused = true)]
+async fn r3_a_leader_whose_lease_is_too_short_for_a_call_does_not_call() {
+    let (world, one, key) = World::with_expired().await;
+    let claim = world.store.faults().hold_next(Op::Claim);
+    let first = one.begin(&key);
+    claim.reached().await;
+    let pause = LIMITS.lease + seconds(5);
+    world.coordinator.set(|faults| faults.delay = pause);
+    claim.release();
+    tokio::time::sleep(seconds(1)).await;
+    world
+        .coordinator
+        .set(|faults| faults.delay = Duration::ZERO);
+    tokio::time::sleep(LIMITS.lease).await;
+    let held = world.provider.hold_next();
+    let other = world.replica();
+    let second = other.begin(&key);
+    held.reached().await;
+    tokio::time::sleep(seconds(10)).await;
+    held.release();
+    for answer in all(vec![first, second]).await {
+        assert_eq!(generation_of(&answer), 2);
+    }
+    assert_eq!(world.calls(), 1);
+    one.idle().await;
+    other.idle().await;
+    world.check(&key).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_answer_lost_in_a_crash_ends_a_strict_grant_once_and_by_its_right_name() {
     let (world, replica, key) = World::with_expired().await;

@@ -167,6 +167,29 @@ async fn r5_a_refusal_after_a_takeover_waits_for_what_the_first_call_may_still_b
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refusal_after_a_takeover_need_not_wait_for_what_is_stored_already() {
+    let (world, one, key) = World::with_expired().await;
+    world
+        .provider
+        .set_reuse(Reuse::Refused, Rotation::SingleUse);
+    let paused = world.provider.hold_next_answer();
+    let first = one.begin(&key);
+    paused.reached().await;
+    tokio::time::sleep(LIMITS.lease).await;
+    let other = world.replica();
+    let held = world.provider.hold_next_answer();
+    let second = other.begin(&key);
+    held.reached().await;
+    paused.release();
+    assert_eq!(generation_of(&first.await.unwrap()), 2);
+    held.release();
+    let began = Instant::now();
+    assert_eq!(generation_of(&second.await.unwrap()), 2);
+    assert_eq!(began.elapsed(), seconds(0));
+    assert_eq!(world.kinds().await, []);
+}
+
+#[tokio::test(start_paused = true)]
 async fn r5_without_doubt_a_refusal_needs_no_waiting() {
     let (world, replica, key) = World::with_expired().await;
     world.provider.revoke("a");
