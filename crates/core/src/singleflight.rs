@@ -1,8 +1,8 @@
 //! One flight per key in this process: the work outlives its callers, and all of them share its outcome.
 //!
 //! A flight is a task of its own. Whoever asks for its key while it flies joins it, and a caller that leaves
-//! changes nothing. An outcome is stored and its entry removed in one step, then the waiters are woken, so that a waiter
-//! that asks again starts a new flight instead of finding the old one.
+//! changes nothing. An outcome is stored and its entry removed in one step, then the waiters are woken, so that
+//! a waiter that asks again starts a new flight instead of finding the old one.
 
 use std::collections::HashMap;
 use std::fmt;

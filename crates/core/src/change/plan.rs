@@ -7,6 +7,8 @@ mod client;
 mod credential;
 mod grant;
 mod integration;
+#[cfg(test)]
+mod sample;
 
 pub use client::{client_recovered, client_rejected};
 pub use credential::{

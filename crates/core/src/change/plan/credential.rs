@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
-use super::grant::{dependants, find, restore, users};
+use super::grant::{dependants, find, restored, tell_restored, users, uses};
 use super::integration::{restatus, restatus_with};
 use crate::change::{ChangeSet, NewGrant, Snapshot, Write};
 use crate::clock::Timestamp;
-use crate::events::{CredentialDeleted, CredentialRestored, EventBody};
+use crate::events::{CredentialDeleted, EventBody};
 use crate::freshness::Validity;
 use crate::grant::{Grant, GrantType, TokenSet};
-use crate::ids::{ClientKey, CredentialKey, Generation, GrantId};
-use crate::integration::{Fault, Integration};
+use crate::ids::{ClientKey, CredentialKey, Generation, GrantId, IntegrationKey};
+use crate::integration::{Facts, Fault, Integration};
 use crate::store::Credential;
 
 /// A credential to create.
@@ -61,7 +61,7 @@ pub fn create_credential(
         Some(grant) => {
             let next = grant.facts.generation.next();
             writes.push(store(grant, next, &new.tokens, new.issued_at, None));
-            restore(snapshot, grant, next, &mut writes, &mut events);
+            tell_restored(snapshot, grant, next, &mut events);
             grant.facts.id.clone()
         }
         None => {
@@ -80,6 +80,13 @@ pub fn create_credential(
             id
         }
     };
+    // Integrations may still name a deleted credential of this name.
+    restatus(
+        snapshot,
+        |credential| (*credential == new.key || uses(snapshot, credential, &grant)).then_some(None),
+        &mut writes,
+        &mut events,
+    );
     writes.push(Write::InsertCredential(Credential {
         key: new.key.clone(),
         grant,
@@ -87,8 +94,6 @@ pub fn create_credential(
         created_at: snapshot.now,
         version: 1,
     }));
-    // Integrations may still name a deleted credential of this name.
-    merge_restatus(snapshot, &new.key, None, &mut writes, &mut events);
     Ok(ChangeSet {
         revision: snapshot.revision,
         writes,
@@ -159,26 +164,53 @@ pub fn reconnect(
         .filter(|grant| grant.facts.id != current.facts.id);
     let is_shared = users(snapshot, &current.facts.id).count() > 1;
     if let Some(target) = other {
-        join(
+        let next = above(current, target);
+        writes.push(store(target, next, &ask.tokens, ask.issued_at, None));
+        tell_restored(snapshot, target, next, &mut events);
+        leave(
             snapshot,
-            ask,
             credential,
             current,
-            target,
+            &target.facts.id,
+            next,
             &mut writes,
             &mut events,
         );
     } else if account_changes && is_shared {
-        part(snapshot, ask, credential, current, &mut writes, &mut events);
+        let new = own_grant(ask, current);
+        let (id, generation) = (new.id.clone(), new.generation);
+        writes.push(Write::InsertGrant(Box::new(new)));
+        leave(
+            snapshot,
+            credential,
+            current,
+            &id,
+            generation,
+            &mut writes,
+            &mut events,
+        );
     } else {
         let next = current.facts.generation.next();
         let account = ask.account.clone();
         writes.push(store(current, next, &ask.tokens, ask.issued_at, account));
-        restore(snapshot, current, next, &mut writes, &mut events);
+        tell_restored(snapshot, current, next, &mut events);
     }
-    if ask.resume_paused {
-        resume(snapshot, &ask.key, &mut writes, &mut events);
-    }
+    let works_now = other.unwrap_or(current);
+    let moves_alone = other.is_none() && account_changes && is_shared;
+    restatus_with(
+        snapshot,
+        |credential| {
+            let uses = !moves_alone && uses(snapshot, credential, &works_now.facts.id);
+            (*credential == ask.key || uses).then_some(None)
+        },
+        |integration, facts| {
+            if ask.resume_paused && needs(integration, facts, &ask.key) {
+                facts.paused = false;
+            }
+        },
+        &mut writes,
+        &mut events,
+    );
 
     let changed = writes
         .iter()
@@ -201,47 +233,20 @@ pub fn reconnect(
     Ok((change, changed))
 }
 
-/// The credential moves to the grant that its account has already; the tokens become that grant's next.
-fn join(
-    snapshot: &Snapshot,
-    ask: &Reconnect,
-    credential: &Credential,
-    current: &Grant,
-    target: &Grant,
-    writes: &mut Vec<Write>,
-    events: &mut Vec<EventBody>,
-) {
-    let next = above(current, target);
-    writes.push(store(target, next, &ask.tokens, ask.issued_at, None));
-    restore(snapshot, target, next, writes, events);
-    leave(snapshot, credential, current, &target.facts.id, writes);
-    tell_restored(snapshot, credential, current, next, writes, events);
-}
-
-/// The credential leaves a grant that others use, for a new one.
-fn part(
-    snapshot: &Snapshot,
-    ask: &Reconnect,
-    credential: &Credential,
-    current: &Grant,
-    writes: &mut Vec<Write>,
-    events: &mut Vec<EventBody>,
-) {
+/// A grant of its own for a credential that leaves a shared one.
+fn own_grant(ask: &Reconnect, left: &Grant) -> NewGrant {
     let id = GrantId::random();
-    let generation = current.facts.generation.next();
-    writes.push(Write::InsertGrant(Box::new(NewGrant {
+    NewGrant {
         due_at: due_at(&id, &ask.tokens, ask.issued_at),
-        id: id.clone(),
+        id,
         tenant: ask.key.tenant.clone(),
-        client: current.facts.client.clone(),
+        client: left.facts.client.clone(),
         account: ask.account.clone(),
-        grant_type: current.facts.grant_type,
-        generation,
+        grant_type: left.facts.grant_type,
+        generation: left.facts.generation.next(),
         tokens: ask.tokens.clone(),
         issued_at: ask.issued_at,
-    })));
-    leave(snapshot, credential, current, &id, writes);
-    tell_restored(snapshot, credential, current, generation, writes, events);
+    }
 }
 
 /// Watchers compare generations per credential, so a credential that moves never goes back.
@@ -249,12 +254,15 @@ fn above(current: &Grant, target: &Grant) -> Generation {
     current.facts.generation.max(target.facts.generation).next()
 }
 
+/// The credential moves from `current` to a grant where it works as `generation`.
 fn leave(
     snapshot: &Snapshot,
     credential: &Credential,
     current: &Grant,
     to: &GrantId,
+    generation: Generation,
     writes: &mut Vec<Write>,
+    events: &mut Vec<EventBody>,
 ) {
     let from = &current.facts.id;
     writes.push(Write::MoveCredential {
@@ -267,111 +275,14 @@ fn leave(
     } else {
         writes.push(Write::TouchGrant(from.clone()));
     }
-}
-
-/// Tells that one credential works again because it left a dead grant.
-fn tell_restored(
-    snapshot: &Snapshot,
-    credential: &Credential,
-    left: &Grant,
-    generation: Generation,
-    writes: &mut Vec<Write>,
-    events: &mut Vec<EventBody>,
-) {
-    if left.facts.state.invalidation().is_none() {
-        return;
+    if current.facts.state.invalidation().is_some() {
+        events.push(restored(snapshot, credential, current, generation));
     }
-    events.push(EventBody::CredentialRestored(CredentialRestored {
-        credential: credential.key.clone(),
-        provider: left.facts.client.provider.clone(),
-        generation,
-        integrations: dependants(snapshot, credential),
-        at: snapshot.now,
-        labels: credential.labels.clone(),
-    }));
-    merge_restatus(snapshot, &credential.key, None, writes, events);
 }
 
-/// Derives anew what needs `key`, on top of the integration writes that are planned already.
-fn merge_restatus(
-    snapshot: &Snapshot,
-    key: &CredentialKey,
-    fault: Option<Fault>,
-    writes: &mut Vec<Write>,
-    events: &mut Vec<EventBody>,
-) {
-    rework(snapshot, writes, events, |planned, writes, events| {
-        restatus(
-            planned,
-            |credential| (credential == key).then(|| fault.clone()),
-            writes,
-            events,
-        );
-    });
-}
-
-/// Resumes the paused integrations that need the credential.
-fn resume(
-    snapshot: &Snapshot,
-    key: &CredentialKey,
-    writes: &mut Vec<Write>,
-    events: &mut Vec<EventBody>,
-) {
-    rework(snapshot, writes, events, |planned, writes, events| {
-        let mut planned = planned.clone();
-        planned.integrations.retain(|integration| {
-            integration.key.tenant == key.tenant
-                && integration
-                    .facts
-                    .needs
-                    .iter()
-                    .any(|need| need.credential == key.id)
-        });
-        restatus_with(
-            &planned,
-            |_| None,
-            |facts| facts.paused = false,
-            writes,
-            events,
-        );
-    });
-}
-
-/// Plans integrations again as they stand after the writes planned so far, so that each is written once.
-fn rework(
-    snapshot: &Snapshot,
-    writes: &mut Vec<Write>,
-    events: &mut Vec<EventBody>,
-    plan: impl FnOnce(&Snapshot, &mut Vec<Write>, &mut Vec<EventBody>),
-) {
-    let mut planned = snapshot.clone();
-    for write in writes.iter() {
-        if let Write::UpdateIntegration(next) = write
-            && let Some(known) = planned
-                .integrations
-                .iter_mut()
-                .find(|known| known.key == next.key)
-        {
-            *known = next.clone();
-        }
-    }
-    let mut again = Vec::new();
-    plan(&planned, &mut again, events);
-    for write in again {
-        let Write::UpdateIntegration(mut next) = write else {
-            continue;
-        };
-        if let Some(before) = snapshot
-            .integrations
-            .iter()
-            .find(|known| known.key == next.key)
-        {
-            next.version = before.version + 1;
-        }
-        writes
-            .retain(|write| !matches!(write, Write::UpdateIntegration(old) if old.key == next.key));
-        writes.push(Write::UpdateIntegration(next));
-    }
+fn needs(integration: &IntegrationKey, facts: &Facts, credential: &CredentialKey) -> bool {
+    let mut needs = facts.needs.iter();
+    integration.tenant == credential.tenant && needs.any(|need| need.credential == credential.id)
 }
 
 /// A credential is forgotten, and its grant when no other uses it. `None` if there is none of that name.
@@ -463,3 +374,6 @@ fn store(
 fn due_at(id: &GrantId, tokens: &TokenSet, issued_at: Timestamp) -> Option<Timestamp> {
     Validity::new(id, issued_at, tokens.expires_at).due_at(tokens)
 }
+
+#[cfg(test)]
+mod tests;
