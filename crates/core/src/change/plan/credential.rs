@@ -1,18 +1,18 @@
-//! Credentials come, are reconnected, and go.
+//! Credentials come and go.
 
 use std::collections::BTreeMap;
 
 use thiserror::Error;
 
-use super::grant::{dependants, find, restored, tell_restored, users, uses};
-use super::integration::{restatus, restatus_with};
+use super::grant::{dependants, find, tell_restored, users, uses};
+use super::integration::restatus;
 use crate::change::{ChangeSet, NewGrant, Snapshot, Write};
 use crate::clock::Timestamp;
 use crate::events::{CredentialDeleted, EventBody};
 use crate::freshness::Validity;
 use crate::grant::{Grant, GrantType, TokenSet};
-use crate::ids::{ClientKey, CredentialKey, Generation, GrantId, IntegrationKey};
-use crate::integration::{Facts, Fault, Integration};
+use crate::ids::{ClientKey, CredentialKey, Generation, GrantId};
+use crate::integration::Fault;
 use crate::store::Credential;
 
 /// A credential to create.
@@ -101,190 +101,6 @@ pub fn create_credential(
     })
 }
 
-/// A credential whose user connected again.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reconnect {
-    /// The credential.
-    pub key: CredentialKey,
-    /// The account that was connected now, if known.
-    pub account: Option<String>,
-    /// Whether it may be another account than before.
-    pub allow_account_change: bool,
-    /// Whether integrations that their owner paused are resumed too.
-    pub resume_paused: bool,
-    /// The tokens of the finished consent.
-    pub tokens: TokenSet,
-    /// When they were brought.
-    pub issued_at: Timestamp,
-}
-
-/// Why a credential cannot be reconnected.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum ReconnectError {
-    /// There is none of that name.
-    #[error("credential {0} does not exist")]
-    NotFound(CredentialKey),
-    /// Another account was connected, and that is not allowed.
-    #[error("credential {credential} belongs to another account than the one connected now")]
-    AccountMismatch {
-        /// The credential.
-        credential: CredentialKey,
-    },
-}
-
-/// A new generation for the credential's grant: the invalid state and every cool-down end, what waits for it is
-/// healed, and an attempt of the old generation that is still in flight can no longer write.
-///
-/// Answers the change and the integrations whose status it changes. Where another account was connected, the
-/// credential leaves a grant that others use, and joins the one that the account has already.
-pub fn reconnect(
-    snapshot: &Snapshot,
-    ask: &Reconnect,
-) -> Result<(ChangeSet, Vec<Integration>), ReconnectError> {
-    let not_found = || ReconnectError::NotFound(ask.key.clone());
-    let credential = snapshot
-        .credentials
-        .iter()
-        .find(|known| known.key == ask.key)
-        .ok_or_else(not_found)?;
-    let current = find(snapshot, &credential.grant).ok_or_else(not_found)?;
-    let account_changes = match (&current.facts.account, &ask.account) {
-        (Some(before), Some(now)) => before != now,
-        _ => false,
-    };
-    if account_changes && !ask.allow_account_change {
-        return Err(ReconnectError::AccountMismatch {
-            credential: ask.key.clone(),
-        });
-    }
-
-    let (mut writes, mut events) = (Vec::new(), Vec::new());
-    let account = ask.account.as_deref();
-    let other = grant_of_account(snapshot, &ask.key, &current.facts.client, account)
-        .filter(|grant| grant.facts.id != current.facts.id);
-    let is_shared = users(snapshot, &current.facts.id).count() > 1;
-    if let Some(target) = other {
-        let next = above(current, target);
-        writes.push(store(target, next, &ask.tokens, ask.issued_at, None));
-        tell_restored(snapshot, target, next, &mut events);
-        leave(
-            snapshot,
-            credential,
-            current,
-            &target.facts.id,
-            next,
-            &mut writes,
-            &mut events,
-        );
-    } else if account_changes && is_shared {
-        let new = own_grant(ask, current);
-        let (id, generation) = (new.id.clone(), new.generation);
-        writes.push(Write::InsertGrant(Box::new(new)));
-        leave(
-            snapshot,
-            credential,
-            current,
-            &id,
-            generation,
-            &mut writes,
-            &mut events,
-        );
-    } else {
-        let next = current.facts.generation.next();
-        let account = ask.account.clone();
-        writes.push(store(current, next, &ask.tokens, ask.issued_at, account));
-        tell_restored(snapshot, current, next, &mut events);
-    }
-    let works_now = other.unwrap_or(current);
-    let moves_alone = other.is_none() && account_changes && is_shared;
-    restatus_with(
-        snapshot,
-        |credential| {
-            let uses = !moves_alone && uses(snapshot, credential, &works_now.facts.id);
-            (*credential == ask.key || uses).then_some(None)
-        },
-        |integration, facts| {
-            if ask.resume_paused && needs(integration, facts, &ask.key) {
-                facts.paused = false;
-            }
-        },
-        &mut writes,
-        &mut events,
-    );
-
-    let changed = writes
-        .iter()
-        .filter_map(|write| match write {
-            Write::UpdateIntegration(next) => {
-                let before = snapshot
-                    .integrations
-                    .iter()
-                    .find(|known| known.key == next.key)?;
-                (before.status != next.status).then(|| next.clone())
-            }
-            _ => None,
-        })
-        .collect();
-    let change = ChangeSet {
-        revision: snapshot.revision,
-        writes,
-        events,
-    };
-    Ok((change, changed))
-}
-
-/// A grant of its own for a credential that leaves a shared one.
-fn own_grant(ask: &Reconnect, left: &Grant) -> NewGrant {
-    let id = GrantId::random();
-    NewGrant {
-        due_at: due_at(&id, &ask.tokens, ask.issued_at),
-        id,
-        tenant: ask.key.tenant.clone(),
-        client: left.facts.client.clone(),
-        account: ask.account.clone(),
-        grant_type: left.facts.grant_type,
-        generation: left.facts.generation.next(),
-        tokens: ask.tokens.clone(),
-        issued_at: ask.issued_at,
-    }
-}
-
-/// Watchers compare generations per credential, so a credential that moves never goes back.
-fn above(current: &Grant, target: &Grant) -> Generation {
-    current.facts.generation.max(target.facts.generation).next()
-}
-
-/// The credential moves from `current` to a grant where it works as `generation`.
-fn leave(
-    snapshot: &Snapshot,
-    credential: &Credential,
-    current: &Grant,
-    to: &GrantId,
-    generation: Generation,
-    writes: &mut Vec<Write>,
-    events: &mut Vec<EventBody>,
-) {
-    let from = &current.facts.id;
-    writes.push(Write::MoveCredential {
-        key: credential.key.clone(),
-        from: from.clone(),
-        to: to.clone(),
-    });
-    if users(snapshot, from).count() == 1 {
-        writes.push(Write::DeleteGrant(from.clone()));
-    } else {
-        writes.push(Write::TouchGrant(from.clone()));
-    }
-    if current.facts.state.invalidation().is_some() {
-        events.push(restored(snapshot, credential, current, generation));
-    }
-}
-
-fn needs(integration: &IntegrationKey, facts: &Facts, credential: &CredentialKey) -> bool {
-    let mut needs = facts.needs.iter();
-    integration.tenant == credential.tenant && needs.any(|need| need.credential == credential.id)
-}
-
 /// A credential is forgotten, and its grant when no other uses it. `None` if there is none of that name.
 pub fn delete_credential(snapshot: &Snapshot, key: &CredentialKey) -> Option<ChangeSet> {
     let credential = snapshot
@@ -339,7 +155,7 @@ pub fn update_labels(
     })
 }
 
-fn grant_of_account<'a>(
+pub(super) fn grant_of_account<'a>(
     snapshot: &'a Snapshot,
     key: &CredentialKey,
     client: &ClientKey,
@@ -353,7 +169,7 @@ fn grant_of_account<'a>(
     })
 }
 
-fn store(
+pub(super) fn store(
     grant: &Grant,
     next: Generation,
     tokens: &TokenSet,
@@ -371,7 +187,7 @@ fn store(
     }
 }
 
-fn due_at(id: &GrantId, tokens: &TokenSet, issued_at: Timestamp) -> Option<Timestamp> {
+pub(super) fn due_at(id: &GrantId, tokens: &TokenSet, issued_at: Timestamp) -> Option<Timestamp> {
     Validity::new(id, issued_at, tokens.expires_at).due_at(tokens)
 }
 
