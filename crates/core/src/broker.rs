@@ -279,14 +279,17 @@ impl Broker {
     }
 
     /// Learns from an event that another replica told. A client that somebody saw rejected is probed here too,
-    /// so that whoever succeeds first tells its recovery.
+    /// so that whoever succeeds first tells its recovery, and all go on at once.
     pub fn observe(&self, event: &Event) {
-        if let EventBody::ClientRejected(rejected) = &event.body {
-            self.breaker.reject(
-                &rejected.client,
-                &rejected.provider_error,
-                &rejected.message,
-            );
+        match &event.body {
+            EventBody::ClientRejected(rejected) => {
+                let (code, message) = (&rejected.provider_error, &rejected.message);
+                self.breaker.reject(&rejected.client, code, message);
+            }
+            EventBody::ClientRecovered(recovered) => {
+                self.breaker.accept(&recovered.client);
+            }
+            _ => {}
         }
     }
 

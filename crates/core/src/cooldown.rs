@@ -1,7 +1,7 @@
 //! Passing failures: how long a grant waits for its next attempt, and how long a rejected client waits for its
 //! next probe.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -40,13 +40,22 @@ const LAST_PROBE: Duration = Duration::from_secs(60);
 /// A rejected client makes every refresh fail before its call, but for one probe at a time: after 5 s, then after
 /// twice as long each time up to a minute. No grant is touched by it, so all of them work again as soon as one probe
 /// succeeds.
+///
+/// It also knows what remains to be told: whoever learns a news that it then cannot tell, says so with
+/// [`untold`](Self::untold), and the next one hears of it as news again.
 #[derive(Debug, Default)]
-pub struct ClientBreaker {
-    rejected: Mutex<HashMap<ClientKey, Rejection>>,
+pub struct ClientBreaker(Mutex<Clients>);
+
+#[derive(Debug, Default)]
+struct Clients {
+    rejected: HashMap<ClientKey, Rejection>,
+    /// Clients that are known to have been accepted since they were last rejected by anybody.
+    accepted: HashSet<ClientKey>,
 }
 
 #[derive(Debug)]
 struct Rejection {
+    told: bool,
     code: String,
     message: String,
     wait: Duration,
@@ -68,8 +77,8 @@ pub struct Refusal {
 impl ClientBreaker {
     /// Admits a call, or a probe if one is due; a probe puts off the next one.
     pub fn admit(&self, client: &ClientKey) -> Result<(), Refusal> {
-        let mut rejected = self.lock();
-        let Some(rejection) = rejected.get_mut(client) else {
+        let mut clients = self.lock();
+        let Some(rejection) = clients.rejected.get_mut(client) else {
             return Ok(());
         };
         if let Some(refusal) = rejection.refusal() {
@@ -83,12 +92,15 @@ impl ClientBreaker {
 
     /// What a call would be refused with now; changes nothing.
     pub fn refusal(&self, client: &ClientKey) -> Option<Refusal> {
-        self.lock().get(client)?.refusal()
+        self.lock().rejected.get(client)?.refusal()
     }
 
     /// The provider rejected the client. Answers whether that is news to this process.
     pub fn reject(&self, client: &ClientKey, code: &str, message: &str) -> bool {
-        let mut rejected = self.lock();
+        let mut clients = self.lock();
+        clients.accepted.remove(client);
+        let rejected = &mut clients.rejected;
+        let was_told = rejected.get(client).is_some_and(|known| known.told);
         // Calls that were under way when the first rejection came say nothing new: only a failed probe
         // lengthens the wait.
         let wait = match rejected.get(client) {
@@ -97,27 +109,41 @@ impl ClientBreaker {
             Some(_) => return false,
         };
         let rejection = Rejection {
+            told: true,
             code: code.to_owned(),
             message: message.to_owned(),
             wait,
             probe_at: Instant::now() + wait.mul_f64(0.9 + 0.2 * fastrand::f64()),
             probing: false,
         };
-        rejected.insert(client.clone(), rejection).is_none()
+        rejected.insert(client.clone(), rejection);
+        !was_told
     }
 
-    /// The provider accepted the client. Answers whether it had been rejected.
+    /// The provider accepted the client. Answers whether that may be news: it had been rejected, or this is
+    /// the first that this process hears of it.
     pub fn accept(&self, client: &ClientKey) -> bool {
-        self.lock().remove(client).is_some()
+        let mut clients = self.lock();
+        clients.rejected.remove(client);
+        clients.accepted.insert(client.clone())
+    }
+
+    /// The last news of the client could not be told.
+    pub fn untold(&self, client: &ClientKey) {
+        let mut clients = self.lock();
+        clients.accepted.remove(client);
+        if let Some(rejection) = clients.rejected.get_mut(client) {
+            rejection.told = false;
+        }
     }
 
     /// The clients that are rejected now.
     pub fn rejected(&self) -> Vec<ClientKey> {
-        self.lock().keys().cloned().collect()
+        self.lock().rejected.keys().cloned().collect()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ClientKey, Rejection>> {
-        self.rejected.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, Clients> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

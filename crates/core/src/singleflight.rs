@@ -1,8 +1,8 @@
 //! One flight per key in this process: the work outlives its callers, and all of them share its outcome.
 //!
 //! A flight is a task of its own. Whoever asks for its key while it flies joins it, and a caller that leaves
-//! changes nothing. An outcome is stored first, then the entry is removed, then the waiters are woken, so that a woken
-//! waiter that asks again starts a new flight instead of finding the old one.
+//! changes nothing. An outcome is stored and its entry removed in one step, then the waiters are woken, so that
+//! a waiter that asks again starts a new flight instead of finding the old one.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -185,10 +185,11 @@ where
     }
 
     fn end(&self, outcome: Result<V, FlightLost>) {
-        // The first outcome counts; a later one is no error.
-        let _ = self.slot.outcome.set(outcome);
         {
+            // Who sees the outcome without being woken cannot join before the entry is gone.
             let mut entries = self.shared.lock();
+            // The first outcome counts; a later one is no error.
+            let _ = self.slot.outcome.set(outcome);
             // A successor's entry under the same key is not ours to remove.
             if entries
                 .get(&self.key)

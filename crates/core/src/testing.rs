@@ -1,6 +1,9 @@
-//! In-memory ports and one contract suite per port.
+//! In-memory ports, a clock and a provider under a test's control, and one contract suite per port.
 
+pub mod clock;
 pub mod coordinator;
 pub mod coordinator_contract;
+pub mod held;
+pub mod provider;
 pub mod store;
 pub mod store_contract;

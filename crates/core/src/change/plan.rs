@@ -7,14 +7,17 @@ mod client;
 mod credential;
 mod grant;
 mod integration;
+mod reconnect;
+#[cfg(test)]
+mod sample;
 
 pub use client::{client_recovered, client_rejected};
 pub use credential::{
-    CreateCredential, CreateError, Reconnect, ReconnectError, create_credential, delete_credential,
-    reconnect, update_labels,
+    CreateCredential, CreateError, create_credential, delete_credential, update_labels,
 };
 pub use grant::{heal, invalidate};
 pub use integration::{
     CreateIntegrationError, IntegrationUpdate, UpdateIntegrationError, create_integration,
     delete_integration, update_integration,
 };
+pub use reconnect::{Reconnect, ReconnectError, reconnect};

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 use tracing::{debug, info};
 
 use super::flight::rejected;
+use super::settle::NotAdopted;
 use super::{Failure, Outcome, Refresher, Trigger};
 use crate::grant::{Grant, TokenSet};
 use crate::ids::GrantId;
@@ -55,12 +56,15 @@ impl Refresher {
             Ok(None) => {
                 metrics::counter!("evergrant_lease_waits_total").increment(1);
                 return match self.adopt_from_escrow(&grant).await {
-                    Some(outcome) => Led::Ended(outcome),
-                    None => Led::LookAgain,
+                    Ok(Some(outcome)) => Led::Ended(outcome),
+                    Ok(None) | Err(_) => Led::LookAgain,
                 };
             }
             // Without the lease nobody may call: fail closed.
-            Err(error) => return Led::Ended(Outcome::Failed(Failure::from_store(&error))),
+            Err(error) => {
+                self.give_back_lost_lease(id, held).await;
+                return Led::Ended(Outcome::Failed(Failure::from_store(&error)));
+            }
         };
         if claimed.takeover {
             metrics::counter!("evergrant_lease_takeovers_total").increment(1);
@@ -75,8 +79,15 @@ impl Refresher {
             landing,
             started,
         };
-        if let Some(outcome) = self.adopt_from_escrow(&attempt.grant).await {
-            return Led::Ended(outcome);
+        match self.adopt_from_escrow(&attempt.grant).await {
+            Ok(Some(outcome)) => return Led::Ended(outcome),
+            // An escrow out of reach holds nobody up.
+            Ok(None) | Err(NotAdopted::Escrow(_)) => {}
+            // What lies in escrow was bought with the stored refresh token, which must not be sent again.
+            Err(NotAdopted::Store(error)) => {
+                self.end_attempt(&attempt, AttemptEnd::Unused).await;
+                return Led::Ended(Outcome::Failed(Failure::from_store(&error)));
+            }
         }
         if let Err(refusal) = self.breaker.admit(&attempt.grant.facts.client) {
             self.end_attempt(&attempt, AttemptEnd::Unused).await;
@@ -140,6 +151,20 @@ impl Refresher {
         metrics::histogram!("evergrant_provider_call_seconds", "provider" => client.provider.to_string())
             .record(began.elapsed().as_secs_f64());
         Some(answer)
+    }
+
+    /// Gives back a lease that was taken although the answer to the claim was lost.
+    async fn give_back_lost_lease(&self, id: &GrantId, held: &Held) {
+        let store = &self.ports.store;
+        let Ok(Some(grant)) = store.grant(id).await else {
+            return;
+        };
+        if let Some(lease) = grant.facts.lease
+            && lease.owner == *held.owner()
+            && let Err(error) = store.end_attempt(id, lease.epoch, AttemptEnd::Unused).await
+        {
+            debug!(grant = %id, %error, "the lease will run out");
+        }
     }
 
     /// Gives the lease back. A failure is logged: the lease then ends by itself.

@@ -62,7 +62,7 @@ impl Refresher {
                 Leadership::Follower { left } => {
                     drop(permit);
                     // A leader that died after the provider's answer left its tokens in escrow.
-                    if let Some(outcome) = self.adopt_from_escrow(&grant).await {
+                    if let Ok(Some(outcome)) = self.adopt_from_escrow(&grant).await {
                         return landing.land(outcome);
                     }
                     wait = wait.min(left.max(Duration::from_millis(10)));

@@ -16,8 +16,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-pub use faults::{Faults, Held, Op};
+pub use faults::{Faults, Op};
 use state::{Now, State};
+
+pub use super::held::Held;
 
 use crate::change::{ChangeSet, Scope, Snapshot};
 use crate::clock::{Clock, Timestamp};

@@ -54,3 +54,6 @@ fn change(snapshot: &Snapshot, health: ClientHealth, event: EventBody) -> Change
         events: vec![event],
     }
 }
+
+#[cfg(test)]
+mod tests;

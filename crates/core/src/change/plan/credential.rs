@@ -1,18 +1,18 @@
-//! Credentials come, are reconnected, and go.
+//! Credentials come and go.
 
 use std::collections::BTreeMap;
 
 use thiserror::Error;
 
-use super::grant::{dependants, find, restore, users};
-use super::integration::{restatus, restatus_with};
+use super::grant::{dependants, find, tell_restored, users, uses};
+use super::integration::restatus;
 use crate::change::{ChangeSet, NewGrant, Snapshot, Write};
 use crate::clock::Timestamp;
-use crate::events::{CredentialDeleted, CredentialRestored, EventBody};
+use crate::events::{CredentialDeleted, EventBody};
 use crate::freshness::Validity;
 use crate::grant::{Grant, GrantType, TokenSet};
 use crate::ids::{ClientKey, CredentialKey, Generation, GrantId};
-use crate::integration::{Fault, Integration};
+use crate::integration::Fault;
 use crate::store::Credential;
 
 /// A credential to create.
@@ -61,7 +61,7 @@ pub fn create_credential(
         Some(grant) => {
             let next = grant.facts.generation.next();
             writes.push(store(grant, next, &new.tokens, new.issued_at, None));
-            restore(snapshot, grant, next, &mut writes, &mut events);
+            tell_restored(snapshot, grant, next, &mut events);
             grant.facts.id.clone()
         }
         None => {
@@ -80,6 +80,13 @@ pub fn create_credential(
             id
         }
     };
+    // Integrations may still name a deleted credential of this name.
+    restatus(
+        snapshot,
+        |credential| (*credential == new.key || uses(snapshot, credential, &grant)).then_some(None),
+        &mut writes,
+        &mut events,
+    );
     writes.push(Write::InsertCredential(Credential {
         key: new.key.clone(),
         grant,
@@ -87,291 +94,11 @@ pub fn create_credential(
         created_at: snapshot.now,
         version: 1,
     }));
-    // Integrations may still name a deleted credential of this name.
-    merge_restatus(snapshot, &new.key, None, &mut writes, &mut events);
     Ok(ChangeSet {
         revision: snapshot.revision,
         writes,
         events,
     })
-}
-
-/// A credential whose user connected again.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reconnect {
-    /// The credential.
-    pub key: CredentialKey,
-    /// The account that was connected now, if known.
-    pub account: Option<String>,
-    /// Whether it may be another account than before.
-    pub allow_account_change: bool,
-    /// Whether integrations that their owner paused are resumed too.
-    pub resume_paused: bool,
-    /// The tokens of the finished consent.
-    pub tokens: TokenSet,
-    /// When they were brought.
-    pub issued_at: Timestamp,
-}
-
-/// Why a credential cannot be reconnected.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum ReconnectError {
-    /// There is none of that name.
-    #[error("credential {0} does not exist")]
-    NotFound(CredentialKey),
-    /// Another account was connected, and that is not allowed.
-    #[error("credential {credential} belongs to another account than the one connected now")]
-    AccountMismatch {
-        /// The credential.
-        credential: CredentialKey,
-    },
-}
-
-/// A new generation for the credential's grant: the invalid state and every cool-down end, what waits for it is
-/// healed, and an attempt of the old generation that is still in flight can no longer write.
-///
-/// Answers the change and the integrations whose status it changes. Where another account was connected, the
-/// credential leaves a grant that others use, and joins the one that the account has already.
-pub fn reconnect(
-    snapshot: &Snapshot,
-    ask: &Reconnect,
-) -> Result<(ChangeSet, Vec<Integration>), ReconnectError> {
-    let not_found = || ReconnectError::NotFound(ask.key.clone());
-    let credential = snapshot
-        .credentials
-        .iter()
-        .find(|known| known.key == ask.key)
-        .ok_or_else(not_found)?;
-    let current = find(snapshot, &credential.grant).ok_or_else(not_found)?;
-    let account_changes = match (&current.facts.account, &ask.account) {
-        (Some(before), Some(now)) => before != now,
-        _ => false,
-    };
-    if account_changes && !ask.allow_account_change {
-        return Err(ReconnectError::AccountMismatch {
-            credential: ask.key.clone(),
-        });
-    }
-
-    let (mut writes, mut events) = (Vec::new(), Vec::new());
-    let account = ask.account.as_deref();
-    let other = grant_of_account(snapshot, &ask.key, &current.facts.client, account)
-        .filter(|grant| grant.facts.id != current.facts.id);
-    let is_shared = users(snapshot, &current.facts.id).count() > 1;
-    if let Some(target) = other {
-        join(
-            snapshot,
-            ask,
-            credential,
-            current,
-            target,
-            &mut writes,
-            &mut events,
-        );
-    } else if account_changes && is_shared {
-        part(snapshot, ask, credential, current, &mut writes, &mut events);
-    } else {
-        let next = current.facts.generation.next();
-        let account = ask.account.clone();
-        writes.push(store(current, next, &ask.tokens, ask.issued_at, account));
-        restore(snapshot, current, next, &mut writes, &mut events);
-    }
-    if ask.resume_paused {
-        resume(snapshot, &ask.key, &mut writes, &mut events);
-    }
-
-    let changed = writes
-        .iter()
-        .filter_map(|write| match write {
-            Write::UpdateIntegration(next) => {
-                let before = snapshot
-                    .integrations
-                    .iter()
-                    .find(|known| known.key == next.key)?;
-                (before.status != next.status).then(|| next.clone())
-            }
-            _ => None,
-        })
-        .collect();
-    let change = ChangeSet {
-        revision: snapshot.revision,
-        writes,
-        events,
-    };
-    Ok((change, changed))
-}
-
-/// The credential moves to the grant that its account has already; the tokens become that grant's next.
-fn join(
-    snapshot: &Snapshot,
-    ask: &Reconnect,
-    credential: &Credential,
-    current: &Grant,
-    target: &Grant,
-    writes: &mut Vec<Write>,
-    events: &mut Vec<EventBody>,
-) {
-    let next = above(current, target);
-    writes.push(store(target, next, &ask.tokens, ask.issued_at, None));
-    restore(snapshot, target, next, writes, events);
-    leave(snapshot, credential, current, &target.facts.id, writes);
-    tell_restored(snapshot, credential, current, next, writes, events);
-}
-
-/// The credential leaves a grant that others use, for a new one.
-fn part(
-    snapshot: &Snapshot,
-    ask: &Reconnect,
-    credential: &Credential,
-    current: &Grant,
-    writes: &mut Vec<Write>,
-    events: &mut Vec<EventBody>,
-) {
-    let id = GrantId::random();
-    let generation = current.facts.generation.next();
-    writes.push(Write::InsertGrant(Box::new(NewGrant {
-        due_at: due_at(&id, &ask.tokens, ask.issued_at),
-        id: id.clone(),
-        tenant: ask.key.tenant.clone(),
-        client: current.facts.client.clone(),
-        account: ask.account.clone(),
-        grant_type: current.facts.grant_type,
-        generation,
-        tokens: ask.tokens.clone(),
-        issued_at: ask.issued_at,
-    })));
-    leave(snapshot, credential, current, &id, writes);
-    tell_restored(snapshot, credential, current, generation, writes, events);
-}
-
-/// Watchers compare generations per credential, so a credential that moves never goes back.
-fn above(current: &Grant, target: &Grant) -> Generation {
-    current.facts.generation.max(target.facts.generation).next()
-}
-
-fn leave(
-    snapshot: &Snapshot,
-    credential: &Credential,
-    current: &Grant,
-    to: &GrantId,
-    writes: &mut Vec<Write>,
-) {
-    let from = &current.facts.id;
-    writes.push(Write::MoveCredential {
-        key: credential.key.clone(),
-        from: from.clone(),
-        to: to.clone(),
-    });
-    if users(snapshot, from).count() == 1 {
-        writes.push(Write::DeleteGrant(from.clone()));
-    } else {
-        writes.push(Write::TouchGrant(from.clone()));
-    }
-}
-
-/// Tells that one credential works again because it left a dead grant.
-fn tell_restored(
-    snapshot: &Snapshot,
-    credential: &Credential,
-    left: &Grant,
-    generation: Generation,
-    writes: &mut Vec<Write>,
-    events: &mut Vec<EventBody>,
-) {
-    if left.facts.state.invalidation().is_none() {
-        return;
-    }
-    events.push(EventBody::CredentialRestored(CredentialRestored {
-        credential: credential.key.clone(),
-        provider: left.facts.client.provider.clone(),
-        generation,
-        integrations: dependants(snapshot, credential),
-        at: snapshot.now,
-        labels: credential.labels.clone(),
-    }));
-    merge_restatus(snapshot, &credential.key, None, writes, events);
-}
-
-/// Derives anew what needs `key`, on top of the integration writes that are planned already.
-fn merge_restatus(
-    snapshot: &Snapshot,
-    key: &CredentialKey,
-    fault: Option<Fault>,
-    writes: &mut Vec<Write>,
-    events: &mut Vec<EventBody>,
-) {
-    rework(snapshot, writes, events, |planned, writes, events| {
-        restatus(
-            planned,
-            |credential| (credential == key).then(|| fault.clone()),
-            writes,
-            events,
-        );
-    });
-}
-
-/// Resumes the paused integrations that need the credential.
-fn resume(
-    snapshot: &Snapshot,
-    key: &CredentialKey,
-    writes: &mut Vec<Write>,
-    events: &mut Vec<EventBody>,
-) {
-    rework(snapshot, writes, events, |planned, writes, events| {
-        let mut planned = planned.clone();
-        planned.integrations.retain(|integration| {
-            integration.key.tenant == key.tenant
-                && integration
-                    .facts
-                    .needs
-                    .iter()
-                    .any(|need| need.credential == key.id)
-        });
-        restatus_with(
-            &planned,
-            |_| None,
-            |facts| facts.paused = false,
-            writes,
-            events,
-        );
-    });
-}
-
-/// Plans integrations again as they stand after the writes planned so far, so that each is written once.
-fn rework(
-    snapshot: &Snapshot,
-    writes: &mut Vec<Write>,
-    events: &mut Vec<EventBody>,
-    plan: impl FnOnce(&Snapshot, &mut Vec<Write>, &mut Vec<EventBody>),
-) {
-    let mut planned = snapshot.clone();
-    for write in writes.iter() {
-        if let Write::UpdateIntegration(next) = write
-            && let Some(known) = planned
-                .integrations
-                .iter_mut()
-                .find(|known| known.key == next.key)
-        {
-            *known = next.clone();
-        }
-    }
-    let mut again = Vec::new();
-    plan(&planned, &mut again, events);
-    for write in again {
-        let Write::UpdateIntegration(mut next) = write else {
-            continue;
-        };
-        if let Some(before) = snapshot
-            .integrations
-            .iter()
-            .find(|known| known.key == next.key)
-        {
-            next.version = before.version + 1;
-        }
-        writes
-            .retain(|write| !matches!(write, Write::UpdateIntegration(old) if old.key == next.key));
-        writes.push(Write::UpdateIntegration(next));
-    }
 }
 
 /// A credential is forgotten, and its grant when no other uses it. `None` if there is none of that name.
@@ -428,7 +155,7 @@ pub fn update_labels(
     })
 }
 
-fn grant_of_account<'a>(
+pub(super) fn grant_of_account<'a>(
     snapshot: &'a Snapshot,
     key: &CredentialKey,
     client: &ClientKey,
@@ -442,7 +169,7 @@ fn grant_of_account<'a>(
     })
 }
 
-fn store(
+pub(super) fn store(
     grant: &Grant,
     next: Generation,
     tokens: &TokenSet,
@@ -460,6 +187,9 @@ fn store(
     }
 }
 
-fn due_at(id: &GrantId, tokens: &TokenSet, issued_at: Timestamp) -> Option<Timestamp> {
+pub(super) fn due_at(id: &GrantId, tokens: &TokenSet, issued_at: Timestamp) -> Option<Timestamp> {
     Validity::new(id, issued_at, tokens.expires_at).due_at(tokens)
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,14 +5,15 @@ use crate::change::{ChangeSet, Snapshot, Write};
 use crate::clock::Timestamp;
 use crate::events::{CredentialInvalidated, CredentialRestored, EventBody};
 use crate::grant::{Grant, Invalidation, TokenSet};
-use crate::ids::{Epoch, Generation, GrantId, IntegrationId};
+use crate::ids::{CredentialKey, Epoch, Generation, GrantId, IntegrationId};
 use crate::integration::Fault;
 use crate::store::Credential;
 
 /// A grant is found dead: one `CredentialInvalidated` for each credential that uses it, and the integrations
 /// that need one of them follow.
 ///
-/// `None` if the grant is gone, already invalidated or no longer of `generation` (invariant R6).
+/// `None` if the grant is gone, already invalidated, no longer of `generation`, or was claimed again since the
+/// attempt of `epoch` (invariant R6).
 pub fn invalidate(
     snapshot: &Snapshot,
     id: &GrantId,
@@ -22,6 +23,10 @@ pub fn invalidate(
 ) -> Option<ChangeSet> {
     let grant = find(snapshot, id)?;
     if grant.facts.generation != generation || grant.facts.state.invalidation().is_some() {
+        return None;
+    }
+    let latest = grant.facts.lease.as_ref().map(|lease| lease.epoch);
+    if epoch.is_some() && epoch != latest {
         return None;
     }
     let mut events: Vec<_> = users(snapshot, id)
@@ -39,7 +44,7 @@ pub fn invalidate(
             })
         })
         .collect();
-    let fault = Fault::Invalidated(fault_text(&invalidation));
+    let fault = Fault::invalidated(invalidation.reason, &invalidation.provider_error);
     let mut writes = vec![Write::InvalidateGrant {
         grant: id.clone(),
         generation,
@@ -85,7 +90,13 @@ pub fn heal(
         account: None,
     }];
     let mut events = Vec::new();
-    restore(snapshot, grant, base.next(), &mut writes, &mut events);
+    tell_restored(snapshot, grant, base.next(), &mut events);
+    restatus(
+        snapshot,
+        |credential| uses(snapshot, credential, id).then_some(None),
+        &mut writes,
+        &mut events,
+    );
     Some(ChangeSet {
         revision: snapshot.revision,
         writes,
@@ -93,51 +104,34 @@ pub fn heal(
     })
 }
 
-/// Tells that `grant` works as `generation`, if it had been invalidated, and heals what waits for it.
-pub(super) fn restore(
+/// Tells each credential of `grant` that it works as `generation`, if it had been invalidated.
+pub(super) fn tell_restored(
     snapshot: &Snapshot,
     grant: &Grant,
     generation: Generation,
-    writes: &mut Vec<Write>,
     events: &mut Vec<EventBody>,
 ) {
-    if grant.facts.state.invalidation().is_none() {
-        return;
+    if grant.facts.state.invalidation().is_some() {
+        let users = users(snapshot, &grant.facts.id);
+        events.extend(users.map(|credential| restored(snapshot, credential, grant, generation)));
     }
-    let id = &grant.facts.id;
-    for credential in users(snapshot, id) {
-        events.push(EventBody::CredentialRestored(CredentialRestored {
-            credential: credential.key.clone(),
-            provider: grant.facts.client.provider.clone(),
-            generation,
-            integrations: dependants(snapshot, credential),
-            at: snapshot.now,
-            labels: credential.labels.clone(),
-        }));
-    }
-    restatus(
-        snapshot,
-        |credential| uses(snapshot, credential, id).then_some(None),
-        writes,
-        events,
-    );
 }
 
-/// What an integration shows as the cause: the provider's code, or else the reason in words.
-pub fn fault_text(invalidation: &Invalidation) -> String {
-    use crate::grant::InvalidationReason as Reason;
-    if !invalidation.provider_error.is_empty() {
-        return invalidation.provider_error.clone();
-    }
-    match invalidation.reason {
-        Reason::GrantRevoked => "the grant was revoked",
-        Reason::NotRefreshable => "it expired and cannot be renewed",
-        Reason::RefreshTokenExpired => "its refresh token expired",
-        Reason::AccessDenied => "access was denied",
-        Reason::RotationLost => "its rotated refresh token was lost",
-        Reason::Reported => return format!("reported: {}", invalidation.message),
-    }
-    .to_owned()
+/// That a credential whose `grant` was dead works as `generation`.
+pub(super) fn restored(
+    snapshot: &Snapshot,
+    credential: &Credential,
+    grant: &Grant,
+    generation: Generation,
+) -> EventBody {
+    EventBody::CredentialRestored(CredentialRestored {
+        credential: credential.key.clone(),
+        provider: grant.facts.client.provider.clone(),
+        generation,
+        integrations: dependants(snapshot, credential),
+        at: snapshot.now,
+        labels: credential.labels.clone(),
+    })
 }
 
 pub(super) fn find<'a>(snapshot: &'a Snapshot, id: &GrantId) -> Option<&'a Grant> {
@@ -154,7 +148,7 @@ pub(super) fn users<'a>(
         .filter(move |credential| credential.grant == *id)
 }
 
-fn uses(snapshot: &Snapshot, credential: &crate::ids::CredentialKey, id: &GrantId) -> bool {
+pub(super) fn uses(snapshot: &Snapshot, credential: &CredentialKey, id: &GrantId) -> bool {
     users(snapshot, id).any(|user| user.key == *credential)
 }
 
@@ -173,3 +167,6 @@ pub(super) fn dependants(snapshot: &Snapshot, credential: &Credential) -> Vec<In
         .map(|integration| integration.key.id.clone())
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

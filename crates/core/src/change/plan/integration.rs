@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
-use super::grant::{fault_text, find};
+use super::grant::find;
 use crate::change::{ChangeSet, Snapshot, Write};
 use crate::events::{EventBody, IntegrationStatusChanged};
 use crate::ids::{CredentialId, CredentialKey, IntegrationKey, TenantId};
@@ -148,14 +148,14 @@ pub(super) fn restatus(
     writes: &mut Vec<Write>,
     events: &mut Vec<EventBody>,
 ) {
-    restatus_with(snapshot, news, |_| {}, writes, events);
+    restatus_with(snapshot, news, |_, _| {}, writes, events);
 }
 
 /// Like [`restatus`], with a further change of each integration's facts.
 pub(super) fn restatus_with(
     snapshot: &Snapshot,
     news: impl Fn(&CredentialKey) -> Option<Option<Fault>>,
-    adjust: impl Fn(&mut Facts),
+    adjust: impl Fn(&IntegrationKey, &mut Facts),
     writes: &mut Vec<Write>,
     events: &mut Vec<EventBody>,
 ) {
@@ -170,7 +170,7 @@ pub(super) fn restatus_with(
                 need.fault = fault;
             }
         }
-        adjust(&mut next.facts);
+        adjust(&known.key, &mut next.facts);
         let next = settle(snapshot, known, next, "its credentials work", events);
         if next.status != known.status
             || next.cause != known.cause
@@ -227,7 +227,7 @@ fn standing(
         let fault = match snapshot.credentials.iter().find(|known| known.key == key) {
             Some(credential) => find(snapshot, &credential.grant)
                 .and_then(|grant| grant.facts.state.invalidation())
-                .map(|invalidation| Fault::Invalidated(fault_text(invalidation))),
+                .map(|dead| Fault::invalidated(dead.reason, &dead.provider_error)),
             None if already.iter().any(|need| need.credential == *id) => Some(Fault::Deleted),
             None => return Err(key),
         };
@@ -239,3 +239,6 @@ fn standing(
     }
     Ok(needs.into_values().collect())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,11 +1,10 @@
 //! Faults on order: the next calls of an operation fail, hang, or take place without telling.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use tokio::sync::Semaphore;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::store::StoreError;
+use crate::testing::held::{Gate, Held};
 
 /// An operation of the store port.
 #[expect(missing_docs, reason = "named after the methods of the port")]
@@ -48,13 +47,7 @@ struct Plan {
 enum Fault {
     Fail,
     LoseAnswer,
-    Hold(Arc<Gate>),
-}
-
-#[derive(Debug)]
-struct Gate {
-    reached: Semaphore,
-    open: Semaphore,
+    Hold(Gate),
 }
 
 impl Faults {
@@ -70,12 +63,9 @@ impl Faults {
 
     /// The next call of `op` waits before it does anything until the answer of this is released.
     pub fn hold_next(&self, op: Op) -> Held {
-        let gate = Arc::new(Gate {
-            reached: Semaphore::new(0),
-            open: Semaphore::new(0),
-        });
-        self.order(op, [Fault::Hold(gate.clone())]);
-        Held(gate)
+        let (gate, held) = Gate::closed();
+        self.order(op, [Fault::Hold(gate)]);
+        held
     }
 
     /// While `down`, every call of every operation does nothing and answers [`StoreError::Unavailable`].
@@ -102,8 +92,7 @@ impl Faults {
                 Err(unavailable("the answer was lost"))
             }
             Some(Fault::Hold(gate)) => {
-                gate.reached.add_permits(1);
-                drop(gate.open.acquire().await);
+                gate.wait().await;
                 work()
             }
         }
@@ -129,24 +118,4 @@ impl Faults {
 
 fn unavailable<E: From<StoreError>>(why: &str) -> E {
     StoreError::Unavailable(why.to_owned()).into()
-}
-
-/// A call that waits, or will. Dropping this releases it.
-#[derive(Debug)]
-pub struct Held(Arc<Gate>);
-
-impl Held {
-    /// Waits until the call has come.
-    pub async fn reached(&self) {
-        drop(self.0.reached.acquire().await);
-    }
-
-    /// Lets the call go on.
-    pub fn release(self) {}
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.0.open.add_permits(1);
-    }
 }

@@ -1,0 +1,188 @@
+//! The user of a credential connects again, perhaps with another account.
+
+use thiserror::Error;
+
+use super::credential::{due_at, grant_of_account, store};
+use super::grant::{find, restored, tell_restored, users, uses};
+use super::integration::restatus_with;
+use crate::change::{ChangeSet, NewGrant, Snapshot, Write};
+use crate::clock::Timestamp;
+use crate::events::EventBody;
+use crate::grant::{Grant, TokenSet};
+use crate::ids::{CredentialKey, Generation, GrantId, IntegrationKey};
+use crate::integration::{Facts, Integration};
+use crate::store::Credential;
+
+/// A credential whose user connected again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reconnect {
+    /// The credential.
+    pub key: CredentialKey,
+    /// The account that was connected now, if known.
+    pub account: Option<String>,
+    /// Whether it may be another account than before.
+    pub allow_account_change: bool,
+    /// Whether integrations that their owner paused are resumed too.
+    pub resume_paused: bool,
+    /// The tokens of the finished consent.
+    pub tokens: TokenSet,
+    /// When they were brought.
+    pub issued_at: Timestamp,
+}
+
+/// Why a credential cannot be reconnected.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ReconnectError {
+    /// There is none of that name.
+    #[error("credential {0} does not exist")]
+    NotFound(CredentialKey),
+    /// Another account was connected, and that is not allowed.
+    #[error("credential {credential} belongs to another account than the one connected now")]
+    AccountMismatch {
+        /// The credential.
+        credential: CredentialKey,
+    },
+}
+
+/// A new generation for the credential's grant: the invalid state and every cool-down end, what waits for it is
+/// healed, and an attempt of the old generation that is still in flight can no longer write.
+///
+/// Answers the change and the integrations whose status it changes. Where another account was connected, the
+/// credential leaves a grant that others use, and joins the one that the account has already.
+pub fn reconnect(
+    snapshot: &Snapshot,
+    ask: &Reconnect,
+) -> Result<(ChangeSet, Vec<Integration>), ReconnectError> {
+    let not_found = || ReconnectError::NotFound(ask.key.clone());
+    let credential = snapshot
+        .credentials
+        .iter()
+        .find(|known| known.key == ask.key)
+        .ok_or_else(not_found)?;
+    let current = find(snapshot, &credential.grant).ok_or_else(not_found)?;
+    let account_changes = match (&current.facts.account, &ask.account) {
+        (Some(before), Some(now)) => before != now,
+        _ => false,
+    };
+    if account_changes && !ask.allow_account_change {
+        return Err(ReconnectError::AccountMismatch {
+            credential: ask.key.clone(),
+        });
+    }
+
+    let account = ask.account.as_deref();
+    let target = grant_of_account(snapshot, &ask.key, &current.facts.client, account)
+        .filter(|grant| grant.facts.id != current.facts.id);
+    let is_shared = users(snapshot, &current.facts.id).count() > 1;
+
+    let (mut writes, mut events) = (Vec::new(), Vec::new());
+    let works = if let Some(target) = target {
+        let next = above(current, target);
+        writes.push(store(target, next, &ask.tokens, ask.issued_at, None));
+        tell_restored(snapshot, target, next, &mut events);
+        writes.extend(leave(snapshot, credential, &target.facts.id));
+        tell_left(snapshot, credential, current, next, &mut events);
+        target.facts.id.clone()
+    } else if account_changes && is_shared {
+        let new = own_grant(ask, current);
+        let (id, next) = (new.id.clone(), new.generation);
+        writes.push(Write::InsertGrant(Box::new(new)));
+        writes.extend(leave(snapshot, credential, &id));
+        tell_left(snapshot, credential, current, next, &mut events);
+        id
+    } else {
+        let next = current.facts.generation.next();
+        let account = ask.account.clone();
+        writes.push(store(current, next, &ask.tokens, ask.issued_at, account));
+        tell_restored(snapshot, current, next, &mut events);
+        current.facts.id.clone()
+    };
+    restatus_with(
+        snapshot,
+        |credential| (*credential == ask.key || uses(snapshot, credential, &works)).then_some(None),
+        |integration, facts| {
+            facts.paused &= !(ask.resume_paused && needs(integration, facts, &ask.key));
+        },
+        &mut writes,
+        &mut events,
+    );
+
+    let changed = changed_status(snapshot, &writes);
+    let change = ChangeSet {
+        revision: snapshot.revision,
+        writes,
+        events,
+    };
+    Ok((change, changed))
+}
+
+/// A grant of its own for a credential that leaves a shared one.
+fn own_grant(ask: &Reconnect, left: &Grant) -> NewGrant {
+    let id = GrantId::random();
+    NewGrant {
+        due_at: due_at(&id, &ask.tokens, ask.issued_at),
+        id,
+        tenant: ask.key.tenant.clone(),
+        client: left.facts.client.clone(),
+        account: ask.account.clone(),
+        grant_type: left.facts.grant_type,
+        generation: left.facts.generation.next(),
+        tokens: ask.tokens.clone(),
+        issued_at: ask.issued_at,
+    }
+}
+
+/// Watchers compare generations per credential, so a credential that moves never goes back.
+fn above(current: &Grant, target: &Grant) -> Generation {
+    current.facts.generation.max(target.facts.generation).next()
+}
+
+/// The credential moves from its grant, which goes with its last credential, to another.
+fn leave(snapshot: &Snapshot, credential: &Credential, to: &GrantId) -> [Write; 2] {
+    let from = credential.grant.clone();
+    let left = if users(snapshot, &from).count() == 1 {
+        Write::DeleteGrant(from.clone())
+    } else {
+        Write::TouchGrant(from.clone())
+    };
+    let moved = Write::MoveCredential {
+        key: credential.key.clone(),
+        from,
+        to: to.clone(),
+    };
+    [moved, left]
+}
+
+/// Tells that a credential works as `generation`, if the grant that it left is dead.
+fn tell_left(
+    snapshot: &Snapshot,
+    credential: &Credential,
+    left: &Grant,
+    generation: Generation,
+    events: &mut Vec<EventBody>,
+) {
+    if left.facts.state.invalidation().is_some() {
+        events.push(restored(snapshot, credential, left, generation));
+    }
+}
+
+fn needs(integration: &IntegrationKey, facts: &Facts, credential: &CredentialKey) -> bool {
+    let mut needs = facts.needs.iter();
+    integration.tenant == credential.tenant && needs.any(|need| need.credential == credential.id)
+}
+
+/// The integrations that `writes` leave in another status.
+fn changed_status(snapshot: &Snapshot, writes: &[Write]) -> Vec<Integration> {
+    let updated = writes.iter().filter_map(|write| match write {
+        Write::UpdateIntegration(next) => Some(next),
+        _ => None,
+    });
+    let is_changed = |next: &&Integration| {
+        let mut known = snapshot.integrations.iter();
+        known.any(|known| known.key == next.key && known.status != next.status)
+    };
+    updated.filter(is_changed).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests;

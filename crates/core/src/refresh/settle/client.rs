@@ -1,0 +1,86 @@
+//! The provider rejects the OAuth client, or accepts it again. No grant is harmed, and none waits for it longer
+//! than until its next probe.
+
+use tracing::{error, info, warn};
+
+use super::count;
+use crate::change::{Scope, plan};
+use crate::failure::FailureReason;
+use crate::grant::PassingFailure;
+use crate::ids::ClientKey;
+use crate::provider::CallError;
+use crate::refresh::attempt::Attempt;
+use crate::refresh::{Failure, Outcome, Refresher};
+use crate::store::AttemptEnd;
+
+impl Refresher {
+    /// Ends an attempt whose client was rejected.
+    pub(super) async fn settle_client_rejected(
+        &self,
+        attempt: &Attempt<'_>,
+        error: CallError,
+    ) -> Outcome {
+        let client = &attempt.grant.facts.client;
+        self.client_rejected(client, &error).await;
+        let now = self.ports.clock.now();
+        let end = if attempt.ambiguous && attempt.spends_refresh_token(self.rotation(client)) {
+            // The grant does not wait for its client, but the answer to an earlier call may be lost.
+            AttemptEnd::Deferred {
+                next_at: now,
+                failure: PassingFailure {
+                    reason: FailureReason::ClientRejected,
+                    message: error.message.clone(),
+                },
+                ambiguous: true,
+            }
+        } else {
+            AttemptEnd::Unused
+        };
+        self.end_attempt(attempt, end).await;
+        count(client, "client_rejected");
+        let mut failure = Failure::new(FailureReason::ClientRejected, error.message);
+        failure.next_at = self
+            .breaker
+            .refusal(client)
+            .map(|refusal| now.plus(refusal.retry_after));
+        self.tell_failed(attempt, failure).await
+    }
+
+    async fn client_rejected(&self, client: &ClientKey, error: &CallError) {
+        if !self.breaker.reject(client, &error.code, &error.message) {
+            return;
+        }
+        error!(
+            %client, code = error.code, error = %error.message,
+            "the provider rejects this OAuth client; no credential is harmed, an operator must act"
+        );
+        let told = self
+            .change(&Scope::Client(client.clone()), |snapshot| {
+                plan::client_rejected(snapshot, client, &error.code, &error.message)
+            })
+            .await;
+        if let Err(error) = told {
+            self.breaker.untold(client);
+            warn!(%client, %error, "the rejection could not be told yet");
+        }
+    }
+
+    pub(super) async fn client_accepted(&self, client: &ClientKey) {
+        if !self.breaker.accept(client) {
+            return;
+        }
+        let told = self
+            .change(&Scope::Client(client.clone()), |snapshot| {
+                plan::client_recovered(snapshot, client)
+            })
+            .await;
+        match told {
+            Ok(true) => info!(%client, "the provider accepts this OAuth client again"),
+            Ok(false) => {}
+            Err(error) => {
+                self.breaker.untold(client);
+                warn!(%client, %error, "whether this client recovered could not be told yet");
+            }
+        }
+    }
+}

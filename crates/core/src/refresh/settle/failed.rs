@@ -1,0 +1,97 @@
+//! The provider answered without tokens, or not at all.
+
+use std::time::Duration;
+
+use tracing::warn;
+
+use super::count;
+use super::refusal::Confirmed;
+use crate::cooldown::backoff;
+use crate::coordinator::Notice;
+use crate::failure::FailureReason;
+use crate::grant::PassingFailure;
+use crate::provider::{CallError, Delivery, Verdict};
+use crate::refresh::attempt::Attempt;
+use crate::refresh::{Failure, Outcome, Refresher};
+use crate::store::AttemptEnd;
+
+impl Refresher {
+    /// Ends an attempt that brought no tokens, unless confirming that brings some after all.
+    pub(in crate::refresh) async fn settle_failed(
+        &self,
+        mut attempt: Attempt<'_>,
+        mut error: CallError,
+    ) -> Outcome {
+        let client = attempt.grant.facts.client.clone();
+        if let Verdict::Grant(_) = error.verdict {
+            match self.confirm_refusal(&mut attempt, &error).await {
+                Confirmed::Refused(reason) => {
+                    return self.refused(&attempt, reason, &error).await;
+                }
+                Confirmed::Settled(outcome) => return outcome,
+                Confirmed::Issued(issued) => return self.settle_issued(attempt, *issued).await,
+                Confirmed::Failed(second) => error = second,
+                Confirmed::Unknown(failure) => {
+                    return self.defer(&attempt, failure, attempt.ambiguous, None).await;
+                }
+            }
+        }
+        let reason = match error.verdict {
+            Verdict::Client => return self.settle_client_rejected(&attempt, error).await,
+            Verdict::RateLimit => FailureReason::ProviderRateLimited,
+            Verdict::Request | Verdict::Protocol => FailureReason::ProviderProtocolError,
+            Verdict::Transient | Verdict::Grant(_) => FailureReason::ProviderUnavailable,
+        };
+        count(&client, reason.as_str());
+        warn!(
+            grant = %attempt.grant.facts.id, %client, code = error.code, error = %error.message, %reason,
+            "a refresh failed for a reason that may pass"
+        );
+
+        let answered_oddly = matches!(error.verdict, Verdict::Transient | Verdict::Protocol)
+            && error.delivery != Delivery::NotSent;
+        let may_be_spent = attempt.ambiguous || answered_oddly;
+        let failure = Failure::new(reason, error.message);
+        self.defer(&attempt, failure, may_be_spent, error.retry_after)
+            .await
+    }
+
+    /// Puts the next attempt off. `may_be_spent`: whether the refresh token is, if uses spend it.
+    async fn defer(
+        &self,
+        attempt: &Attempt<'_>,
+        mut failure: Failure,
+        may_be_spent: bool,
+        retry_after: Option<Duration>,
+    ) -> Outcome {
+        let rotation = self.rotation(&attempt.grant.facts.client);
+        let failed = attempt.grant.facts.attempts.failed.saturating_add(1);
+        let next_at = self.ports.clock.now().plus(backoff(failed, retry_after));
+        let end = AttemptEnd::Deferred {
+            next_at,
+            failure: PassingFailure {
+                reason: failure.reason,
+                message: failure.message.clone(),
+            },
+            ambiguous: may_be_spent && attempt.spends_refresh_token(rotation),
+        };
+        self.end_attempt(attempt, end).await;
+        failure.next_at = Some(next_at);
+        let (id, generation) = (&attempt.grant.facts.id, attempt.grant.facts.generation);
+        let cooling = Failure {
+            cooling: true,
+            ..failure.clone()
+        };
+        self.memory.cool(id, generation, cooling);
+        self.tell_failed(attempt, failure).await
+    }
+
+    pub(super) async fn tell_failed(&self, attempt: &Attempt<'_>, failure: Failure) -> Outcome {
+        let notice = Notice::RefreshFailed {
+            grant: attempt.grant.facts.id.clone(),
+            generation: attempt.grant.facts.generation,
+        };
+        self.ports.bus.publish(notice).await;
+        Outcome::Failed(failure)
+    }
+}

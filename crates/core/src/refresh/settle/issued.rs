@@ -1,0 +1,233 @@
+//! The provider issued tokens: they are stored, now or as soon as the database allows.
+
+use std::time::Duration;
+
+use tracing::{error, info, warn};
+
+use super::count;
+use crate::change::{Scope, plan};
+use crate::clock::Timestamp;
+use crate::coordinator::EscrowEntry;
+use crate::freshness::Validity;
+use crate::grant::{Attempts, Grant, GrantState, Invalidation, InvalidationReason, TokenSet};
+use crate::memory::Known;
+use crate::provider::Issued;
+use crate::refresh::attempt::Attempt;
+use crate::refresh::{Cause, Failure, Outcome, Refresher};
+use crate::store::StoreError;
+
+/// How often a commit is tried while the grant changes under it.
+const COMMIT_TRIES: u32 = 20;
+const LONGEST_COMMIT_PAUSE: Duration = Duration::from_secs(5);
+
+impl Refresher {
+    /// The provider answered with tokens: from here on nothing but a commit, or a newer generation, lets go
+    /// of them.
+    pub(in crate::refresh) async fn settle_issued(
+        &self,
+        attempt: Attempt<'_>,
+        issued: Issued,
+    ) -> Outcome {
+        let issued_at = self.ports.clock.now();
+        let entry = EscrowEntry {
+            grant: attempt.grant.facts.id.clone(),
+            base: attempt.grant.facts.generation,
+            epoch: attempt.claimed.epoch,
+            tokens: attempt.merge(issued),
+            issued_at,
+        };
+        let (escrowed, committed) = tokio::join!(
+            self.ports.escrow.put(&entry),
+            self.commit(&attempt.grant, &entry)
+        );
+        metrics::counter!("evergrant_escrow_written_total").increment(u64::from(escrowed.is_ok()));
+
+        let grant = match committed {
+            Ok(grant) => grant,
+            Err(failed) => {
+                warn!(
+                    grant = %entry.grant, error = %failed, escrowed = escrowed.is_ok(),
+                    "the new tokens cannot be stored yet; they are served from memory"
+                );
+                let early = with_tokens(&attempt.grant, &entry);
+                let made_for_refusal = attempt.trigger.cause == Cause::Refusal;
+                if let Ok(Known::Live(live)) = self.remember(early, made_for_refusal) {
+                    attempt
+                        .landing
+                        .announce(Outcome::Token { live, called: true });
+                }
+                match self.commit_later(&attempt, &entry, escrowed.is_ok()).await {
+                    Some(grant) => grant,
+                    None => return Outcome::Failed(Failure::from_store(&failed)),
+                }
+            }
+        };
+        let outcome = self.settle_stored(&attempt, grant, &entry);
+        // Who waits here is served before the others are told.
+        attempt.landing.announce(outcome.clone());
+        self.tell_changed(&outcome).await;
+        self.forget_escrow(&entry).await;
+        self.client_accepted(&attempt.grant.facts.client).await;
+        count(&attempt.grant.facts.client, "refreshed");
+        outcome
+    }
+
+    /// Stores the tokens of `entry`. Answers the grant as it stands then, which is a newer one where somebody
+    /// else was faster; `None` if it is gone.
+    pub(super) async fn commit(
+        &self,
+        grant: &Grant,
+        entry: &EscrowEntry,
+    ) -> Result<Option<Grant>, StoreError> {
+        let store = &self.ports.store;
+        for _ in 0..COMMIT_TRIES {
+            let due_at = due_at(entry);
+            let commit = store.commit(
+                &entry.grant,
+                entry.base,
+                &entry.tokens,
+                entry.issued_at,
+                due_at,
+            );
+            match tokio::time::timeout(self.limits.store_timeout, commit).await {
+                Ok(Ok(true)) => return Ok(Some(with_tokens(grant, entry))),
+                Ok(Ok(false)) => {}
+                Ok(Err(error)) => return Err(error),
+                Err(_) => return Err(StoreError::Unavailable("the commit took too long".into())),
+            }
+            // Not stored: by an earlier try whose answer was lost, by somebody faster, or because the grant
+            // had been taken for dead.
+            let Some(now) = store.grant(&entry.grant).await? else {
+                self.orphan(entry, "the grant was deleted").await;
+                return Ok(None);
+            };
+            if now.facts.generation > entry.base {
+                if now.tokens != entry.tokens {
+                    metrics::counter!("evergrant_superseded_total").increment(1);
+                    self.orphan(entry, "a newer token set was stored first")
+                        .await;
+                }
+                return Ok(Some(now));
+            }
+            let reported = |dead: &Invalidation| dead.reason == InvalidationReason::Reported;
+            if now.facts.state.invalidation().is_some_and(reported) {
+                // A caller's word is not undone by a call that began before it.
+                self.orphan(entry, "a caller had invalidated the grant")
+                    .await;
+                return Ok(Some(now));
+            }
+            if now.facts.state.invalidation().is_some() && self.heal(entry).await? {
+                metrics::counter!("evergrant_healed_total").increment(1);
+                info!(grant = %entry.grant, "a grant taken for dead has a working token after all");
+                return store.grant(&entry.grant).await;
+            }
+        }
+        Err(StoreError::Unavailable("the grant keeps changing".into()))
+    }
+
+    /// Goes on trying to store the tokens, holding the leader lock, until it succeeds. `None` if the process
+    /// ends while the tokens are safe in escrow.
+    async fn commit_later(
+        &self,
+        attempt: &Attempt<'_>,
+        entry: &EscrowEntry,
+        mut escrowed: bool,
+    ) -> Option<Option<Grant>> {
+        let mut pause = Duration::from_millis(100);
+        loop {
+            let stop = async {
+                if escrowed {
+                    self.stop.cancelled().await;
+                } else {
+                    std::future::pending::<()>().await;
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(pause.mul_f64(fastrand::f64())) => {}
+                () = stop => return None,
+            }
+            pause = (pause * 2).min(LONGEST_COMMIT_PAUSE);
+            attempt.held.renew().await;
+            if !escrowed {
+                escrowed = self.ports.escrow.put(entry).await.is_ok();
+            }
+            match self.commit(&attempt.grant, entry).await {
+                Ok(grant) => return Some(grant),
+                Err(failed) => warn!(grant = %entry.grant, error = %failed, "still not stored"),
+            }
+        }
+    }
+
+    fn settle_stored(
+        &self,
+        attempt: &Attempt<'_>,
+        grant: Option<Grant>,
+        entry: &EscrowEntry,
+    ) -> Outcome {
+        let Some(grant) = grant else {
+            self.memory.forget(&entry.grant);
+            return Outcome::Gone;
+        };
+        let is_ours = grant.tokens == entry.tokens;
+        let made_for_refusal = is_ours && attempt.trigger.cause == Cause::Refusal;
+        match self.remember(grant, made_for_refusal) {
+            Ok(Known::Live(live)) => Outcome::Token {
+                live,
+                called: is_ours,
+            },
+            Ok(Known::Dead(dead)) => Outcome::Dead(dead),
+            Err(failure) => Outcome::Failed(failure),
+        }
+    }
+
+    async fn heal(&self, entry: &EscrowEntry) -> Result<bool, StoreError> {
+        self.change(&Scope::Grant(entry.grant.clone()), |snapshot| {
+            let (tokens, due_at) = (entry.tokens.clone(), due_at(entry));
+            plan::heal(
+                snapshot,
+                &entry.grant,
+                entry.base,
+                tokens,
+                entry.issued_at,
+                due_at,
+            )
+        })
+        .await
+    }
+
+    /// No rotated token vanishes: what cannot become the row's next generation is kept aside (invariant R8).
+    async fn orphan(&self, entry: &EscrowEntry, reason: &str) {
+        let kept = self
+            .ports
+            .store
+            .keep_orphan(&entry.grant, entry.base, &entry.tokens, reason)
+            .await;
+        if let Err(error) = kept {
+            error!(grant = %entry.grant, %error, "a superseded token set could not be kept");
+        }
+    }
+}
+
+/// The grant as a commit of `entry` leaves it.
+fn with_tokens(grant: &Grant, entry: &EscrowEntry) -> Grant {
+    let tokens: &TokenSet = &entry.tokens;
+    let mut facts = grant.facts.clone();
+    facts.generation = entry.base.next();
+    facts.version += 1;
+    facts.state = GrantState::Active;
+    facts.issued_at = entry.issued_at;
+    facts.expires_at = tokens.expires_at;
+    facts.refresh_expires_at = tokens.refresh_expires_at;
+    facts.refreshable = tokens.refresh_token.is_some();
+    facts.scopes.clone_from(&tokens.scopes);
+    facts.attempts = Attempts::default();
+    facts.lease = None;
+    Grant {
+        facts,
+        tokens: tokens.clone(),
+    }
+}
+
+fn due_at(entry: &EscrowEntry) -> Option<Timestamp> {
+    Validity::new(&entry.grant, entry.issued_at, entry.tokens.expires_at).due_at(&entry.tokens)
+}

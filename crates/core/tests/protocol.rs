@@ -1,0 +1,25 @@
+//! The refresh protocol as its callers see it, on one replica and on several, over ports in memory.
+//!
+//! Names and comments carry the invariant that a test holds: R for refreshing, E for events, L for liveness.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod protocol {
+    mod client_rejected;
+    mod cooling;
+    mod coordinator_faults;
+    mod doomed;
+    mod escrow;
+    mod events;
+    mod heal;
+    mod rejected_token;
+    mod replica;
+    mod rotation;
+    mod shared_grants;
+    mod single_call;
+    mod store_faults;
+    mod takeover;
+    mod terminal;
+    mod validity;
+    mod world;
+}

@@ -1,0 +1,135 @@
+//! Callers report a token that an API refused (R12).
+
+use evergrant_core::broker::{Ask, Refused};
+use evergrant_core::failure::FailureReason;
+use evergrant_core::grant::{InvalidationReason, TokenSet};
+use evergrant_core::provider::Verdict;
+use evergrant_core::testing::provider::failure;
+
+use super::world::{World, all, death_of, generation_of, reason_of, refused, seconds};
+
+fn refused_text(sha256: [u8; 32]) -> Ask {
+    Ask {
+        refused: Some(Refused::Sha256(sha256)),
+        ..Ask::default()
+    }
+}
+
+// W62, W71
+#[tokio::test(start_paused = true)]
+async fn r12_five_hundred_reports_of_one_token_are_one_refresh() {
+    let (world, _, key) = World::with_fresh().await;
+    let replicas = world.replicas(4);
+    for replica in &replicas {
+        replica.token(&key).await.unwrap();
+    }
+    world.provider.set_latency(seconds(1));
+    let reports = replicas
+        .iter()
+        .flat_map(|replica| (0..125).map(|_| replica.begin_ask(&key, refused(1))))
+        .collect();
+    for answer in all(reports).await {
+        assert_eq!(generation_of(&answer), 2);
+    }
+    assert_eq!(world.calls(), 1);
+    for replica in &replicas {
+        replica.idle().await;
+        assert_eq!(generation_of(&replica.ask(&key, refused(1)).await), 2);
+    }
+    assert_eq!(world.calls(), 1);
+    world.check(&key).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn r12_a_report_of_a_token_that_was_replaced_already_costs_no_call() {
+    let (world, replica, key) = World::with_expired().await;
+    let old = world.grant(&key).await.tokens.access_token.sha256();
+    assert_eq!(generation_of(&replica.token(&key).await), 2);
+    assert_eq!(generation_of(&replica.ask(&key, refused(1)).await), 2);
+    assert_eq!(
+        generation_of(&replica.ask(&key, refused_text(old)).await),
+        2
+    );
+    assert_eq!(world.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r12_a_report_by_the_tokens_hash_counts_like_one_by_its_generation() {
+    let (world, replica, key) = World::with_fresh().await;
+    let current = world.grant(&key).await.tokens.access_token.sha256();
+    let answer = replica.ask(&key, refused_text(current)).await;
+    assert_eq!(generation_of(&answer), 2);
+    assert_eq!(world.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r12_a_report_of_a_newer_token_than_this_replica_knows_makes_it_read() {
+    let (world, one, key) = World::with_fresh().await;
+    let other = world.replica();
+    other.token(&key).await.unwrap();
+    assert_eq!(generation_of(&one.ask(&key, refused(1)).await), 2);
+    // The other replica has heard of nothing; its caller has generation 2 from the first.
+    assert_eq!(generation_of(&other.ask(&key, refused(2)).await), 3);
+    assert_eq!(world.calls(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r12_a_report_of_a_token_that_never_was_costs_no_call() {
+    let (world, replica, key) = World::with_fresh().await;
+    assert!(replica.ask(&key, refused(99)).await.is_err());
+    assert_eq!(world.calls(), 0);
+    assert_eq!(generation_of(&replica.token(&key).await), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r11_a_refused_token_is_not_served_even_if_it_cannot_be_renewed() {
+    let (world, replica, key) = World::with_fresh().await;
+    let fault = failure(Verdict::Transient, "server_error");
+    world.provider.fail_all(Some(fault));
+    for _ in 0..3 {
+        let answer = replica.ask(&key, refused(1)).await;
+        assert_eq!(reason_of(&answer), FailureReason::ProviderUnavailable);
+    }
+    assert_eq!(world.calls(), 1);
+    assert_eq!(
+        generation_of(&replica.token(&key).await),
+        1,
+        "not known to others"
+    );
+}
+
+// B40, B41
+#[tokio::test(start_paused = true)]
+async fn a_new_token_that_is_refused_again_is_not_renewed_again_for_a_while() {
+    let (world, replica, key) = World::with_fresh().await;
+    assert_eq!(generation_of(&replica.ask(&key, refused(1)).await), 2);
+    for _ in 0..10 {
+        assert!(replica.ask(&key, refused(2)).await.is_err());
+    }
+    assert_eq!(world.calls(), 1);
+    assert!(world.is_active(&key).await);
+    world.clock.shift(seconds(60));
+    assert_eq!(generation_of(&replica.ask(&key, refused(2)).await), 3);
+    assert_eq!(world.calls(), 2);
+    world.check(&key).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_token_that_cannot_be_renewed_ends_its_grant_without_a_call() {
+    let world = World::new();
+    let tokens = TokenSet {
+        refresh_token: None,
+        ..world.provider.consent("a")
+    };
+    let key = world.connect_with("a", None, tokens).await;
+    let replica = world.replica();
+    let reports = (0..50)
+        .map(|_| replica.begin_ask(&key, refused(1)))
+        .collect();
+    for answer in all(reports).await {
+        assert_eq!(death_of(&answer), InvalidationReason::NotRefreshable);
+    }
+    assert_eq!(world.calls(), 0);
+    assert_eq!(world.kinds().await.len(), 1);
+    world.check(&key).await;
+}

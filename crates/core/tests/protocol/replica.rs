@@ -1,0 +1,89 @@
+//! One replica, and what its callers are answered.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use evergrant_core::broker::{Answer, Ask, Broker, Refused, TokenError};
+use evergrant_core::failure::FailureReason;
+use evergrant_core::grant::InvalidationReason;
+use evergrant_core::ids::{CredentialKey, Generation};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// No answer may take longer, so that a test that hangs fails instead.
+const PATIENCE: Duration = Duration::from_secs(3_600);
+
+pub struct Replica {
+    pub broker: Arc<Broker>,
+    pub tracker: TaskTracker,
+    pub stop: CancellationToken,
+}
+
+pub type Answered = Result<Answer, TokenError>;
+
+impl Replica {
+    pub async fn token(&self, key: &CredentialKey) -> Answered {
+        self.ask(key, Ask::default()).await
+    }
+
+    pub async fn ask(&self, key: &CredentialKey, ask: Ask) -> Answered {
+        let answer = self.broker.get_token(key, &ask);
+        let answered = tokio::time::timeout(PATIENCE, answer).await;
+        answered.expect("an answer takes less than an hour")
+    }
+
+    /// Asks in a task of its own.
+    pub fn begin(&self, key: &CredentialKey) -> JoinHandle<Answered> {
+        self.begin_ask(key, Ask::default())
+    }
+
+    pub fn begin_ask(&self, key: &CredentialKey, ask: Ask) -> JoinHandle<Answered> {
+        let (broker, key) = (Arc::clone(&self.broker), key.clone());
+        TaskTracker::new().spawn(async move {
+            let answered = tokio::time::timeout(PATIENCE, broker.get_token(&key, &ask)).await;
+            answered.expect("an answer takes less than an hour")
+        })
+    }
+
+    /// Waits until all that was begun has ended.
+    pub async fn idle(&self) {
+        self.tracker.close();
+        let idle = tokio::time::timeout(PATIENCE, self.tracker.wait()).await;
+        idle.expect("work ends within an hour");
+        self.tracker.reopen();
+    }
+}
+
+pub fn refused(generation: u64) -> Ask {
+    Ask {
+        refused: Some(Refused::Generation(Generation(generation))),
+        ..Ask::default()
+    }
+}
+
+pub fn generation_of(answered: &Answered) -> u64 {
+    answered.as_ref().unwrap().live.grant.facts.generation.0
+}
+
+pub fn reason_of(answered: &Answered) -> FailureReason {
+    match answered {
+        Err(TokenError::Failed { failure, .. }) => failure.reason,
+        other => panic!("not a failure: {other:?}"),
+    }
+}
+
+pub fn death_of(answered: &Answered) -> InvalidationReason {
+    match answered {
+        Err(TokenError::Invalidated { invalidation, .. }) => invalidation.reason,
+        other => panic!("not dead: {other:?}"),
+    }
+}
+
+pub async fn all(handles: Vec<JoinHandle<Answered>>) -> Vec<Answered> {
+    let mut answers = Vec::new();
+    for handle in handles {
+        answers.push(handle.await.unwrap());
+    }
+    answers
+}
