@@ -11,6 +11,8 @@ pub mod deadline;
 pub mod integration;
 pub mod listener;
 pub mod meter;
+#[cfg(test)]
+mod sample;
 pub mod status;
 pub mod token;
 pub mod watch;

@@ -101,6 +101,29 @@ fn basic_raw_takes_id_and_secret_as_they_are() {
     assert_eq!(header(&request, "authorization"), expected);
 }
 
+// A53 to A61, A75: where the client proves itself in the header, the body holds nothing of it.
+#[test]
+fn basic_sends_no_client_in_the_body_whatever_its_format() {
+    for (auth, format) in [
+        ("basic", "form"),
+        ("basic", "json"),
+        ("basic_raw", "form"),
+        ("basic_raw", "json"),
+    ] {
+        let toml = format!("[request]\nclient_auth = \"{auth}\"\nbody = \"{format}\"");
+        let request = refreshed(&acme(&toml));
+        let body = request.body.as_deref().unwrap();
+        let fields: BTreeMap<String, String> = match format {
+            "json" => serde_json::from_str(body).unwrap(),
+            _ => serde_urlencoded::from_str(body).unwrap(),
+        };
+        let expected = [("grant_type", "refresh_token"), ("refresh_token", "r&t")];
+        let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(fields, expected.into(), "{auth} {format}");
+        assert!(header(&request, "authorization").starts_with("Basic "));
+    }
+}
+
 // C115, C116
 #[test]
 fn a_public_client_sends_its_id_alone() {

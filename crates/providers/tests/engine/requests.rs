@@ -26,7 +26,7 @@ fn keys(seen: &Seen) -> BTreeSet<String> {
     seen.fields().into_keys().collect()
 }
 
-// A62, A63, A66, A70, A72
+// A62, A63, A65, A70, A72
 #[tokio::test]
 async fn providers_with_credentials_in_the_body_get_a_form_and_no_authorization() {
     for (name, path) in [
@@ -77,7 +77,7 @@ async fn every_request_says_who_asks_and_wants_plain_json() {
     }
 }
 
-// A71
+// B15
 #[tokio::test]
 async fn attio_gets_nothing() {
     let endpoint = Endpoint::answering([]).await;

@@ -210,6 +210,24 @@ mod tests {
         assert!(tenant("a b").is_err());
     }
 
+    // A134, B21
+    #[test]
+    fn an_id_that_is_missing_or_malformed_names_its_field() {
+        for id in ["", " ", "a/b"] {
+            let error = credential_key("", id).unwrap_err();
+            assert!(error.message().starts_with("credential_id: "), "{id:?}");
+            let error = integration_key("", id).unwrap_err();
+            assert!(error.message().starts_with("integration_id: "), "{id:?}");
+        }
+    }
+
+    #[test]
+    fn every_reason_of_a_death_has_the_same_name_on_the_wire() {
+        for reason in InvalidationReason::ALL {
+            assert_eq!(invalidation_name(reason), reason.as_str());
+        }
+    }
+
     #[test]
     fn labels_and_page_sizes_have_limits() {
         let many = (0..65).map(|n| (n.to_string(), String::new())).collect();

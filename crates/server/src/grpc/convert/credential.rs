@@ -197,7 +197,11 @@ fn token_text(field: &str, text: &str) -> Result<(), ApiError> {
 mod tests {
     use std::time::Duration;
 
+    use evergrant_core::grant::GrantState;
+    use evergrant_core::store::Credential;
+
     use super::*;
+    use crate::grpc::sample;
 
     const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
@@ -258,6 +262,47 @@ mod tests {
         assert!(refusal(consent, over).starts_with("material.refresh_expires_at"));
         assert!(refusal(GrantType::JwtBearer, material()).starts_with("credential.grant_type"));
         assert!(tokens(consent, None, NOW).is_err());
+    }
+
+    // C84
+    #[test]
+    fn without_an_expiry_or_a_refresh_token_material_is_good_too() {
+        let lasting = v1::TokenMaterial {
+            refresh_token: String::new(),
+            expires_at: None,
+            ..material()
+        };
+        for grant_type in [GrantType::AuthorizationCode, GrantType::Static] {
+            let set = tokens(grant_type, Some(lasting.clone()), NOW).unwrap();
+            assert_eq!((set.expires_at, set.refresh_token), (None, None));
+        }
+    }
+
+    // B46, W40
+    #[test]
+    fn a_dead_credential_shows_why_and_since_when_and_no_secret() {
+        let mut grant = sample::grant();
+        grant.facts.state = GrantState::Invalidated(sample::revoked());
+        let shown = to_credential(CredentialView {
+            credential: Credential {
+                key: sample::key(),
+                grant: grant.facts.id.clone(),
+                labels: BTreeMap::new(),
+                created_at: sample::ISSUED_AT,
+                version: 3,
+            },
+            grant: grant.facts,
+            integrations: Vec::new(),
+        });
+        assert_eq!(shown.state(), v1::CredentialState::Invalidated);
+        assert!(!format!("{shown:?}").contains("hush"));
+        let dead = shown.invalidation.unwrap();
+        assert_eq!(dead.reason(), v1::InvalidationReason::GrantRevoked);
+        assert_eq!(dead.provider_error, "token_revoked");
+        assert_eq!(
+            dead.invalidated_at,
+            Some(to_timestamp(sample::revoked().at))
+        );
     }
 
     #[test]

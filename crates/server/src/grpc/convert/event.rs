@@ -169,3 +169,86 @@ pub fn kind(value: i32) -> Result<EventKind, ApiError> {
         )),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::grpc::sample::{ISSUED_AT, grant, key, revoked};
+
+    fn invalidated() -> CredentialInvalidated {
+        let dead = revoked();
+        CredentialInvalidated {
+            credential: key(),
+            provider: grant().facts.client.provider,
+            generation: grant().facts.generation,
+            reason: dead.reason,
+            provider_error: dead.provider_error,
+            message: dead.message,
+            integrations: ["billing", "crm"]
+                .map(|id| IntegrationId::parse(id).unwrap())
+                .into(),
+            at: dead.at,
+            labels: BTreeMap::from([("team".into(), "a".into())]),
+        }
+    }
+
+    // B17, B46, W35, W41
+    #[test]
+    fn an_invalidation_tells_who_died_why_and_which_integrations_need_it() {
+        let Wire::CredentialInvalidated(event) =
+            to_event(&EventBody::CredentialInvalidated(invalidated()))
+        else {
+            panic!("another event");
+        };
+        assert_eq!(event.tenant_id, "acme");
+        assert_eq!(event.credential_id, "slack-7");
+        assert_eq!((event.provider.as_str(), event.generation), ("slack", 7));
+        assert_eq!(event.reason(), v1::InvalidationReason::GrantRevoked);
+        assert_eq!(event.provider_error, "token_revoked");
+        assert_eq!(event.integration_ids, ["billing", "crm"]);
+        assert_eq!(event.invalidated_at, Some(to_timestamp(revoked().at)));
+        assert_eq!(event.labels["team"], "a");
+        assert!(!event.snapshot);
+        assert!(to_invalidated(&invalidated(), true).snapshot);
+    }
+
+    // W34
+    #[test]
+    fn a_restoration_tells_the_generation_that_works() {
+        let CredentialInvalidated {
+            credential,
+            provider,
+            integrations,
+            labels,
+            ..
+        } = invalidated();
+        let body = EventBody::CredentialRestored(CredentialRestored {
+            generation: grant().facts.generation.next(),
+            at: ISSUED_AT,
+            credential,
+            provider,
+            integrations,
+            labels,
+        });
+        let Wire::CredentialRestored(event) = to_event(&body) else {
+            panic!("another event");
+        };
+        assert_eq!((&*event.credential_id, event.generation), ("slack-7", 8));
+        assert_eq!(event.integration_ids, ["billing", "crm"]);
+        assert_eq!(event.restored_at, Some(to_timestamp(ISSUED_AT)));
+    }
+
+    // B20
+    #[test]
+    fn a_kind_that_nobody_knows_is_refused() {
+        assert_eq!(
+            kind(v1::EventType::CredentialRestored.into()),
+            Ok(EventKind::CredentialRestored)
+        );
+        for unknown in [0, 99, -1] {
+            assert!(kind(unknown).unwrap_err().message().starts_with("types"));
+        }
+    }
+}
