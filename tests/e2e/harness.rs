@@ -5,6 +5,7 @@
 //! - [`oidc`]: a certified OAuth server of another project.
 //! - [`sandbox`]: a strict OAuth server of our own, with faults, gates and a ledger.
 //! - [`scene`]: the usual set of them; [`caller`] asks and stores in few words.
+//! - [`table`]: the event log as the database holds it.
 //! - [`watcher`] follows events as a client should.
 //! - [`replica`]: the program under test, with the configuration that a test writes; [`metrics`] reads its figures.
 //! - [`proxy`]: a network between two of them, with faults.
@@ -25,4 +26,5 @@ pub mod redis;
 pub mod replica;
 pub mod sandbox;
 pub mod scene;
+pub mod table;
 pub mod watcher;

@@ -11,3 +11,4 @@ mod invalidation;
 mod reconnect;
 mod replica_works;
 mod rotation;
+mod streams;

@@ -10,14 +10,9 @@ use tracing::{info, warn};
 const BATCH: u32 = 5_000;
 const EVERY: Duration = Duration::from_secs(600);
 
-/// Prunes at intervals until `stop` is cancelled. Replicas may prune at the same time.
+/// Prunes at once and then at intervals until `stop` is cancelled. Replicas may prune at the same time.
 pub async fn run(store: Arc<dyn Store>, retention: Duration, stop: CancellationToken) {
     loop {
-        let pause = EVERY.mul_f64(0.8 + 0.4 * fastrand::f64());
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            () = stop.cancelled() => return,
-        }
         loop {
             match store.prune(retention, BATCH).await {
                 Ok(0) => break,
@@ -27,6 +22,11 @@ pub async fn run(store: Arc<dyn Store>, retention: Duration, stop: CancellationT
                     break;
                 }
             }
+        }
+        let pause = EVERY.mul_f64(0.8 + 0.4 * fastrand::f64());
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = stop.cancelled() => return,
         }
     }
 }

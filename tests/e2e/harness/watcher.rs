@@ -40,18 +40,18 @@ pub struct Seen {
 impl Watcher {
     /// Watches one replica, and waits for the end of the snapshot.
     pub async fn start(replica: &Replica, request: WatchRequest) -> Result<Self> {
-        let watcher = Self::follow(&[replica.grpc()], request);
+        let watcher = Self::follow(&Addresses::of([replica]), request);
         watcher.first_snapshot().await?;
         Ok(watcher)
     }
 
-    /// Watches the first of `addresses` that answers, and the next one whenever a stream ends.
-    pub fn follow(addresses: &[SocketAddr], request: WatchRequest) -> Self {
+    /// Watches one of `addresses` after the other: the next one whenever a stream ends.
+    pub fn follow(addresses: &Addresses, request: WatchRequest) -> Self {
         let seen = Arc::new(Mutex::new(Seen {
             cursor: request.after.clone(),
             ..Seen::default()
         }));
-        let task = tokio::spawn(follow(addresses.to_vec(), request, Arc::clone(&seen)));
+        let task = tokio::spawn(follow(addresses.clone(), request, Arc::clone(&seen)));
         Self { seen, task }
     }
 
@@ -119,20 +119,49 @@ impl Watcher {
     }
 }
 
+/// Where watchers may connect. Clones share the list, so that it can change under them.
+#[derive(Clone)]
+pub struct Addresses(Arc<Mutex<Vec<SocketAddr>>>);
+
+impl Addresses {
+    /// The gRPC addresses of `replicas`.
+    pub fn of<'a>(replicas: impl IntoIterator<Item = &'a Replica>) -> Self {
+        let addresses = replicas.into_iter().map(Replica::grpc).collect();
+        Self(Arc::new(Mutex::new(addresses)))
+    }
+
+    /// Puts `replica` in the place of another.
+    pub fn replace(&self, gone: SocketAddr, replica: &Replica) {
+        for address in self.lock().iter_mut().filter(|address| **address == gone) {
+            *address = replica.grpc();
+        }
+    }
+
+    fn at(&self, turn: usize) -> SocketAddr {
+        let addresses = self.lock();
+        addresses[turn % addresses.len()]
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<SocketAddr>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Drop for Watcher {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-async fn follow(addresses: Vec<SocketAddr>, request: WatchRequest, seen: Arc<Mutex<Seen>>) {
+async fn follow(addresses: Addresses, request: WatchRequest, seen: Arc<Mutex<Seen>>) {
     let lock = || seen.lock().unwrap_or_else(PoisonError::into_inner);
-    for address in addresses.iter().cycle() {
+    for turn in 0.. {
+        let address = addresses.at(turn);
         let request = WatchRequest {
             after: lock().cursor.clone(),
             ..request.clone()
         };
-        let mut client = EventServiceClient::new(channel_to(*address));
+        let mut client = EventServiceClient::new(channel_to(address));
         let end = match client.watch(request).await {
             Err(status) => status,
             Ok(stream) => {
