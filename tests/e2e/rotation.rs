@@ -77,8 +77,11 @@ async fn a_certified_server_sees_one_call_a_round() -> Result<()> {
         access_token_ttl: Duration::from_secs(3600),
         ..OidcOptions::default()
     };
-    let (oidc, postgres, redis) =
-        tokio::try_join!(OidcProvider::start(options), Postgres::start(), Redis::start())?;
+    let (oidc, postgres, redis) = tokio::try_join!(
+        OidcProvider::start(options),
+        Postgres::start(),
+        Redis::start()
+    )?;
     let config = ReplicaConfig::new(postgres.url())
         .redis(redis.url())
         .provider(PROVIDER, oidc.catalogue_entry(PROVIDER))
@@ -171,9 +174,7 @@ async fn a_deadline_that_passes_is_answered_and_the_refresh_goes_on() -> Result<
 
     // Sent as a header alone, so that it is the server that answers.
     let mut short = tonic::Request::new(request("c"));
-    short
-        .metadata_mut()
-        .insert("grpc-timeout", "200m".parse()?);
+    short.metadata_mut().insert("grpc-timeout", "200m".parse()?);
     let refusal = replica.tokens().get_token(short).await;
     let (code, why) = reason(&refusal.expect_err("the provider is held"));
     assert_eq!(code, Code::DeadlineExceeded, "{why}");
@@ -225,6 +226,9 @@ async fn a_token_that_is_still_good_is_answered_without_a_call_even_from_a_dead_
 
     assert_eq!(caller.token("fresh").await?.generation, 1);
     let (code, why) = reason(&caller.token("old").await.expect_err("nobody listens"));
-    assert_eq!((code, why.as_str()), (Code::Unavailable, "PROVIDER_UNAVAILABLE"));
+    assert_eq!(
+        (code, why.as_str()),
+        (Code::Unavailable, "PROVIDER_UNAVAILABLE")
+    );
     Ok(())
 }

@@ -88,6 +88,13 @@ pub async fn migrate(config: Config) -> Result<(), ServeError> {
     Ok(())
 }
 
+/// Gives the event log a new epoch, after a restore that may have lost events. Answers the epoch.
+pub async fn renew_epoch(config: Config) -> Result<String, ServeError> {
+    let url = replica::store_url(&config)?;
+    let epoch = SqlStore::renew_epoch(&url).await;
+    Ok(epoch.map_err(StartError::from)?.0.to_string())
+}
+
 /// Shows the main job in one minute.
 pub async fn demo(build: Build, keep: bool) -> Result<(), ServeError> {
     demo::run(recorder(build)?, keep).await

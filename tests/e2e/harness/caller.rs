@@ -50,7 +50,10 @@ impl Caller {
     /// Asks with a request of the test's own.
     pub async fn ask(&self, request: GetTokenRequest) -> Result<GetTokenResponse, Status> {
         let mut client = TokenServiceClient::new(self.channel.clone());
-        client.get_token(request).await.map(tonic::Response::into_inner)
+        client
+            .get_token(request)
+            .await
+            .map(tonic::Response::into_inner)
     }
 
     /// Stores a grant as a credential. `expired` says that its access token is past its end.
@@ -167,7 +170,9 @@ pub fn fresh(grant: &NewGrant) -> TokenMaterial {
     TokenMaterial {
         access_token: grant.access_token.expose().to_owned(),
         refresh_token: grant.refresh_token.expose().to_owned(),
-        expires_at: Some(in_seconds(i64::try_from(grant.expires_in).unwrap_or(i64::MAX))),
+        expires_at: Some(in_seconds(
+            i64::try_from(grant.expires_in).unwrap_or(i64::MAX),
+        )),
         ..TokenMaterial::default()
     }
 }

@@ -126,7 +126,10 @@ impl Scene {
         let grant = self.sandbox.grant(RotationMode::Strict)?;
         replica
             .caller()
-            .store(super::caller::credential(id), super::caller::expired(&grant))
+            .store(
+                super::caller::credential(id),
+                super::caller::expired(&grant),
+            )
             .await?;
         Ok(grant)
     }

@@ -23,9 +23,7 @@ pub fn ask_all(
 ) -> impl Future<Output = Vec<Result<GetTokenResponse, Status>>> + Send + use<> {
     let callers: Vec<Caller> = replicas
         .iter()
-        .flat_map(|replica| {
-            (0..CALLERS_A_REPLICA / CALLERS_A_CONNECTION).map(|_| replica.caller())
-        })
+        .flat_map(|replica| (0..CALLERS_A_REPLICA / CALLERS_A_CONNECTION).map(|_| replica.caller()))
         .flat_map(|caller| std::iter::repeat_n(caller, CALLERS_A_CONNECTION))
         .collect();
     let credential = credential.to_owned();

@@ -57,7 +57,7 @@ impl StartError {
             | Self::Redis(_)
             | Self::StoreUrl(_)
             | Self::Client(_)
-            | Self::OpenStore(OpenStoreError::NoFolder(_)) => true,
+            | Self::OpenStore(OpenStoreError::NoFolder(_) | OpenStoreError::NoFile(_)) => true,
             Self::Listen(..)
             | Self::OpenStore(_)
             | Self::Store(_)
