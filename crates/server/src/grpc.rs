@@ -13,4 +13,5 @@ pub mod listener;
 pub mod meter;
 pub mod status;
 pub mod token;
+pub mod transport;
 pub mod watch;

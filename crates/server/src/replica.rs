@@ -31,6 +31,7 @@ use crate::grpc::cursor::CursorCodec;
 use crate::grpc::integration::Integrations;
 use crate::grpc::listener::{self, Services};
 use crate::grpc::token::Tokens;
+use crate::grpc::transport::acceptor;
 use crate::grpc::watch::{WatchLimits, Watches};
 use crate::health::Health;
 use crate::lifecycle::Lifecycle;
@@ -49,6 +50,8 @@ pub use error::StartError;
 const REMEMBERED: usize = 100_000;
 /// How often to look for grants to renew.
 const RENEW_EVERY: Duration = Duration::from_secs(1);
+/// What readers that take nothing get of a shutdown, at most.
+const UNREAD: Duration = Duration::from_secs(5);
 /// What Redis gets to send its last notices.
 const LAST_NOTICES: Duration = Duration::from_secs(2);
 
@@ -78,15 +81,17 @@ impl Replica {
         let grpc = local_address(&grpc_listener)?;
         let admin = admin_listener.as_ref().map(local_address).transpose()?;
 
+        let tls = config.server.tls.as_ref().map(acceptor).transpose()?;
+
         let (health, health_service) = Health::new().await;
         let started = CancellationToken::new();
         let until_started = life.tracker().spawn({
             let (listener, grpc_listener) = share(grpc_listener)?;
-            let tls = config.server.tls.clone();
-            let (service, started) = (health_service.clone(), started.clone());
+            let (tls, service) = (tls.clone(), health_service.clone());
+            let started = started.clone();
             async move {
-                let served = listener::serve_health(listener, tls.as_ref(), service, started).await;
-                (served, grpc_listener)
+                listener::serve_health(listener, tls, service, started).await;
+                grpc_listener
             }
         });
         if let Some(listener) = admin_listener {
@@ -129,17 +134,17 @@ impl Replica {
             &life,
         );
         started.cancel();
-        let (served, grpc_listener) = until_started.await.map_err(StartError::task)?;
-        served.map_err(|error| StartError::Listen("server.listen", error.to_string()))?;
-        let tls = config.server.tls.clone();
+        let grpc_listener = until_started.await.map_err(StartError::task)?;
+        let grace = UNREAD.min(config.server.shutdown_timeout / 4);
         let stop = life.stop();
-        life.tracker().spawn(async move {
-            let served =
-                listener::serve(grpc_listener, tls.as_ref(), health_service, services, stop);
-            if let Err(error) = served.await {
-                error!(%error, "the gRPC listener failed");
-            }
-        });
+        life.tracker().spawn(listener::serve(
+            grpc_listener,
+            tls,
+            health_service,
+            services,
+            grace,
+            stop,
+        ));
         store.ping().await?;
         health.tell(true).await;
         life.tracker().spawn(health.run(store.clone(), life.stop()));

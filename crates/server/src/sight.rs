@@ -236,6 +236,10 @@ fn describe() {
         "Watch streams ended by this replica, by reason"
     );
     describe_counter!(
+        "evergrant_requests_cut_off_total",
+        "Requests and streams ended because nobody took what they answered"
+    );
+    describe_counter!(
         "evergrant_stream_catch_ups_total",
         "Pages that streams behind the ring read from the store"
     );

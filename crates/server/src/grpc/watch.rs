@@ -43,8 +43,10 @@ pub struct WatchLimits {
     pub heartbeat: Duration,
     /// A stream ends itself after this, ± 20 %, so that streams spread over replicas again.
     pub max_age: Duration,
-    /// A reader that takes nothing for this long is sent away.
+    /// A reader that takes nothing for this long is sent away when it asks for the next message.
     pub slow_after: Duration,
+    /// A reader that takes nothing for this long loses its place, asking or not.
+    pub cut_after: Duration,
     /// Without a successful read of the log for this long there is no heartbeat.
     pub stale_after: Duration,
     /// Without a successful read of the log for this long a stream ends.
@@ -59,6 +61,7 @@ impl Default for WatchLimits {
             heartbeat: Duration::from_secs(15),
             max_age: Duration::from_secs(30 * 60),
             slow_after: Duration::from_secs(120),
+            cut_after: Duration::from_secs(150),
             stale_after: Duration::from_secs(10),
             unreachable_after: Duration::from_secs(30),
         }

@@ -5,6 +5,7 @@ use evergrant_providers::ClientConfigError;
 use thiserror::Error;
 
 use crate::config::ConfigError;
+use crate::grpc::transport::TlsError;
 use crate::redis::BadRedisUrl;
 use crate::seal::KeyRingError;
 use crate::store::{InvalidStoreUrl, OpenStoreError};
@@ -18,6 +19,9 @@ pub enum StartError {
     /// A listener cannot be had.
     #[error("{0}: {1}")]
     Listen(&'static str, String),
+    /// Certificate and key of the listener are unusable.
+    #[error("server.tls: {0}")]
+    Tls(#[from] TlsError),
     /// The sealing keys do not fit together.
     #[error("keys: {0}")]
     Keys(#[from] KeyRingError),
@@ -53,6 +57,7 @@ impl StartError {
     pub fn is_configuration(&self) -> bool {
         match self {
             Self::Config(_)
+            | Self::Tls(_)
             | Self::Keys(_)
             | Self::Redis(_)
             | Self::StoreUrl(_)
