@@ -18,6 +18,7 @@ use evergrant_core::schedule::{Pace, Scheduler};
 use evergrant_core::store::Store;
 use evergrant_providers::HttpProviders;
 use metrics_exporter_prometheus::PrometheusHandle;
+use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -25,6 +26,7 @@ use tracing::{error, info, warn};
 use crate::admin;
 use crate::clock::SystemClock;
 use crate::config::Config;
+use crate::config::keys::Keys;
 use crate::grpc::caller::Callers;
 use crate::grpc::credential::Credentials;
 use crate::grpc::cursor::CursorCodec;
@@ -55,12 +57,24 @@ const UNREAD: Duration = Duration::from_secs(5);
 /// What Redis gets to send its last notices.
 const LAST_NOTICES: Duration = Duration::from_secs(2);
 
+/// What a shutdown left behind when its time was over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("not everything ended in time: {refreshes} refreshes and {streams} streams were left")]
+pub struct Unfinished {
+    /// Refreshes that had begun. A token set that they got is in escrow, where there is one.
+    pub refreshes: usize,
+    /// Event streams.
+    pub streams: usize,
+}
+
 /// A replica that serves.
 #[derive(Debug)]
 pub struct Replica {
     life: Lifecycle,
     store: Arc<SqlStore>,
     coordination: Coordination,
+    broker: Arc<Broker>,
+    watches: Watches,
     shutdown_timeout: Duration,
     grpc: SocketAddr,
     admin: Option<SocketAddr>,
@@ -103,8 +117,7 @@ impl Replica {
             });
         }
 
-        let (active, keys) = config.sealing_keys()?;
-        let sealer = Sealer::new(&active, keys)?;
+        let sealer = sealer(config).await?;
         let options = StoreOptions {
             max_connections: config.store.max_connections,
             ..StoreOptions::default()
@@ -124,6 +137,7 @@ impl Replica {
         let tail = Tail::open(store.clone(), TailOptions::default()).await?;
 
         let services = services(config, &store, &broker, &providers, &tail, &life);
+        let watches = services.watches.clone();
         spawn_tasks(
             config,
             &store,
@@ -153,6 +167,8 @@ impl Replica {
             life,
             store,
             coordination,
+            broker,
+            watches,
             shutdown_timeout: config.server.shutdown_timeout,
             grpc,
             admin,
@@ -170,13 +186,36 @@ impl Replica {
     }
 
     /// Ends what drains already: waits for streams and flights as long as the configuration allows, then
-    /// closes Redis and the store. `false`: not everything ended in time.
-    pub async fn finish(self) -> bool {
+    /// closes Redis and the store. An error if not everything ended in time.
+    pub async fn finish(self) -> Result<(), Unfinished> {
         let drained = self.life.drained(self.shutdown_timeout).await;
+        let (_, _, refreshes) = self.broker.sizes();
+        let left = Unfinished {
+            refreshes,
+            streams: self.watches.open_streams(),
+        };
         self.coordination.close(LAST_NOTICES).await;
         self.store.close().await;
-        drained
+        if drained {
+            return Ok(());
+        }
+        let Unfinished { refreshes, streams } = left;
+        error!(refreshes, streams, "the shutdown left something behind");
+        Err(left)
     }
+}
+
+/// The sealing keys. A key file is made for a store in which nothing is sealed yet, and for no other.
+async fn sealer(config: &Config) -> Result<Sealer, StartError> {
+    if let Keys::File(path) = &config.keys
+        && !path.exists()
+        && let Some(id) = SqlStore::sealed_by(&store_url(config)?).await?
+    {
+        let path = path.clone();
+        return Err(StartError::MissingKeyFile { path, id });
+    }
+    let (active, keys) = config.sealing_keys()?;
+    Ok(Sealer::new(&active, keys)?)
 }
 
 /// The database of the configuration.
@@ -348,3 +387,6 @@ fn share(listener: TcpListener) -> Result<(TcpListener, TcpListener), StartError
 fn size(count: u32) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -116,6 +116,19 @@ impl SqlStore {
         renewed
     }
 
+    /// Id of a key that sealed something in the SQLite database at `url`. `None` if nothing is sealed there, if there is
+    /// no such file, or if it is no SQLite.
+    pub async fn sealed_by(url: &StoreUrl) -> Result<Option<String>, OpenStoreError> {
+        match url {
+            StoreUrl::Sqlite(path) if path.is_file() => {}
+            _ => return Ok(None),
+        }
+        let database = open::open_patiently(url).await?;
+        let found = tokens::sealed_by(&database).await;
+        database.close().await;
+        Ok(found?)
+    }
+
     /// 32 secret bytes, the same for all replicas and all lives of a server, to authenticate the cursors of
     /// event streams with.
     pub fn cursor_key(&self) -> &[u8; 32] {
