@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::config::{Config, ConfigError};
 use crate::lifecycle::Lifecycle;
-use crate::replica::{self, Replica, StartError};
+use crate::replica::{self, Replica, StartError, Unfinished};
 use crate::store::SqlStore;
 use crate::{Build, demo, sight};
 
@@ -57,6 +57,12 @@ impl From<StartError> for ServeError {
     }
 }
 
+impl From<Unfinished> for ServeError {
+    fn from(left: Unfinished) -> Self {
+        Self::Failed(left.to_string())
+    }
+}
+
 /// Serves until it is told to stop; `on_ready` is called once, as soon as requests are answered.
 pub async fn serve(
     config: Config,
@@ -76,8 +82,7 @@ pub async fn serve(
         admin: replica.admin(),
     });
     life.until_signalled().await.map_err(failed)?;
-    replica.finish().await;
-    Ok(())
+    Ok(replica.finish().await?)
 }
 
 /// Brings the store's schema up to date.
