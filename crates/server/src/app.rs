@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::config::{Config, ConfigError};
 use crate::lifecycle::Lifecycle;
-use crate::replica::{self, Replica, StartError};
+use crate::replica::{self, Replica, StartError, Unfinished};
 use crate::store::SqlStore;
 use crate::{Build, demo, sight};
 
@@ -57,6 +57,12 @@ impl From<StartError> for ServeError {
     }
 }
 
+impl From<Unfinished> for ServeError {
+    fn from(left: Unfinished) -> Self {
+        Self::Failed(left.to_string())
+    }
+}
+
 /// Serves until it is told to stop; `on_ready` is called once, as soon as requests are answered.
 pub async fn serve(
     config: Config,
@@ -76,8 +82,7 @@ pub async fn serve(
         admin: replica.admin(),
     });
     life.until_signalled().await.map_err(failed)?;
-    replica.finish().await;
-    Ok(())
+    Ok(replica.finish().await?)
 }
 
 /// Brings the store's schema up to date.
@@ -86,6 +91,13 @@ pub async fn migrate(config: Config) -> Result<(), ServeError> {
     let applied = SqlStore::migrate(&url).await.map_err(StartError::from)?;
     tracing::info!(applied, "the schema is up to date");
     Ok(())
+}
+
+/// Gives the event log a new epoch, after a restore that may have lost events. Answers the epoch.
+pub async fn renew_epoch(config: Config) -> Result<String, ServeError> {
+    let url = replica::store_url(&config)?;
+    let epoch = SqlStore::renew_epoch(&url).await;
+    Ok(epoch.map_err(StartError::from)?.0.to_string())
 }
 
 /// Shows the main job in one minute.

@@ -3,6 +3,7 @@
 mod connection;
 mod credential;
 mod credential_view;
+mod events;
 mod exit;
 mod integration;
 mod integration_view;
@@ -70,6 +71,8 @@ enum Verb {
     Keys(keys::Keys),
     /// Bring the store's schema up to date
     Migrate(service::Migrate),
+    /// Look after the event log
+    Events(events::Events),
     /// Check or show the configuration
     Config(settings::Settings),
     /// Print a completion script for a shell
@@ -141,6 +144,7 @@ fn dispatch(verb: Verb, build: Build, out: Out<'_>, notes: Out<'_>) -> Result<()
         Verb::Demo(demo) => on_all_cores(demo.run(build)),
         Verb::Sandbox(sandbox) => on_all_cores(sandbox.run(out)),
         Verb::Migrate(migrate) => on_all_cores(migrate.run(out)),
+        Verb::Events(events) => on_this_thread(events.run(out)),
         Verb::Token(token) => on_this_thread(token.run(out)),
         Verb::Watch(watch) => on_this_thread(watch.run(out, notes)),
         Verb::Credential(credential) => on_this_thread(credential.run(out)),

@@ -65,8 +65,7 @@ pub async fn run(metrics: PrometheusHandle, keep: bool) -> Result<(), ServeError
         life.until_signalled().await.map_err(failed)?;
     }
     life.drain();
-    replica.finish().await;
-    Ok(())
+    Ok(replica.finish().await?)
 }
 
 struct Story {

@@ -15,4 +15,5 @@ pub mod meter;
 mod sample;
 pub mod status;
 pub mod token;
+pub mod transport;
 pub mod watch;

@@ -18,6 +18,7 @@ use evergrant_core::schedule::{Pace, Scheduler};
 use evergrant_core::store::Store;
 use evergrant_providers::HttpProviders;
 use metrics_exporter_prometheus::PrometheusHandle;
+use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -25,12 +26,14 @@ use tracing::{error, info, warn};
 use crate::admin;
 use crate::clock::SystemClock;
 use crate::config::Config;
+use crate::config::keys::Keys;
 use crate::grpc::caller::Callers;
 use crate::grpc::credential::Credentials;
 use crate::grpc::cursor::CursorCodec;
 use crate::grpc::integration::Integrations;
 use crate::grpc::listener::{self, Services};
 use crate::grpc::token::Tokens;
+use crate::grpc::transport::acceptor;
 use crate::grpc::watch::{WatchLimits, Watches};
 use crate::health::Health;
 use crate::lifecycle::Lifecycle;
@@ -49,8 +52,20 @@ pub use error::StartError;
 const REMEMBERED: usize = 100_000;
 /// How often to look for grants to renew.
 const RENEW_EVERY: Duration = Duration::from_secs(1);
+/// What readers that take nothing get of a shutdown, at most.
+const UNREAD: Duration = Duration::from_secs(5);
 /// What Redis gets to send its last notices.
 const LAST_NOTICES: Duration = Duration::from_secs(2);
+
+/// What a shutdown left behind when its time was over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("not everything ended in time: {refreshes} refreshes and {streams} streams were left")]
+pub struct Unfinished {
+    /// Refreshes that had begun. A token set that they got is in escrow, where there is one.
+    pub refreshes: usize,
+    /// Event streams.
+    pub streams: usize,
+}
 
 /// A replica that serves.
 #[derive(Debug)]
@@ -58,6 +73,8 @@ pub struct Replica {
     life: Lifecycle,
     store: Arc<SqlStore>,
     coordination: Coordination,
+    broker: Arc<Broker>,
+    watches: Watches,
     shutdown_timeout: Duration,
     grpc: SocketAddr,
     admin: Option<SocketAddr>,
@@ -78,15 +95,17 @@ impl Replica {
         let grpc = local_address(&grpc_listener)?;
         let admin = admin_listener.as_ref().map(local_address).transpose()?;
 
+        let tls = config.server.tls.as_ref().map(acceptor).transpose()?;
+
         let (health, health_service) = Health::new().await;
         let started = CancellationToken::new();
         let until_started = life.tracker().spawn({
             let (listener, grpc_listener) = share(grpc_listener)?;
-            let tls = config.server.tls.clone();
-            let (service, started) = (health_service.clone(), started.clone());
+            let (tls, service) = (tls.clone(), health_service.clone());
+            let started = started.clone();
             async move {
-                let served = listener::serve_health(listener, tls.as_ref(), service, started).await;
-                (served, grpc_listener)
+                listener::serve_health(listener, tls, service, started).await;
+                grpc_listener
             }
         });
         if let Some(listener) = admin_listener {
@@ -98,8 +117,7 @@ impl Replica {
             });
         }
 
-        let (active, keys) = config.sealing_keys()?;
-        let sealer = Sealer::new(&active, keys)?;
+        let sealer = sealer(config).await?;
         let options = StoreOptions {
             max_connections: config.store.max_connections,
             ..StoreOptions::default()
@@ -119,6 +137,7 @@ impl Replica {
         let tail = Tail::open(store.clone(), TailOptions::default()).await?;
 
         let services = services(config, &store, &broker, &providers, &tail, &life);
+        let watches = services.watches.clone();
         spawn_tasks(
             config,
             &store,
@@ -129,17 +148,17 @@ impl Replica {
             &life,
         );
         started.cancel();
-        let (served, grpc_listener) = until_started.await.map_err(StartError::task)?;
-        served.map_err(|error| StartError::Listen("server.listen", error.to_string()))?;
-        let tls = config.server.tls.clone();
+        let grpc_listener = until_started.await.map_err(StartError::task)?;
+        let grace = UNREAD.min(config.server.shutdown_timeout / 4);
         let stop = life.stop();
-        life.tracker().spawn(async move {
-            let served =
-                listener::serve(grpc_listener, tls.as_ref(), health_service, services, stop);
-            if let Err(error) = served.await {
-                error!(%error, "the gRPC listener failed");
-            }
-        });
+        life.tracker().spawn(listener::serve(
+            grpc_listener,
+            tls,
+            health_service,
+            services,
+            grace,
+            stop,
+        ));
         store.ping().await?;
         health.tell(true).await;
         life.tracker().spawn(health.run(store.clone(), life.stop()));
@@ -148,6 +167,8 @@ impl Replica {
             life,
             store,
             coordination,
+            broker,
+            watches,
             shutdown_timeout: config.server.shutdown_timeout,
             grpc,
             admin,
@@ -165,13 +186,36 @@ impl Replica {
     }
 
     /// Ends what drains already: waits for streams and flights as long as the configuration allows, then
-    /// closes Redis and the store. `false`: not everything ended in time.
-    pub async fn finish(self) -> bool {
+    /// closes Redis and the store. An error if not everything ended in time.
+    pub async fn finish(self) -> Result<(), Unfinished> {
         let drained = self.life.drained(self.shutdown_timeout).await;
+        let (_, _, refreshes) = self.broker.sizes();
+        let left = Unfinished {
+            refreshes,
+            streams: self.watches.open_streams(),
+        };
         self.coordination.close(LAST_NOTICES).await;
         self.store.close().await;
-        drained
+        if drained {
+            return Ok(());
+        }
+        let Unfinished { refreshes, streams } = left;
+        error!(refreshes, streams, "the shutdown left something behind");
+        Err(left)
     }
+}
+
+/// The sealing keys. A key file is made for a store in which nothing is sealed yet, and for no other.
+async fn sealer(config: &Config) -> Result<Sealer, StartError> {
+    if let Keys::File(path) = &config.keys
+        && !path.exists()
+        && let Some(id) = SqlStore::sealed_by(&store_url(config)?).await?
+    {
+        let path = path.clone();
+        return Err(StartError::MissingKeyFile { path, id });
+    }
+    let (active, keys) = config.sealing_keys()?;
+    Ok(Sealer::new(&active, keys)?)
 }
 
 /// The database of the configuration.
@@ -343,3 +387,6 @@ fn share(listener: TcpListener) -> Result<(TcpListener, TcpListener), StartError
 fn size(count: u32) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)
 }
+
+#[cfg(test)]
+mod tests;

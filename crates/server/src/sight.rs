@@ -1,11 +1,13 @@
 //! Metrics: the recorder, what each means, and the gauges that are sampled.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use evergrant_core::broker::Broker;
 use evergrant_core::clock::Clock;
 use evergrant_core::events::tail::Tail;
+use evergrant_core::ids::ProviderName;
 use evergrant_core::store::Store;
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram, gauge};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
@@ -53,8 +55,9 @@ impl std::fmt::Debug for Sampler {
 impl Sampler {
     /// Samples until `stop` is cancelled.
     pub async fn run(self, stop: CancellationToken) {
+        let mut shown = Shown::default();
         loop {
-            self.sample().await;
+            self.sample(&mut shown).await;
             self.metrics.run_upkeep();
             self.broker.purge_expired();
             tokio::select! {
@@ -64,7 +67,7 @@ impl Sampler {
         }
     }
 
-    async fn sample(&self) {
+    async fn sample(&self, shown: &mut Shown) {
         let (live, dead, flights) = self.broker.sizes();
         gauge!("evergrant_cache_grants", "state" => "live").set(count(live));
         gauge!("evergrant_cache_grants", "state" => "dead").set(count(dead));
@@ -88,7 +91,7 @@ impl Sampler {
         }
         match self.store.count_by_state().await {
             Ok(counts) => {
-                for (provider, active, grants) in counts {
+                for ((provider, active), grants) in shown.with_empty(counts) {
                     let state = if active { "active" } else { "invalidated" };
                     gauge!("evergrant_grants", "provider" => provider.to_string(), "state" => state)
                         .set(wide(grants));
@@ -96,6 +99,31 @@ impl Sampler {
             }
             Err(error) => debug!(%error, "grants cannot be counted"),
         }
+    }
+}
+
+/// The series of stored grants that were ever shown. A series keeps its last value until it gets another, and a count
+/// in the database has no row for what is no longer there.
+#[derive(Debug, Default)]
+struct Shown(BTreeSet<(ProviderName, bool)>);
+
+impl Shown {
+    /// The counts, and zero for each series that was shown before and is not among them.
+    fn with_empty(
+        &mut self,
+        counts: Vec<(ProviderName, bool, u64)>,
+    ) -> BTreeMap<(ProviderName, bool), u64> {
+        let series = counts
+            .iter()
+            .map(|(provider, active, _)| (provider.clone(), *active));
+        self.0.extend(series);
+        let mut all: BTreeMap<_, _> = self.0.iter().cloned().map(|series| (series, 0)).collect();
+        all.extend(
+            counts
+                .into_iter()
+                .map(|(provider, active, grants)| ((provider, active), grants)),
+        );
+        all
     }
 }
 
@@ -236,6 +264,10 @@ fn describe() {
         "Watch streams ended by this replica, by reason"
     );
     describe_counter!(
+        "evergrant_requests_cut_off_total",
+        "Requests and streams ended because nobody took what they answered"
+    );
+    describe_counter!(
         "evergrant_stream_catch_ups_total",
         "Pages that streams behind the ring read from the store"
     );
@@ -250,4 +282,20 @@ fn describe() {
         "OAuth clients that their providers reject"
     );
     describe_gauge!("evergrant_build_info", "Version and revision of this build");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_series_that_went_to_zero_is_shown_as_zero() {
+        let slack = ProviderName::parse("slack").unwrap();
+        let mut shown = Shown::default();
+        let first = shown.with_empty(vec![(slack.clone(), true, 2), (slack.clone(), false, 1)]);
+        assert_eq!(first[&(slack.clone(), false)], 1);
+        let then = shown.with_empty(vec![(slack.clone(), true, 3)]);
+        assert_eq!(then[&(slack.clone(), true)], 3);
+        assert_eq!(then[&(slack, false)], 0);
+    }
 }

@@ -27,6 +27,7 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use evergrant_core::events::LogEpoch;
 #[cfg(doc)]
 use evergrant_core::store::{Directory, GrantStore};
 use evergrant_core::store::{Store, StoreError};
@@ -91,6 +92,41 @@ impl SqlStore {
         let applied = migration::migrate(&database.writer).await;
         database.close().await;
         applied
+    }
+
+    /// Gives the event log of the database at `url` a new epoch, and answers it. Every cursor that was issued before is
+    /// refused from then on as one of another life of the log. Replicas that run meanwhile must be started again.
+    pub async fn renew_epoch(url: &StoreUrl) -> Result<LogEpoch, OpenStoreError> {
+        if let StoreUrl::Sqlite(path) = url
+            && !path.is_file()
+        {
+            return Err(OpenStoreError::NoFile(path.clone()));
+        }
+        let database = open::open_patiently(url).await?;
+        let renewed = async {
+            match migration::check(&database.reader).await? {
+                0 => log::renew_epoch(&database)
+                    .await?
+                    .ok_or(OpenStoreError::NoLog),
+                pending => Err(OpenStoreError::Outdated(pending)),
+            }
+        };
+        let renewed = renewed.await;
+        database.close().await;
+        renewed
+    }
+
+    /// Id of a key that sealed something in the SQLite database at `url`. `None` if nothing is sealed there, if there is
+    /// no such file, or if it is no SQLite.
+    pub async fn sealed_by(url: &StoreUrl) -> Result<Option<String>, OpenStoreError> {
+        match url {
+            StoreUrl::Sqlite(path) if path.is_file() => {}
+            _ => return Ok(None),
+        }
+        let database = open::open_patiently(url).await?;
+        let found = tokens::sealed_by(&database).await;
+        database.close().await;
+        Ok(found?)
     }
 
     /// 32 secret bytes, the same for all replicas and all lives of a server, to authenticate the cursors of

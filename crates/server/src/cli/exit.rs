@@ -108,6 +108,7 @@ impl From<io::Error> for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::replica::Unfinished;
 
     #[test]
     fn each_failure_has_its_code() {
@@ -117,10 +118,15 @@ mod tests {
             what: "the store",
             why: String::new(),
         };
+        let left = Unfinished {
+            refreshes: 1,
+            streams: 0,
+        };
         for (failure, code) in [
             (Failure::Usage(String::new()), 64),
             (Failure::Unreachable(String::new()), 69),
             (Failure::from(unreachable), 69),
+            (Failure::from(ServeError::from(left)), 1),
             (Failure::from(Status::not_found("x")), 1),
             (Failure::from(pipe), 0),
             (Failure::from(full), 1),

@@ -151,6 +151,41 @@ fn verifying_makes_no_key_file() {
 }
 
 #[test]
+fn the_epoch_is_renewed_in_a_store_that_is_there_and_nowhere_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("evergrant.toml");
+    let database = folder.path().join("e.db");
+    let store = format!("[store]\nurl = \"sqlite://{}\"\n", database.display());
+    std::fs::write(&config, store).unwrap();
+    let renew = || {
+        evergrant(&[
+            "events",
+            "renew-epoch",
+            "--config",
+            config.to_str().unwrap(),
+        ])
+    };
+    let (code, out, notes) = renew();
+    assert_eq!((code, out.as_str()), (64, ""));
+    let why = format!(
+        "evergrant: store.url: the database file {} does not exist\n",
+        database.display()
+    );
+    assert_eq!(notes, why);
+    assert!(!database.exists());
+
+    assert_eq!(
+        evergrant(&["migrate", "--config", config.to_str().unwrap()]).0,
+        0
+    );
+    let (code, _, notes) = renew();
+    assert!(
+        code == 1 && notes.contains("holds no event log yet"),
+        "{notes}"
+    );
+}
+
+#[test]
 fn a_reader_that_goes_away_is_no_failure() {
     struct Closed;
     impl io::Write for Closed {

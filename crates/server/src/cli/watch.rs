@@ -158,6 +158,10 @@ impl Watch {
         progress: &mut Progress,
         out: Out<'_>,
     ) -> Result<End, Failure> {
+        if progress.cursor.is_empty() {
+            // A snapshot begins wherever the log stands now, not where one that broke off began.
+            progress.coverage = Coverage::default();
+        }
         let begun = Instant::now();
         let silence = self.heartbeat * SILENT_INTERVALS;
         let mut reconnect_after = None;
@@ -247,7 +251,6 @@ impl Progress {
     fn start_over(&mut self) {
         self.cursor.clear();
         self.skip_snapshot = false;
-        self.coverage = Coverage::default();
     }
 }
 

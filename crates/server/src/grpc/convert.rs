@@ -71,7 +71,19 @@ pub fn labels(
         let why = "a key must not be empty, and keys and values have at most 1,024 bytes";
         return Err(ApiError::invalid(field, why));
     }
+    for (key, value) in &labels {
+        free_of_nul(field, key)?;
+        free_of_nul(field, value)?;
+    }
     Ok(labels.into_iter().collect())
+}
+
+/// Refuses a text that Postgres cannot store.
+pub fn free_of_nul(field: &str, text: &str) -> Result<(), ApiError> {
+    match text.contains('\0') {
+        true => Err(ApiError::invalid(field, "must not contain NUL")),
+        false => Ok(()),
+    }
 }
 
 /// A page size: 0 means 100, and 1,000 is the most.
@@ -233,6 +245,11 @@ mod tests {
         let many = (0..65).map(|n| (n.to_string(), String::new())).collect();
         assert!(labels("labels", many).is_err());
         assert!(labels("labels", [("k".into(), "v".repeat(1_025))].into()).is_err());
+        for (key, value) in [("k", "a\0b"), ("k\0", "v")] {
+            let error = labels("credential.labels", [(key.into(), value.into())].into());
+            let why = "credential.labels: must not contain NUL";
+            assert_eq!(error.unwrap_err().message(), why);
+        }
         assert_eq!(page_size(0), Ok(100));
         assert!(page_size(-1).is_err() && page_size(1_001).is_err());
     }

@@ -19,14 +19,11 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
 use super::caller::{Callers, Permission};
-use super::convert::credential::{grant_type, to_credential, tokens};
+use super::convert::credential::{account, check_message, grant_type, to_credential, tokens};
 use super::convert::integration::to_integration;
 use super::convert::{credential_key, labels, page_size, tenant};
 use super::meter;
 use super::status::{ApiError, change_error, store_error};
-
-const MAX_ACCOUNT_BYTES: usize = 512;
-const MAX_MESSAGE_BYTES: usize = 1_024;
 
 /// Serves CredentialService.
 #[derive(Clone)]
@@ -290,12 +287,7 @@ impl Credentials {
         } = request;
         let key = credential_key(&tenant_id, &credential_id)?;
         self.allow(&metadata, Permission::CredentialWrite, &key)?;
-        if message.len() > MAX_MESSAGE_BYTES {
-            return Err(ApiError::invalid(
-                "message",
-                "must have at most 1,024 bytes",
-            ));
-        }
+        check_message(&message)?;
         let generation = (generation != 0).then_some(Generation(generation));
         self.registry
             .invalidate(&key, generation, &message)
@@ -423,13 +415,6 @@ impl CredentialService for Credentials {
 fn not_found(key: &CredentialKey) -> ApiError {
     let message = format!("credential {key} does not exist");
     ApiError::new(ErrorReason::CredentialNotFound, message)
-}
-
-fn account(field: &str, text: String) -> Result<Option<String>, ApiError> {
-    if text.len() > MAX_ACCOUNT_BYTES {
-        return Err(ApiError::invalid(field, "must have at most 512 bytes"));
-    }
-    Ok((!text.is_empty()).then_some(text))
 }
 
 /// What the server decides must not be claimed by a caller.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::HeaderMap;
 use tokio::time::Instant;
 use tonic::metadata::MetadataMap;
 
@@ -11,9 +12,14 @@ const WAY_HOME: Duration = Duration::from_millis(20);
 /// When the caller should have its answer: a little before its own deadline (the `grpc-timeout` header), so that
 /// the answer arrives in time. `None` without a deadline, or with one that cannot be read.
 pub fn of(metadata: &MetadataMap) -> Option<Instant> {
-    let timeout = parse(metadata.get("grpc-timeout")?.to_str().ok()?)?;
+    let timeout = timeout(metadata.as_ref())?;
     let reserve = WAY_HOME.min(timeout / 10);
     Instant::now().checked_add(timeout - reserve)
+}
+
+/// The caller's whole deadline. `None` without one, or with one that cannot be read.
+pub fn timeout(headers: &HeaderMap) -> Option<Duration> {
+    parse(headers.get("grpc-timeout")?.to_str().ok()?)
 }
 
 /// `grpc-timeout`: up to eight digits and a unit.

@@ -1,4 +1,4 @@
-//! The gRPC listener: transport settings and the services on it.
+//! The gRPC listener: the services on it, and how long their readers may take.
 
 use std::time::Duration;
 
@@ -8,25 +8,20 @@ use evergrant_proto::encoded::token::token_service_server::TokenServiceServer;
 use evergrant_proto::v1::credential_service_server::CredentialServiceServer;
 use evergrant_proto::v1::integration_service_server::IntegrationServiceServer;
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::server::{Router, TcpIncoming};
-use tonic::transport::{Certificate, Error, Identity, Server, ServerTlsConfig};
+use tonic::service::Routes;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::HealthService;
 
 use super::credential::Credentials;
 use super::integration::Integrations;
 use super::token::Tokens;
+use super::transport::{self, Leashes};
 use super::watch::Watches;
-use crate::config::server::Tls;
 
 /// The largest request: a batch of a thousand names, or token material with large tokens.
 const MAX_REQUEST_BYTES: usize = 1024 * 1024;
-/// Streams of one connection; a proxy may carry all watchers of a node over one.
-const MAX_STREAMS_PER_CONNECTION: u32 = 2_000;
-/// A peer that is gone is noticed within half a minute.
-const KEEPALIVE: Duration = Duration::from_secs(20);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// All services of the API.
 pub struct Services {
@@ -46,36 +41,48 @@ impl std::fmt::Debug for Services {
     }
 }
 
+/// How often it is seen to that readers take what they are sent.
+const LOOK: Duration = Duration::from_secs(15);
+/// A health check in flight gets its answer when the whole server takes over.
+const HEALTH_GRACE: Duration = Duration::from_millis(100);
+
 /// Serves health alone, until `started` is cancelled: before it can serve, a replica says so instead of refusing
-/// connections.
+/// connections. Who watches health then is cut off, connects again and finds the whole server.
 pub async fn serve_health(
     listener: TcpListener,
-    tls: Option<&Tls>,
+    tls: Option<TlsAcceptor>,
     health: HealthServer<HealthService>,
     started: CancellationToken,
-) -> Result<(), Error> {
-    let router = transport(tls)?.add_service(health);
-    let serve = router.serve_with_incoming(incoming(listener));
-    // Ended by force: who still watches connects again and finds the whole server.
-    started.run_until_cancelled(serve).await.unwrap_or(Ok(()))
+) {
+    let leashes = Leashes {
+        look: LOOK,
+        grace: HEALTH_GRACE,
+    };
+    transport::serve(listener, tls, Routes::new(health), leashes, started).await;
 }
 
-/// Serves everything until `stop` is cancelled and every stream has ended.
+/// Serves everything until `stop` is cancelled and every stream has ended. What nobody reads is cut off `grace`
+/// after that.
 pub async fn serve(
     listener: TcpListener,
-    tls: Option<&Tls>,
+    tls: Option<TlsAcceptor>,
     health: HealthServer<HealthService>,
     services: Services,
+    grace: Duration,
     stop: CancellationToken,
-) -> Result<(), Error> {
+) {
+    let leashes = Leashes { look: LOOK, grace };
+    transport::serve(listener, tls, routes(health, services), leashes, stop).await;
+}
+
+fn routes(health: HealthServer<HealthService>, services: Services) -> Routes {
     let Services {
         tokens,
         watches,
         credentials,
         integrations,
     } = services;
-    let router: Router = transport(tls)?
-        .add_service(health)
+    Routes::new(health)
         .add_service(TokenServiceServer::new(tokens).max_decoding_message_size(MAX_REQUEST_BYTES))
         .add_service(EventServiceServer::new(watches).max_decoding_message_size(MAX_REQUEST_BYTES))
         .add_service(
@@ -90,36 +97,11 @@ pub async fn serve(
             reflection()
                 .build_v1alpha()
                 .expect("our own descriptors decode"),
-        );
-    router
-        .serve_with_incoming_shutdown(incoming(listener), stop.cancelled_owned())
-        .await
+        )
 }
 
 fn reflection() -> tonic_reflection::server::Builder<'static> {
     tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-}
-
-fn transport(tls: Option<&Tls>) -> Result<Server, Error> {
-    let server = Server::builder()
-        .max_concurrent_streams(MAX_STREAMS_PER_CONNECTION)
-        .http2_keepalive_interval(Some(KEEPALIVE))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT));
-    let Some(tls) = tls else { return Ok(server) };
-    let mut config =
-        ServerTlsConfig::new().identity(Identity::from_pem(&*tls.cert.pem, &*tls.key.pem));
-    if let Some(ca) = &tls.client_ca {
-        config = config.client_ca_root(Certificate::from_pem(&*ca.pem));
-    }
-    server.tls_config(config)
-}
-
-/// Without `nodelay` a small answer waits 40 ms for the next one, and the builder's setting does not reach a
-/// listener that was bound elsewhere.
-fn incoming(listener: TcpListener) -> TcpIncoming {
-    TcpIncoming::from(listener)
-        .with_nodelay(Some(true))
-        .with_keepalive(Some(KEEPALIVE))
 }

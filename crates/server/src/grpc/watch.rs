@@ -23,9 +23,9 @@ use tonic::{Request, Response, Status};
 
 use super::caller::{Callers, Permission};
 use super::convert::{credential_id_of, duration, event, tenant};
-use super::cursor::{CursorCodec, epoch_hash};
+use super::cursor::{Cursor, CursorCodec, epoch_hash};
 use super::meter;
-use super::status::ApiError;
+use super::status::{ApiError, store_error};
 use stream::{Begin, WatchStream};
 
 mod message;
@@ -43,8 +43,10 @@ pub struct WatchLimits {
     pub heartbeat: Duration,
     /// A stream ends itself after this, ± 20 %, so that streams spread over replicas again.
     pub max_age: Duration,
-    /// A reader that takes nothing for this long is sent away.
+    /// A reader that takes nothing for this long is sent away when it asks for the next message.
     pub slow_after: Duration,
+    /// A reader that takes nothing for this long loses its place, asking or not.
+    pub cut_after: Duration,
     /// Without a successful read of the log for this long there is no heartbeat.
     pub stale_after: Duration,
     /// Without a successful read of the log for this long a stream ends.
@@ -59,6 +61,7 @@ impl Default for WatchLimits {
             heartbeat: Duration::from_secs(15),
             max_age: Duration::from_secs(30 * 60),
             slow_after: Duration::from_secs(120),
+            cut_after: Duration::from_secs(150),
             stale_after: Duration::from_secs(10),
             unreachable_after: Duration::from_secs(30),
         }
@@ -125,7 +128,7 @@ impl Watches {
         self.shared.limits.streams - self.shared.streams.available_permits()
     }
 
-    fn open(&self, request: Request<v1::WatchRequest>) -> Result<WatchStream, ApiError> {
+    async fn open(&self, request: Request<v1::WatchRequest>) -> Result<WatchStream, ApiError> {
         let shared = &self.shared;
         let caller = shared.callers.recognise(request.metadata())?;
         let wanted = parse(request.into_inner(), shared.limits.heartbeat)?;
@@ -134,7 +137,7 @@ impl Watches {
             let error = ApiError::new(ErrorReason::ShuttingDown, "this replica is shutting down");
             return Err(error.retry_after(message::reconnect_after()));
         }
-        let begin = self.place(&wanted)?;
+        let begin = self.place(&wanted).await?;
 
         let mut permits = Vec::with_capacity(3);
         permits.push(take(
@@ -165,7 +168,7 @@ impl Watches {
     }
 
     /// Where a stream begins.
-    fn place(&self, wanted: &Wanted) -> Result<Begin, ApiError> {
+    async fn place(&self, wanted: &Wanted) -> Result<Begin, ApiError> {
         if wanted.after.is_empty() {
             return Ok(if wanted.skip_snapshot {
                 Begin::Now
@@ -180,8 +183,10 @@ impl Watches {
             .map_err(|error| ApiError::invalid("after", error.to_string()))?;
         let head = self.shared.tail.head().borrow().clone();
         if cursor.epoch != epoch_hash(&head.epoch) {
-            let why = "the cursor is of another store, or of this one before it was restored";
-            return Err(ApiError::new(ErrorReason::CursorEpochMismatch, why));
+            return Err(epoch_mismatch());
+        }
+        if cursor.seq > head.seq {
+            self.confirm(&cursor).await?;
         }
         if !wanted.filter.fingerprint().narrows(&cursor.filter) {
             let why = "the filter admits what it hid when the cursor was issued";
@@ -189,6 +194,22 @@ impl Watches {
         }
         Ok(Begin::After(cursor.seq))
     }
+
+    /// Another replica may have read further than this one, but none further than the store: a number that the log
+    /// never reached is of a life that a restore took back.
+    async fn confirm(&self, cursor: &Cursor) -> Result<(), ApiError> {
+        let position = self.shared.store.position().await;
+        let position = position.map_err(|error| store_error(&error))?;
+        if cursor.seq > position.head || cursor.epoch != epoch_hash(&position.epoch) {
+            return Err(epoch_mismatch());
+        }
+        Ok(())
+    }
+}
+
+fn epoch_mismatch() -> ApiError {
+    let why = "the cursor is of another store, or of this one before it was restored";
+    ApiError::new(ErrorReason::CursorEpochMismatch, why)
 }
 
 fn take(places: &Arc<Semaphore>, why: &str) -> Result<OwnedSemaphorePermit, ApiError> {
@@ -205,7 +226,7 @@ impl EventService for Watches {
         &self,
         request: Request<v1::WatchRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        meter::request("Watch", async { self.open(request) })
+        meter::request("Watch", self.open(request))
             .await
             .map(|response| {
                 response.map(|stream| Box::pin(stream.into_stream()) as Self::WatchStream)
@@ -273,83 +294,4 @@ fn parse(request: v1::WatchRequest, default_heartbeat: Duration) -> Result<Wante
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_malformed_filter_names_its_field() {
-        let bad = [
-            (
-                "tenant_id",
-                v1::WatchRequest {
-                    tenant_id: "a b".into(),
-                    ..Default::default()
-                },
-            ),
-            (
-                "credential_id",
-                v1::WatchRequest {
-                    credential_ids: vec![String::new()],
-                    ..Default::default()
-                },
-            ),
-            (
-                "providers",
-                v1::WatchRequest {
-                    providers: vec!["a/b".into()],
-                    ..Default::default()
-                },
-            ),
-            (
-                "types",
-                v1::WatchRequest {
-                    types: vec![0],
-                    ..Default::default()
-                },
-            ),
-            (
-                "types",
-                v1::WatchRequest {
-                    types: vec![99],
-                    ..Default::default()
-                },
-            ),
-            (
-                "heartbeat_interval",
-                v1::WatchRequest {
-                    heartbeat_interval: Some(prost_types::Duration {
-                        seconds: 301,
-                        nanos: 0,
-                    }),
-                    ..Default::default()
-                },
-            ),
-        ];
-        for (field, request) in bad {
-            let error = parse(request, Duration::from_secs(15)).err().unwrap();
-            assert!(
-                error.message().starts_with(field),
-                "{field}: {}",
-                error.message()
-            );
-        }
-    }
-
-    #[test]
-    fn a_star_means_all_tenants_and_nothing_the_default_one() {
-        let all = v1::WatchRequest {
-            tenant_id: "*".into(),
-            ..Default::default()
-        };
-        assert_eq!(
-            parse(all, Duration::from_secs(15)).unwrap().filter.tenant,
-            None
-        );
-        let default = parse(v1::WatchRequest::default(), Duration::from_secs(15))
-            .unwrap()
-            .filter
-            .tenant
-            .unwrap();
-        assert_eq!(default.as_str(), "default");
-    }
-}
+mod tests;

@@ -1,10 +1,13 @@
 //! Why a replica does not start.
 
+use std::path::PathBuf;
+
 use evergrant_core::store::StoreError;
 use evergrant_providers::ClientConfigError;
 use thiserror::Error;
 
 use crate::config::ConfigError;
+use crate::grpc::transport::TlsError;
 use crate::redis::BadRedisUrl;
 use crate::seal::KeyRingError;
 use crate::store::{InvalidStoreUrl, OpenStoreError};
@@ -18,15 +21,29 @@ pub enum StartError {
     /// A listener cannot be had.
     #[error("{0}: {1}")]
     Listen(&'static str, String),
+    /// Certificate and key of the listener are unusable.
+    #[error("server.tls: {0}")]
+    Tls(#[from] TlsError),
     /// The sealing keys do not fit together.
     #[error("keys: {0}")]
     Keys(#[from] KeyRingError),
+    /// The key of this id is not configured, and the store or the journal holds what it sealed.
+    #[error("keys: sealing key {0} is not configured, and is needed to open what it sealed")]
+    MissingKey(String),
+    /// There is no key file, and a new one would not open what is stored.
+    #[error("keys: the key file {} does not exist, and the store holds what key {id} sealed", path.display())]
+    MissingKeyFile {
+        /// Where it should be.
+        path: PathBuf,
+        /// The key that it held, or another one that is needed.
+        id: String,
+    },
     /// The database cannot be opened.
     #[error("store.url: {0}")]
-    OpenStore(#[from] OpenStoreError),
+    OpenStore(OpenStoreError),
     /// The database was opened and then failed.
     #[error("store.url: {0}")]
-    Store(#[from] StoreError),
+    Store(StoreError),
     /// The journal cannot be opened.
     #[error("refresh.journal: {0}")]
     Journal(#[source] std::io::Error),
@@ -44,6 +61,24 @@ pub enum StartError {
     Task(String),
 }
 
+impl From<OpenStoreError> for StartError {
+    fn from(error: OpenStoreError) -> Self {
+        match error {
+            OpenStoreError::Store(StoreError::KeyUnavailable(id)) => Self::MissingKey(id),
+            error => Self::OpenStore(error),
+        }
+    }
+}
+
+impl From<StoreError> for StartError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::KeyUnavailable(id) => Self::MissingKey(id),
+            error => Self::Store(error),
+        }
+    }
+}
+
 impl StartError {
     pub(super) fn task(error: tokio::task::JoinError) -> Self {
         Self::Task(error.to_string())
@@ -53,11 +88,14 @@ impl StartError {
     pub fn is_configuration(&self) -> bool {
         match self {
             Self::Config(_)
+            | Self::Tls(_)
             | Self::Keys(_)
+            | Self::MissingKey(_)
+            | Self::MissingKeyFile { .. }
             | Self::Redis(_)
             | Self::StoreUrl(_)
             | Self::Client(_)
-            | Self::OpenStore(OpenStoreError::NoFolder(_)) => true,
+            | Self::OpenStore(OpenStoreError::NoFolder(_) | OpenStoreError::NoFile(_)) => true,
             Self::Listen(..)
             | Self::OpenStore(_)
             | Self::Store(_)

@@ -36,10 +36,7 @@ pub(super) async fn begin(
     aws_lc_rs::rand::fill(fresh.as_mut()).expect("the system's random source works");
     let row = vec![
         ("id", Sql::text("1")),
-        (
-            "epoch",
-            Sql::value(uuid::Uuid::new_v4().simple().to_string()),
-        ),
+        ("epoch", Sql::value(new_epoch())),
         ("head", Sql::text("0")),
         ("floor", Sql::text("0")),
         ("revision", Sql::text("0")),
@@ -76,6 +73,19 @@ pub(super) async fn begin(
         database.execute(Sql::new(write, [anew.into()])).await?;
     }
     Ok(key)
+}
+
+/// Gives the log a new epoch. `None` if no log was ever begun.
+pub(super) async fn renew_epoch(database: &Database) -> Result<Option<LogEpoch>, StoreError> {
+    let epoch = new_epoch();
+    let write = "UPDATE event_log SET epoch = ? WHERE id = 1";
+    let write = Sql::new(write, [epoch.clone().into()]);
+    let renewed = database.execute(write).await? == 1;
+    Ok(renewed.then(|| LogEpoch(epoch.into())))
+}
+
+fn new_epoch() -> String {
+    uuid::Uuid::new_v4().simple().to_string()
 }
 
 fn no_log() -> StoreError {

@@ -56,6 +56,12 @@ pub enum OpenStoreError {
         /// Why.
         source: io::Error,
     },
+    /// There is no SQLite file, where one is not to be created.
+    #[error("the database file {} does not exist", .0.display())]
+    NoFile(PathBuf),
+    /// No replica has ever served this database.
+    #[error("the database holds no event log yet")]
+    NoLog,
     /// The database was migrated by a newer program. Nothing was changed.
     #[error("the database was written by a newer version: it has the migration {0}")]
     Newer(String),

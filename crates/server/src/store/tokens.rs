@@ -6,10 +6,14 @@ use evergrant_core::grant::TokenSet;
 use evergrant_core::ids::{Generation, GrantId};
 use evergrant_core::secret::{AccessToken, RefreshToken};
 use evergrant_core::store::StoreError;
+use sea_orm::{ConnectionTrait as _, DatabaseConnection};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::database::Database;
+use super::grants::get;
 use super::row;
+use super::sql::Sql;
 use crate::seal::{OpenError, Place, Sealer};
 
 const GRANT: &str = "grants.tokens";
@@ -107,6 +111,28 @@ pub(super) fn open(
         scopes: facts.scopes.clone(),
         metadata: secrets.metadata,
     })
+}
+
+/// Id of a key that sealed something in an SQLite database, whose schema need not be there yet.
+pub(super) async fn sealed_by(database: &Database) -> Result<Option<String>, StoreError> {
+    let one = |text: &'static str| {
+        let query = Sql::text(text).build(database.backend());
+        let read = move |reader: DatabaseConnection| {
+            let query = query.clone();
+            async move { reader.query_one_raw(query).await }
+        };
+        database.read(read)
+    };
+    let schema = "SELECT name FROM sqlite_master WHERE name = 'event_log'";
+    if one(schema).await?.is_none() {
+        return Ok(None);
+    }
+    if let Some(row) = one("SELECT cursor_key FROM event_log").await? {
+        let sealed: Vec<u8> = get(&row, "cursor_key")?;
+        return Ok(Sealer::key_of(&sealed).map(str::to_owned));
+    }
+    let grant = one("SELECT key_id FROM grants LIMIT 1").await?;
+    grant.map(|row| get(&row, "key_id")).transpose()
 }
 
 fn open_error(error: OpenError) -> StoreError {

@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 
+use evergrant_core::events::LogPosition;
 use evergrant_core::store::{EventLog, StoreError};
 use evergrant_server::store::{OpenStoreError, SqlStore, StoreOptions, StoreUrl};
 use tokio::task::JoinSet;
@@ -132,4 +133,24 @@ async fn a_postgres_that_is_not_there_is_told_soon() {
         unavailable && !refused.to_string().contains("hush"),
         "{refused}"
     );
+}
+
+async fn a_renewed_epoch_leaves_numbers_and_cursor_key_alone(harness: Harness) {
+    let before = harness.store.position().await.unwrap();
+    let epoch = SqlStore::renew_epoch(&harness.url).await.unwrap();
+    assert_ne!(epoch, before.epoch);
+    let after = harness.store.position().await.unwrap();
+    assert_eq!(after, LogPosition { epoch, ..before });
+    let store = harness.reopen(&["k1"], postgres_options()).await.unwrap();
+    assert_eq!(store.cursor_key(), harness.store.cursor_key());
+}
+
+#[tokio::test]
+async fn a_renewed_epoch_leaves_numbers_and_cursor_key_alone_on_sqlite() {
+    a_renewed_epoch_leaves_numbers_and_cursor_key_alone(Harness::sqlite().await).await;
+}
+
+#[tokio::test]
+async fn a_renewed_epoch_leaves_numbers_and_cursor_key_alone_on_postgres() {
+    a_renewed_epoch_leaves_numbers_and_cursor_key_alone(Harness::postgres().await).await;
 }

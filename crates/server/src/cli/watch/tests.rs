@@ -3,8 +3,8 @@ use std::sync::{Arc, Mutex};
 
 use evergrant_proto::v1::event_service_server::{EventService, EventServiceServer};
 use evergrant_proto::v1::{
-    ClientRecovered, Closing, CredentialDeleted, Heartbeat, SnapshotEnd, WatchRequest,
-    WatchResponse,
+    ClientRecovered, Closing, CredentialDeleted, CredentialInvalidated, Heartbeat, SnapshotEnd,
+    WatchRequest, WatchResponse,
 };
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -173,6 +173,28 @@ async fn an_expired_cursor_is_made_up_for_by_a_snapshot() {
     );
     assert!(out.contains("credential-90"), "{out}");
     assert!(notes.contains("so a snapshot comes next"), "{notes}");
+}
+
+#[tokio::test]
+async fn a_snapshot_that_broke_off_begins_anew_wherever_the_log_stands() {
+    let in_snapshot = WatchResponse {
+        covers_after: 4,
+        covers_to: 4,
+        event: Some(Event::CredentialInvalidated(CredentialInvalidated {
+            snapshot: true,
+            ..Default::default()
+        })),
+        ..Default::default()
+    };
+    let end_of_snapshot = Event::SnapshotEnd(SnapshotEnd {
+        invalidated_count: 0,
+    });
+    let first = vec![Ok(in_snapshot), end(Code::Unavailable, "SHUTTING_DOWN")];
+    let second = vec![message(9, end_of_snapshot), deleted(10)];
+    let (result, requests, out, _) = watch([first, second], &["--count", "2"]).await;
+    result.unwrap();
+    assert_eq!(requests[1].after, "");
+    assert!(out.contains("credential-10"), "{out}");
 }
 
 #[tokio::test]

@@ -8,12 +8,14 @@ use evergrant_core::secret::{AccessToken, RefreshToken};
 use evergrant_core::store::CredentialView;
 use evergrant_proto::v1;
 
-use super::{invalidation_reason, timestamp, to_timestamp};
+use super::{free_of_nul, invalidation_reason, timestamp, to_timestamp};
 use crate::grpc::status::ApiError;
 
 /// Longest token in bytes; providers' own limits are far below.
 const MAX_TOKEN_BYTES: usize = 64 * 1024;
 const MAX_METADATA: usize = 64;
+const MAX_ACCOUNT_BYTES: usize = 512;
+const MAX_MESSAGE_BYTES: usize = 1024;
 
 /// A credential for the wire. It holds no secret.
 pub fn to_credential(view: CredentialView) -> v1::Credential {
@@ -180,6 +182,24 @@ pub fn tokens(
     })
 }
 
+/// An account at a provider; an empty text names none.
+pub fn account(field: &str, text: String) -> Result<Option<String>, ApiError> {
+    if text.len() > MAX_ACCOUNT_BYTES {
+        return Err(ApiError::invalid(field, "must have at most 512 bytes"));
+    }
+    free_of_nul(field, &text)?;
+    Ok((!text.is_empty()).then_some(text))
+}
+
+/// Refuses a text that cannot tell why a credential is invalidated.
+pub fn check_message(text: &str) -> Result<(), ApiError> {
+    if text.len() > MAX_MESSAGE_BYTES {
+        let why = "must have at most 1,024 bytes";
+        return Err(ApiError::invalid("message", why));
+    }
+    free_of_nul("message", text)
+}
+
 /// Tokens go into HTTP headers and forms, so they hold no space and no control character (RFC 6749 appendix A
 /// allows visible ASCII).
 fn token_text(field: &str, text: &str) -> Result<(), ApiError> {
@@ -312,5 +332,18 @@ mod tests {
             ..material()
         };
         assert!(!refusal(GrantType::AuthorizationCode, odd).contains("hush"));
+    }
+
+    #[test]
+    fn what_postgres_cannot_store_is_refused_with_its_field() {
+        let error = account("provider_account", "a\0b".into()).unwrap_err();
+        assert_eq!(error.message(), "provider_account: must not contain NUL");
+        let error = check_message("gone\0").unwrap_err();
+        assert_eq!(error.message(), "message: must not contain NUL");
+        assert_eq!(
+            account("provider_account", "ü".into()),
+            Ok(Some("ü".into()))
+        );
+        assert_eq!(check_message("ü\n"), Ok(()));
     }
 }

@@ -19,6 +19,7 @@ use super::{Shared, Wanted, message};
 use crate::grpc::convert::event::to_invalidated;
 use crate::grpc::cursor::{Cursor, epoch_hash};
 use crate::grpc::status::{ApiError, store_error};
+use crate::grpc::transport::Leash;
 
 /// Where a stream begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +52,11 @@ enum Phase {
     /// A first heartbeat gives the client a cursor before anything happens.
     Greet,
     Events(VecDeque<Arc<Event>>),
+    /// Closing is next, without a cursor inside of the snapshot.
+    Closing {
+        error: Box<ApiError>,
+        in_snapshot: bool,
+    },
     /// Closing was sent; the error follows.
     Ending(Box<ApiError>),
     Ended,
@@ -77,6 +83,9 @@ impl WatchStream {
             })),
             Begin::Now | Begin::After(_) => Phase::Greet,
         };
+        if let Some(leash) = Leash::current() {
+            leash.shorten(shared.limits.cut_after);
+        }
         let age = shared.limits.max_age.mul_f64(0.8 + 0.4 * fastrand::f64());
         Self {
             covered: reader.position(),
@@ -110,6 +119,7 @@ impl WatchStream {
         let item = loop {
             match &mut self.phase {
                 Phase::Ended => return None,
+                Phase::Closing { .. } => break self.closing_message()?,
                 Phase::Ending(_) => {
                     let Phase::Ending(error) = std::mem::replace(&mut self.phase, Phase::Ended)
                     else {
@@ -124,6 +134,11 @@ impl WatchStream {
                 },
                 Phase::Greet => {
                     self.phase = Phase::Events(VecDeque::new());
+                    if self.unread_for() > self.shared.limits.stale_after {
+                        // As soon as the log is read again.
+                        self.heartbeat_at = Instant::now();
+                        continue;
+                    }
                     break self.stream_message(Wire::Heartbeat(v1::Heartbeat {}), self.covered);
                 }
                 Phase::Events(_) => match self.event_message().await {
@@ -174,11 +189,8 @@ impl WatchStream {
         let Some(dead) = phase.page.pop_front() else {
             return Ok(None);
         };
-        // No cursor before the snapshot's end: who resumes with nothing gets the snapshot again, whole.
         let event = Wire::CredentialInvalidated(to_invalidated(&dead, true));
-        let covers = (self.covered, self.covered);
-        let now = self.shared.clock.now();
-        Ok(Some(message::of_stream(event, String::new(), covers, now)))
+        Ok(Some(self.snapshot_message_of(event)))
     }
 
     /// The next event or heartbeat; `None` where there was nothing to say yet.
@@ -194,7 +206,7 @@ impl WatchStream {
         let stop = self.shared.stop.clone();
         if stop.is_cancelled() {
             self.close(ErrorReason::ShuttingDown, "this replica is shutting down");
-            return Ok(Some(self.closing_message()));
+            return Ok(None);
         }
         let now = Instant::now();
         if now >= self.ends_at {
@@ -202,7 +214,7 @@ impl WatchStream {
                 ErrorReason::StreamRotated,
                 "the stream reached its age limit",
             );
-            return Ok(Some(self.closing_message()));
+            return Ok(None);
         }
         let events = self.reader.next_batch().await;
         match events {
@@ -216,11 +228,11 @@ impl WatchStream {
             Err(ReadError::Store(_)) => tokio::time::sleep(Duration::from_millis(250)).await,
             Err(error) => return Err(read_error(error)),
         }
-        let unread_for = self.reader.head().read_at.elapsed();
+        let unread_for = self.unread_for();
         if unread_for > self.shared.limits.unreachable_after {
             let why = "this replica cannot read the event log";
             self.close(ErrorReason::EventLogUnreachable, why);
-            return Ok(Some(self.closing_message()));
+            return Ok(None);
         }
         if now >= self.heartbeat_at && unread_for <= self.shared.limits.stale_after {
             let position = self.reader.position();
@@ -239,6 +251,11 @@ impl WatchStream {
             () = stop.cancelled() => {}
         }
         Ok(None)
+    }
+
+    /// How long ago this replica last read the log.
+    fn unread_for(&self) -> Duration {
+        self.reader.head().read_at.elapsed()
     }
 
     fn of_event(&mut self, event: &Event) -> Encoded {
@@ -266,15 +283,31 @@ impl WatchStream {
     fn close(&mut self, reason: ErrorReason, why: &str) {
         let error = ApiError::new(reason, why).retry_after(message::reconnect_after());
         count_end(&error);
-        self.phase = Phase::Ending(Box::new(error));
+        self.phase = Phase::Closing {
+            error: Box::new(error),
+            in_snapshot: matches!(self.phase, Phase::Snapshot(_)),
+        };
     }
 
-    fn closing_message(&mut self) -> Encoded {
-        let (reason, wait) = match &self.phase {
-            Phase::Ending(error) => (error.reason(), error.wait().unwrap_or_default()),
-            _ => (ErrorReason::Unspecified, Duration::ZERO),
+    /// `None` if nothing is about to be closed.
+    fn closing_message(&mut self) -> Option<Encoded> {
+        let Phase::Closing { error, in_snapshot } =
+            std::mem::replace(&mut self.phase, Phase::Ended)
+        else {
+            return None;
         };
-        self.stream_message(message::closing(reason, wait), self.covered)
+        let closing = message::closing(error.reason(), error.wait().unwrap_or_default());
+        self.phase = Phase::Ending(error);
+        if in_snapshot {
+            return Some(self.snapshot_message_of(closing));
+        }
+        Some(self.stream_message(closing, self.covered))
+    }
+
+    /// No cursor before the snapshot's end: who resumes with nothing gets the snapshot again, whole.
+    fn snapshot_message_of(&self, event: Wire) -> Encoded {
+        let covers = (self.covered, self.covered);
+        message::of_stream(event, String::new(), covers, self.shared.clock.now())
     }
 }
 

@@ -1,0 +1,173 @@
+//! HTTP/2 connections: accepted, answered from routes, and ended.
+//!
+//! Each request runs in a task of its own under a [`Leash`]. Flow control asks nobody for the next message while a
+//! peer takes none, so a stream that nobody reads cannot end itself: its task is dropped from outside, which resets
+//! the stream and leaves the others on its connection alone.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::Status;
+use tonic::service::Routes;
+use tonic::transport::server::TcpIncoming;
+use tower::ServiceExt as _;
+use tracing::debug;
+
+use super::deadline;
+pub use leash::{Leash, Leashes};
+use leash::{LeashedBody, RequestTasks};
+
+mod leash;
+mod tls;
+
+pub use tls::{TlsError, acceptor};
+
+/// Streams of one connection; a proxy may carry all watchers of a node over one.
+const MAX_STREAMS_PER_CONNECTION: u32 = 2_000;
+/// A peer that is gone is noticed within half a minute.
+const KEEPALIVE: Duration = Duration::from_secs(20);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// After a failed accept, e.g. for want of file descriptors.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// What all connections of a listener have in common.
+struct Shared {
+    routes: Routes,
+    tls: Option<TlsAcceptor>,
+    leashes: Leashes,
+    stop: CancellationToken,
+}
+
+/// Serves `routes` until `stop` is cancelled and every connection has ended.
+///
+/// From then on no connection is taken. Requests that run go on to their end; what nobody reads is cut off after
+/// the grace of `leashes`.
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    routes: Routes,
+    leashes: Leashes,
+    stop: CancellationToken,
+) {
+    let shared = Arc::new(Shared {
+        routes: routes.prepare(),
+        tls,
+        leashes,
+        stop,
+    });
+    let connections = TaskTracker::new();
+    connections.close();
+    accept(listener, &shared, &connections).await;
+    connections.wait().await;
+}
+
+async fn accept(listener: TcpListener, shared: &Arc<Shared>, connections: &TaskTracker) {
+    // Without `nodelay` a small answer waits 40 ms for the next one.
+    let mut incoming = TcpIncoming::from(listener)
+        .with_nodelay(Some(true))
+        .with_keepalive(Some(KEEPALIVE));
+    while let Some(Some(accepted)) = shared.stop.run_until_cancelled(incoming.next()).await {
+        match accepted {
+            Ok(socket) => {
+                connections.spawn(connection(socket, Arc::clone(shared)));
+            }
+            Err(error) => {
+                debug!(%error, "a connection was not accepted");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn connection(socket: TcpStream, shared: Arc<Shared>) {
+    let Some(tls) = shared.tls.clone() else {
+        return speak(socket, &shared).await;
+    };
+    let handshake = tokio::time::timeout(HANDSHAKE, tls.accept(socket));
+    match shared.stop.run_until_cancelled(handshake).await {
+        Some(Ok(Ok(socket))) => speak(socket, &shared).await,
+        Some(Ok(Err(error))) => debug!(%error, "a handshake failed"),
+        Some(Err(_)) => debug!("a handshake took too long"),
+        None => {}
+    }
+}
+
+async fn speak(io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, shared: &Shared) {
+    let requests = TaskTracker::new();
+    requests.close();
+    let tasks = RequestTasks::new(requests.clone(), shared.leashes, shared.stop.clone());
+    let routes = shared.routes.clone();
+    let connection = http2::Builder::new(tasks)
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS_PER_CONNECTION)
+        .keep_alive_interval(Some(KEEPALIVE))
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+        .serve_connection(
+            TokioIo::new(io),
+            service_fn(move |request| answer(routes.clone(), request)),
+        );
+    let mut connection = pin!(connection);
+    tokio::select! {
+        ended = &mut connection => return tell(ended),
+        () = shared.stop.cancelled() => connection.as_mut().graceful_shutdown(),
+    }
+    // Answers that were given must still be taken: a peer that does not would hold the connection for ever.
+    let untaken = async {
+        while !requests.is_empty() {
+            requests.wait().await;
+            tokio::time::sleep(shared.leashes.grace).await;
+        }
+    };
+    let untaken = async {
+        tokio::time::sleep(shared.leashes.grace).await;
+        untaken.await;
+    };
+    tokio::select! {
+        ended = connection => tell(ended),
+        () = untaken => debug!("a connection was cut off: its answers were not taken"),
+    }
+}
+
+fn tell(ended: hyper::Result<()>) {
+    if let Err(error) = ended {
+        debug!(%error, "a connection ended with an error");
+    }
+}
+
+async fn answer(
+    routes: Routes,
+    request: Request<Incoming>,
+) -> Result<Response<LeashedBody>, Infallible> {
+    let leash = Leash::current().unwrap_or_default();
+    // Health and reflection.
+    if !request.uri().path().starts_with("/evergrant.") {
+        leash.set_endless();
+    }
+    let timeout = deadline::timeout(request.headers());
+    let answer = routes.oneshot(request);
+    let answer = match timeout {
+        None => answer.await?,
+        Some(timeout) => match tokio::time::timeout(timeout, answer).await {
+            Ok(answer) => answer?,
+            Err(_) => Status::deadline_exceeded("the caller's deadline has passed").into_http(),
+        },
+    };
+    Ok(answer.map(|body| LeashedBody::new(body, leash)))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,88 @@
+use std::path::Path;
+
+use metrics_exporter_prometheus::PrometheusBuilder;
+
+use super::*;
+
+fn config(folder: &Path, more: &str) -> Config {
+    let file = folder.join("evergrant.toml");
+    let store = folder.join("e.db");
+    let text = format!(
+        "[server]\nlisten = \"127.0.0.1:0\"\nadmin_listen = \"\"\n\
+         shutdown_timeout = \"100ms\"\n[store]\nurl = \"sqlite://{}\"\n{more}",
+        store.display()
+    );
+    std::fs::write(&file, text).unwrap();
+    Config::load(Some(&file), std::iter::empty(), Vec::new()).unwrap()
+}
+
+async fn start(config: &Config, life: &Lifecycle) -> Result<Replica, StartError> {
+    let metrics = PrometheusBuilder::new().build_recorder().handle();
+    Replica::start(config, metrics, life.clone()).await
+}
+
+/// A life in which the replica sealed something.
+async fn live_once(config: &Config) {
+    let life = Lifecycle::new();
+    let replica = start(config, &life).await.unwrap();
+    life.drain();
+    replica.finish().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_shutdown_that_leaves_something_is_no_success() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(folder.path(), "");
+    live_once(&config).await;
+
+    let life = Lifecycle::new();
+    let replica = start(&config, &life).await.unwrap();
+    life.tracker().spawn(std::future::pending::<()>());
+    life.drain();
+    let left = replica.finish().await.unwrap_err();
+    let none = Unfinished {
+        refreshes: 0,
+        streams: 0,
+    };
+    assert_eq!(left, none);
+}
+
+#[tokio::test]
+async fn a_key_file_that_was_lost_is_not_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(folder.path(), "");
+    live_once(&config).await;
+    let key = folder.path().join("e.db.key");
+    let lost = std::fs::read(&key).unwrap();
+    std::fs::remove_file(&key).unwrap();
+
+    let error = start(&config, &Lifecycle::new()).await.unwrap_err();
+    assert!(error.is_configuration());
+    let line = error.to_string();
+    let expected = format!("keys: the key file {} does not exist, ", key.display());
+    assert!(
+        line.starts_with(&expected) && line.contains("what key file-"),
+        "{line}"
+    );
+    assert!(!key.exists(), "none is made in its place");
+
+    std::fs::write(&key, lost).unwrap();
+    live_once(&config).await;
+}
+
+#[tokio::test]
+async fn a_sealing_key_that_is_not_configured_is_a_mistake_of_the_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = |id: &str| {
+        let key = crate::config::keys::encode(&crate::seal::SealingKey::generate());
+        format!("[keys]\nactive = \"{id}\"\n{id} = \"{}\"\n", key.as_str())
+    };
+    live_once(&config(folder.path(), &key("k1"))).await;
+    let error = start(&config(folder.path(), &key("k2")), &Lifecycle::new()).await;
+    let error = error.unwrap_err();
+    assert!(error.is_configuration());
+    assert_eq!(
+        error.to_string(),
+        "keys: sealing key k1 is not configured, and is needed to open what it sealed"
+    );
+}
