@@ -272,12 +272,18 @@ async fn first_refusal(replica: &Replica, request: WatchRequest) -> Result<Statu
             Ok(stream) => stream.into_inner(),
             Err(status) => return Ok(status),
         };
-        match stream.message().await {
-            Ok(message) => anyhow::bail!("the stream goes on with {message:?}"),
-            Err(status) => Ok(status),
+        loop {
+            match stream.message().await {
+                Ok(Some(message)) if message.covers_to > message.covers_after => {
+                    anyhow::bail!("the stream goes on with {message:?}")
+                }
+                Ok(_) => {}
+                Err(status) => return Ok(status),
+            }
         }
     };
-    tokio::time::timeout(SOON, answer).await?
+    let refusal = tokio::time::timeout(SOON, answer).await;
+    refusal.context("the stream goes on")?
 }
 
 /// The ids of all credentials that are stored as dead.

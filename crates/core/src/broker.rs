@@ -9,7 +9,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::cache::LiveGrant;
-use crate::change::run::Changes;
 use crate::clock::Timestamp;
 use crate::cooldown::ClientBreaker;
 use crate::events::{Event, EventBody};
@@ -256,11 +255,7 @@ impl Broker {
 
     /// The registry whose changes this broker's memory follows at once.
     pub fn registry(&self) -> Registry {
-        Registry::new(Changes::new(
-            Arc::clone(&self.ports.store),
-            Arc::clone(&self.ports.bus),
-            Arc::clone(&self.memory),
-        ))
+        Registry::new(self.refresher.changes().clone())
     }
 
     /// Learns where a grant stands: what is remembered of an older version is forgotten.

@@ -199,6 +199,11 @@ impl Refresher {
         }
     }
 
+    /// What runs this replica's changes, one after the other.
+    pub(crate) fn changes(&self) -> &Changes {
+        &self.changes
+    }
+
     /// Waits for this client's turn; clients have few, so the map stays small.
     async fn permit(&self, client: &ClientKey) -> Option<OwnedSemaphorePermit> {
         let semaphore = {

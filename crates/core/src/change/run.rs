@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
+use tokio::sync::Mutex;
 
 use super::{ChangeSet, Scope, Snapshot, Write};
 use crate::coordinator::{Bus, Notice};
@@ -13,6 +14,8 @@ use crate::store::{ApplyError, Store, StoreError};
 
 /// How often a change is planned anew before giving up.
 const TRIES: u32 = 20;
+/// How long a change waits for the others of its replica.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// Runs changes against one store, and keeps this replica's memory and the others true.
 #[derive(Clone)]
@@ -20,6 +23,9 @@ pub struct Changes {
     store: Arc<dyn Store>,
     bus: Arc<dyn Bus>,
     memory: Arc<Memory>,
+    /// Held by the change that runs. Changes of one replica would only undo each other's plans; those of other
+    /// replicas are met by planning anew.
+    turn: Arc<Mutex<()>>,
 }
 
 /// Why a change did not happen.
@@ -42,7 +48,12 @@ impl std::fmt::Debug for Changes {
 impl Changes {
     /// Changes to `store`, told on `bus`, learnt by `memory`.
     pub fn new(store: Arc<dyn Store>, bus: Arc<dyn Bus>, memory: Arc<Memory>) -> Self {
-        Self { store, bus, memory }
+        Self {
+            store,
+            bus,
+            memory,
+            turn: Arc::default(),
+        }
     }
 
     /// Plans a change from a snapshot of `scope` and applies it. `Ok(None)` if there was nothing to change.
@@ -53,6 +64,10 @@ impl Changes {
         scope: &Scope,
         plan: impl Fn(&Snapshot) -> Result<Option<(ChangeSet, T)>, E> + Send,
     ) -> Result<Option<T>, ChangeError<E>> {
+        let busy =
+            || ChangeError::Store(StoreError::Unavailable("too many changes at once".into()));
+        let turn = tokio::time::timeout(LONGEST_WAIT, self.turn.lock()).await;
+        let turn = turn.map_err(|_| busy())?;
         for attempt in 0..TRIES {
             let snapshot = self
                 .store
@@ -64,6 +79,7 @@ impl Changes {
             };
             match self.store.apply(&change).await {
                 Ok(head) => {
+                    drop(turn);
                     self.tell(&change, head).await;
                     return Ok(Some(result));
                 }
@@ -75,9 +91,7 @@ impl Changes {
                 Err(ApplyError::Store(error)) => return Err(ChangeError::Store(error)),
             }
         }
-        Err(ChangeError::Store(StoreError::Unavailable(
-            "too many changes at once".into(),
-        )))
+        Err(busy())
     }
 
     async fn tell(&self, change: &ChangeSet, head: u64) {

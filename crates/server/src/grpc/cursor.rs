@@ -28,10 +28,16 @@ pub struct Cursor {
     pub issued_at: Timestamp,
 }
 
-/// The text is no cursor of this store.
+/// Why a text does not say where a stream goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("is no cursor of this service")]
-pub struct Malformed;
+pub enum NoCursor {
+    /// The text is no cursor at all, or one that somebody changed.
+    #[error("is no cursor of this service")]
+    Malformed,
+    /// It names another log, or a former life of this one, whose key is not known here.
+    #[error("is a cursor of another store, or of this one before it was restored")]
+    OtherLog,
+}
 
 /// Makes cursors and reads them back.
 pub struct CursorCodec {
@@ -61,11 +67,16 @@ impl CursorCodec {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// The cursor that `encode` made of.
-    pub fn decode(&self, text: &str) -> Result<Cursor, Malformed> {
+    /// The cursor that `encode` made, if it is of the log whose `epoch` this is the hash of.
+    pub fn decode(&self, text: &str, epoch: [u8; 8]) -> Result<Cursor, NoCursor> {
+        use NoCursor::Malformed;
         let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| Malformed)?;
         let bytes: [u8; BODY + MAC] = bytes.try_into().map_err(|_| Malformed)?;
         let (body, mac) = bytes.split_at(BODY);
+        // Before the MAC, which another log makes with another key. Whoever forges this learns nothing by it.
+        if body[0] == VERSION && body[1..9] != epoch {
+            return Err(NoCursor::OtherLog);
+        }
         let tag = hmac::sign(&self.key, body);
         aws_lc_rs::constant_time::verify_slices_are_equal(&tag.as_ref()[..MAC], mac)
             .map_err(|_| Malformed)?;
@@ -145,24 +156,41 @@ mod tests {
         }
     }
 
+    const CODEC_KEY: [u8; 32] = [7; 32];
+
     #[test]
     fn a_cursor_comes_back_as_it_was() {
-        let codec = CursorCodec::new(&[7; 32]);
-        assert_eq!(codec.decode(&codec.encode(&cursor())), Ok(cursor()));
+        let codec = CursorCodec::new(&CODEC_KEY);
+        let text = codec.encode(&cursor());
+        assert_eq!(codec.decode(&text, cursor().epoch), Ok(cursor()));
     }
 
     #[test]
-    fn a_cursor_that_was_altered_cut_or_made_elsewhere_is_refused() {
-        let codec = CursorCodec::new(&[7; 32]);
+    fn a_cursor_that_was_altered_or_cut_is_refused() {
+        let codec = CursorCodec::new(&CODEC_KEY);
         let text = codec.encode(&cursor());
+        let epoch = cursor().epoch;
         for index in 0..text.len() {
             let mut altered = text.clone().into_bytes();
             altered[index] = if altered[index] == b'A' { b'B' } else { b'A' };
             let altered = String::from_utf8(altered).unwrap();
-            assert_eq!(codec.decode(&altered), Err(Malformed), "{index}");
-            assert_eq!(codec.decode(&text[..index]), Err(Malformed));
+            assert!(codec.decode(&altered, epoch).is_err(), "{index}");
+            let cut = codec.decode(&text[..index], epoch);
+            assert_eq!(cut, Err(NoCursor::Malformed));
         }
-        assert_eq!(CursorCodec::new(&[8; 32]).decode(&text), Err(Malformed));
-        assert_eq!(codec.decode("not a cursor"), Err(Malformed));
+        let forged = CursorCodec::new(&[8; 32]).encode(&cursor());
+        assert_eq!(codec.decode(&forged, epoch), Err(NoCursor::Malformed));
+        assert_eq!(
+            codec.decode("not a cursor", epoch),
+            Err(NoCursor::Malformed)
+        );
+    }
+
+    #[test]
+    fn a_cursor_of_another_log_is_known_for_what_it_is() {
+        let codec = CursorCodec::new(&CODEC_KEY);
+        let other = CursorCodec::new(&[8; 32]).encode(&cursor());
+        let here = epoch_hash(&LogEpoch("here".into()));
+        assert_eq!(codec.decode(&other, here), Err(NoCursor::OtherLog));
     }
 }

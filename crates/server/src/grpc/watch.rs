@@ -23,7 +23,7 @@ use tonic::{Request, Response, Status};
 
 use super::caller::{Callers, Permission};
 use super::convert::{credential_id_of, duration, event, tenant};
-use super::cursor::{Cursor, CursorCodec, epoch_hash};
+use super::cursor::{Cursor, CursorCodec, NoCursor, epoch_hash};
 use super::meter;
 use super::status::{ApiError, store_error};
 use stream::{Begin, WatchStream};
@@ -176,15 +176,15 @@ impl Watches {
                 Begin::Snapshot
             });
         }
-        let cursor = self
+        let head = self.shared.tail.head().borrow().clone();
+        let decoded = self
             .shared
             .cursors
-            .decode(&wanted.after)
-            .map_err(|error| ApiError::invalid("after", error.to_string()))?;
-        let head = self.shared.tail.head().borrow().clone();
-        if cursor.epoch != epoch_hash(&head.epoch) {
-            return Err(epoch_mismatch());
-        }
+            .decode(&wanted.after, epoch_hash(&head.epoch));
+        let cursor = decoded.map_err(|error| match error {
+            NoCursor::Malformed => ApiError::invalid("after", error.to_string()),
+            NoCursor::OtherLog => epoch_mismatch(),
+        })?;
         if cursor.seq > head.seq {
             self.confirm(&cursor).await?;
         }
@@ -208,7 +208,7 @@ impl Watches {
 }
 
 fn epoch_mismatch() -> ApiError {
-    let why = "the cursor is of another store, or of this one before it was restored";
+    let why = format!("after {}", NoCursor::OtherLog);
     ApiError::new(ErrorReason::CursorEpochMismatch, why)
 }
 

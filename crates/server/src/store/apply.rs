@@ -7,6 +7,7 @@ use sea_orm::{
     ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode,
     TransactionOptions, TransactionTrait, Value,
 };
+use serde::Serialize;
 
 use super::database::Database;
 use super::error::apply_error;
@@ -26,7 +27,7 @@ impl SqlStore {
             now: self.database.now(),
         };
         let fragments = fragments(&writes, context);
-        let events: Vec<_> = change.events.iter().map(event_values).collect();
+        let events: Vec<_> = change.events.iter().map(EventRow::of).collect();
         match self.database.backend() {
             DbBackend::Postgres => {
                 self.apply_at_once(change.revision, fragments, &events)
@@ -50,7 +51,7 @@ impl SqlStore {
         &self,
         revision: u64,
         fragments: Vec<Fragment>,
-        events: &[[Value; 5]],
+        events: &[EventRow],
     ) -> Result<u64, ApplyError> {
         let database = &self.database;
         let statement = one_statement(revision, fragments, events, database.now());
@@ -68,7 +69,7 @@ impl SqlStore {
 fn one_statement(
     revision: u64,
     fragments: Vec<Fragment>,
-    events: &[[Value; 5]],
+    events: &[EventRow],
     now: &'static str,
 ) -> Sql {
     let count = stored(events.len() as u64);
@@ -92,24 +93,21 @@ fn one_statement(
             .then_text(" RETURNING head)"),
     );
     if !events.is_empty() {
-        let rows = events.iter().zip(1i64..).map(|(values, ordinal)| {
-            Sql::tuple(
-                [Value::from(ordinal)]
-                    .into_iter()
-                    .chain(values.iter().cloned()),
-            )
-        });
+        // All in one value, since a statement takes 65,535 of them at most.
+        let rows = serde_json::to_string(events).expect("texts can be written as JSON");
         let told = Sql::new(
             format!(
                 "told AS (INSERT INTO events (seq, at, {EVENT_COLUMNS})
                  SELECT bump.head - ? + told.ordinal, {now}, {EVENT_COLUMNS}
-                 FROM bump, (VALUES "
+                 FROM bump, ROWS FROM (
+                     jsonb_to_recordset(?::jsonb)
+                     AS (kind text, tenant text, credential text, provider text, body text)
+                 ) WITH ORDINALITY AS told ({EVENT_COLUMNS}, ordinal)
+                 ORDER BY told.ordinal)"
             ),
-            [count.into()],
+            [count.into(), rows.into()],
         );
-        chain.push(told.then(Sql::join(rows, ", ")).then_text(&format!(
-            ") AS told (ordinal, {EVENT_COLUMNS}) ORDER BY told.ordinal)"
-        )));
+        chain.push(told);
     }
     Sql::text("WITH ")
         .then(Sql::join(chain, ", "))
@@ -120,7 +118,7 @@ async fn apply_in_turn(
     database: Database,
     revision: u64,
     fragments: Vec<Fragment>,
-    events: Vec<[Value; 5]>,
+    events: Vec<EventRow>,
 ) -> Result<u64, ApplyError> {
     let now = database.now();
     let work = async {
@@ -147,7 +145,7 @@ async fn write_in_turn(
     transaction: &DatabaseTransaction,
     revision: u64,
     fragments: Vec<Fragment>,
-    events: Vec<[Value; 5]>,
+    events: Vec<EventRow>,
     now: &'static str,
 ) -> Result<Option<u64>, DbErr> {
     let backend = transaction.get_database_backend();
@@ -170,27 +168,47 @@ async fn write_in_turn(
         }
     }
     let first = head - stored(events.len() as u64) + 1;
-    for (values, seq) in events.into_iter().zip(first..) {
+    for (row, seq) in events.into_iter().zip(first..) {
         let event = Sql::new(
             format!(
                 "INSERT INTO events (seq, at, {EVENT_COLUMNS}) VALUES (?, {now}, ?, ?, ?, ?, ?)"
             ),
-            [Value::from(seq)].into_iter().chain(values),
+            [Value::from(seq)].into_iter().chain(row.into_values()),
         );
         transaction.execute_raw(event.build(backend)).await?;
     }
     Ok(Some(number(head)))
 }
 
-/// In the order of [`EVENT_COLUMNS`].
-fn event_values(body: &EventBody) -> [Value; 5] {
-    [
-        body.kind().name().into(),
-        body.tenant().map(|tenant| tenant.to_string()).into(),
-        body.credential()
-            .map(|credential| credential.to_string())
-            .into(),
-        body.provider().map(|provider| provider.to_string()).into(),
-        payload::write(body).into(),
-    ]
+/// A row of `events`, but for its number and its time.
+#[derive(Serialize)]
+struct EventRow {
+    kind: &'static str,
+    tenant: Option<String>,
+    credential: Option<String>,
+    provider: Option<String>,
+    body: String,
+}
+
+impl EventRow {
+    fn of(body: &EventBody) -> Self {
+        Self {
+            kind: body.kind().name(),
+            tenant: body.tenant().map(ToString::to_string),
+            credential: body.credential().map(ToString::to_string),
+            provider: body.provider().map(ToString::to_string),
+            body: payload::write(body),
+        }
+    }
+
+    /// In the order of [`EVENT_COLUMNS`].
+    fn into_values(self) -> [Value; 5] {
+        [
+            self.kind.into(),
+            self.tenant.into(),
+            self.credential.into(),
+            self.provider.into(),
+            self.body.into(),
+        ]
+    }
 }

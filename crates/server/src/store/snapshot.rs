@@ -1,7 +1,7 @@
 //! Everything in a scope. The revision is read first and the rest after it, one statement each: whatever
 //! moves in between is refused when the change is applied.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use evergrant_core::change::{AccountKey, Scope, Snapshot};
 use evergrant_core::clock::Timestamp;
@@ -112,25 +112,28 @@ impl SqlStore {
         let sharing = Condition::all().add(sharing);
         rows.credentials = read_credentials(database, sharing).await?;
         rows.grants = self.read_grants(database, ids).await?;
-        let mut needed: BTreeSet<(String, String)> = BTreeSet::new();
-        needed.extend(
-            rows.credentials
-                .iter()
-                .map(|row| (row.tenant.clone(), row.id.clone())),
-        );
-        needed.extend(key.map(|key| (key.tenant.to_string(), key.id.to_string())));
+        let mut needed: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for row in &rows.credentials {
+            needed.entry(&row.tenant).or_default().insert(&row.id);
+        }
+        if let Some(key) = key {
+            let of_tenant = needed.entry(key.tenant.as_str()).or_default();
+            of_tenant.insert(key.id.as_str());
+        }
+        // One condition a tenant and not one a credential: sea-query nests them, and thousands of credentials that
+        // share a grant would exhaust the stack.
         let mut dependants = Condition::any();
-        for (tenant, id) in needed {
-            let of_one = Query::select()
+        for (tenant, ids) in needed {
+            let of_tenant = Query::select()
                 .column(link::Column::Integration)
                 .from(link::Entity)
-                .and_where(link::Column::Tenant.eq(tenant.as_str()))
-                .and_where(link::Column::Credential.eq(id))
+                .and_where(link::Column::Tenant.eq(tenant))
+                .and_where(link::Column::Credential.is_in(ids))
                 .take();
-            let of_one = Condition::all()
+            let of_tenant = Condition::all()
                 .add(integration::Column::Tenant.eq(tenant))
-                .add(integration::Column::Id.in_subquery(of_one));
-            dependants = dependants.add(of_one);
+                .add(integration::Column::Id.in_subquery(of_tenant));
+            dependants = dependants.add(of_tenant);
         }
         if !dependants.is_empty() {
             rows.integrations = read_integrations(database, dependants, u64::MAX >> 1).await?;
