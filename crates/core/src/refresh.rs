@@ -85,6 +85,11 @@ impl Limits {
     pub fn shortest_lease(&self) -> Duration {
         self.attempt_timeout * 2 + self.store_timeout + Self::QUARANTINE
     }
+
+    /// How long an earlier attempt whose lease ran out may still take to store what it obtained.
+    fn confirm_window(&self) -> Duration {
+        self.attempt_timeout + self.store_timeout
+    }
 }
 
 /// Who wants a grant refreshed, and what for.
