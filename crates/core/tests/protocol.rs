@@ -7,6 +7,7 @@
 mod protocol {
     mod chaos;
     mod client_rejected;
+    mod coherence;
     mod cooling;
     mod coordinator_faults;
     mod doomed;
@@ -14,6 +15,7 @@ mod protocol {
     mod events;
     mod heal;
     mod rejected_token;
+    mod renewal;
     mod replica;
     mod rotation;
     mod shared_grants;
