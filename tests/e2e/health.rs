@@ -33,16 +33,16 @@ async fn a_service_that_waits_for_its_store_is_not_serving_until_it_has_it() -> 
         .set("server.listen", format!("127.0.0.1:{port}"));
     scene.postgres().freeze()?;
 
-    let starting = tokio::spawn(async move { Replica::start(&config).await });
-    let mut health = HealthClient::new(channel_to(([127, 0, 0, 1], port).into()));
-    let before = eventually("an answer of the probe", SOON, async || {
-        health.check(HealthCheckRequest::default()).await.ok()
-    })
-    .await?;
-    assert_eq!(before.into_inner().status(), ServingStatus::NotServing);
-    scene.postgres().thaw()?;
-
-    let replica = starting.await??;
+    let before_ready = async {
+        let mut health = HealthClient::new(channel_to(([127, 0, 0, 1], port).into()));
+        let before = eventually("an answer of the probe", SOON, async || {
+            health.check(HealthCheckRequest::default()).await.ok()
+        })
+        .await?;
+        assert_eq!(before.into_inner().status(), ServingStatus::NotServing);
+        scene.postgres().thaw()
+    };
+    let (replica, ()) = tokio::try_join!(Replica::start(&config), before_ready)?;
     for service in SERVICES {
         assert_eq!(
             status(&replica, service).await?,

@@ -21,7 +21,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::cache::LiveGrant;
@@ -84,6 +84,11 @@ impl Limits {
     /// The shortest lease in which two calls and a commit fit.
     pub fn shortest_lease(&self) -> Duration {
         self.attempt_timeout * 2 + self.store_timeout + Self::QUARANTINE
+    }
+
+    /// How long an earlier attempt whose lease ran out may still take to store what it obtained.
+    fn confirm_window(&self) -> Duration {
+        self.attempt_timeout + self.store_timeout
     }
 }
 
@@ -169,7 +174,7 @@ pub struct Refresher {
     memory: Arc<Memory>,
     breaker: Arc<ClientBreaker>,
     changes: Changes,
-    permits: Mutex<HashMap<ClientKey, Arc<Semaphore>>>,
+    places: Mutex<HashMap<ClientKey, Arc<Semaphore>>>,
     stop: CancellationToken,
 }
 
@@ -194,7 +199,7 @@ impl Refresher {
             limits,
             memory,
             breaker,
-            permits: Mutex::default(),
+            places: Mutex::default(),
             stop,
         }
     }
@@ -204,16 +209,12 @@ impl Refresher {
         &self.changes
     }
 
-    /// Waits for this client's turn; clients have few, so the map stays small.
-    async fn permit(&self, client: &ClientKey) -> Option<OwnedSemaphorePermit> {
-        let semaphore = {
-            let mut permits = self.permits.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(
-                permits
-                    .entry(client.clone())
-                    .or_insert_with(|| Arc::new(Semaphore::new(self.limits.per_client))),
-            )
-        };
-        semaphore.acquire_owned().await.ok()
+    /// What bounds the refreshes of a client; clients are few, so the map stays small.
+    fn places(&self, client: &ClientKey) -> Arc<Semaphore> {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_client = places
+            .entry(client.clone())
+            .or_insert_with(|| Arc::new(Semaphore::new(self.limits.per_client)));
+        Arc::clone(of_client)
     }
 }

@@ -5,7 +5,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod protocol {
+    mod chaos;
     mod client_rejected;
+    mod coherence;
     mod cooling;
     mod coordinator_faults;
     mod doomed;
@@ -13,6 +15,7 @@ mod protocol {
     mod events;
     mod heal;
     mod rejected_token;
+    mod renewal;
     mod replica;
     mod rotation;
     mod shared_grants;

@@ -79,14 +79,12 @@ impl Refresher {
             landing,
             started,
         };
-        match self.adopt_from_escrow(&attempt.grant).await {
+        match self.obtained_already(&attempt).await {
+            Ok(None) => {}
             Ok(Some(outcome)) => return Led::Ended(outcome),
-            // An escrow out of reach holds nobody up.
-            Ok(None) | Err(NotAdopted::Escrow(_)) => {}
-            // What lies in escrow was bought with the stored refresh token, which must not be sent again.
-            Err(NotAdopted::Store(error)) => {
+            Err(failure) => {
                 self.end_attempt(&attempt, AttemptEnd::Unused).await;
-                return Led::Ended(Outcome::Failed(Failure::from_store(&error)));
+                return Led::Ended(Outcome::Failed(failure));
             }
         }
         if let Err(refusal) = self.breaker.admit(&attempt.grant.facts.client) {
@@ -100,6 +98,25 @@ impl Refresher {
             None => {
                 self.end_attempt(&attempt, AttemptEnd::Unused).await;
                 Led::LookAgain
+            }
+        }
+    }
+
+    /// What somebody obtained before this attempt with the same refresh token. An error: it cannot be stored
+    /// now, and the refresh token that bought it must not be sent again.
+    async fn obtained_already(&self, attempt: &Attempt<'_>) -> Result<Option<Outcome>, Failure> {
+        match self.adopt_from_escrow(&attempt.grant).await {
+            Ok(adopted) => Ok(adopted),
+            Err(NotAdopted::Store(error)) => Err(Failure::from_store(&error)),
+            Err(NotAdopted::Escrow(_)) => {
+                let rotation = self.rotation(&attempt.grant.facts.client);
+                if !attempt.ambiguous || !attempt.spends_refresh_token(rotation) {
+                    return Ok(None);
+                }
+                // An escrow out of reach holds nobody up for longer than its owner may take to store what
+                // lies in it.
+                tokio::time::sleep(self.limits.confirm_window()).await;
+                self.newer_than(&attempt.grant, false).await
             }
         }
     }

@@ -39,6 +39,7 @@ impl Refresher {
         // Subscribed before the first look, so that no result falls between a look and a wait.
         let mut notices = self.ports.bus.subscribe();
         let mut poll = FIRST_POLL;
+        let mut waited_for = None;
         loop {
             let grant = match self.look(&id, trigger).await {
                 Look::Done(outcome) => return landing.land(outcome),
@@ -47,12 +48,18 @@ impl Refresher {
             if self.stop.is_cancelled() {
                 return landing.land(Outcome::Failed(shutting_down()));
             }
-            let permit = self.permit(&grant.facts.client).await;
+            let places = self.places(&grant.facts.client);
+            let at_once = || Arc::clone(&places).try_acquire_owned().ok();
+            let Some(place) = waited_for.take().or_else(at_once) else {
+                // When its turn comes, the row may tell another story.
+                waited_for = places.acquire_owned().await.ok();
+                continue;
+            };
             let mut wait = poll;
             match self.leader.claim(&id).await {
                 Leadership::Leader(held) => {
                     let led = self.lead(*grant, trigger, &held, &landing).await;
-                    drop(permit);
+                    drop(place);
                     held.release().await;
                     match led {
                         Led::Ended(outcome) => return landing.land(outcome),
@@ -60,7 +67,7 @@ impl Refresher {
                     }
                 }
                 Leadership::Follower { left } => {
-                    drop(permit);
+                    drop(place);
                     // A leader that died after the provider's answer left its tokens in escrow.
                     if let Ok(Some(outcome)) = self.adopt_from_escrow(&grant).await {
                         return landing.land(outcome);

@@ -55,7 +55,7 @@ impl Refresher {
         self.ports.bus.publish(notice).await;
     }
 
-    fn rotation(&self, client: &ClientKey) -> Option<Rotation> {
+    pub(super) fn rotation(&self, client: &ClientKey) -> Option<Rotation> {
         let profile = self.ports.providers.profile(client).ok()?;
         Some(profile.rotation)
     }

@@ -44,6 +44,7 @@ pub trait StoreHarness: Send + Sync + 'static {
 macro_rules! store_contract_tests {
     (#[$attr:meta] $harness:expr) => {
         $crate::store_contract_tests! { @all [$attr] ($harness)
+            leases::a_snapshot_shows_the_lease_until_the_attempt_ends,
             leases::of_50_owners_exactly_one_claims_a_grant,
             leases::a_claim_needs_the_generation_that_was_read,
             leases::a_live_lease_keeps_others_out_and_one_that_ran_out_does_not,

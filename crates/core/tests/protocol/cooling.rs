@@ -91,6 +91,31 @@ async fn a_follower_shares_the_failure_of_its_leader() {
     assert_eq!(world.calls(), 1);
 }
 
+// It waited for its turn while another replica tried and failed.
+#[tokio::test(start_paused = true)]
+async fn a_refresh_whose_turn_comes_after_a_failure_elsewhere_shares_that_failure() {
+    let mut world = World::new();
+    world.limits.per_client = 1;
+    let (busy, key) = (world.connect("a").await, world.connect("b").await);
+    world.expire();
+    let (one, other) = (world.replica(), world.replica());
+    let held = world.provider.hold_next();
+    let first = one.begin(&busy);
+    held.reached().await;
+    let queued = one.begin(&key);
+    tokio::time::sleep(seconds(1)).await;
+    world
+        .provider
+        .answer_next(Err(failure(Verdict::RateLimit, "slow_down")));
+    let failed = other.token(&key).await;
+    assert_eq!(reason_of(&failed), FailureReason::ProviderRateLimited);
+    held.release();
+    assert_eq!(generation_of(&first.await.unwrap()), 2);
+    let queued = queued.await.unwrap();
+    assert_eq!(reason_of(&queued), FailureReason::ProviderRateLimited);
+    assert_eq!(world.calls(), 2);
+}
+
 #[tokio::test(start_paused = true)]
 async fn every_fault_has_its_reason() {
     let faults = [

@@ -184,6 +184,44 @@ async fn r5_a_refusal_in_doubt_is_not_final_while_the_escrow_is_out_of_reach() {
     world.check(&key).await;
 }
 
+// R5: a refresh token whose successor somebody is about to store is not sent again.
+#[tokio::test(start_paused = true)]
+async fn r5_a_refresh_token_in_doubt_is_not_sent_while_its_successor_may_still_be_stored() {
+    let (world, one, key) = World::with_expired().await;
+    let held = world.provider.hold_next();
+    let first = one.begin(&key);
+    held.reached().await;
+    world.store.faults().set_down(true);
+    held.release();
+    assert_eq!(generation_of(&first.await.unwrap()), 2);
+    tokio::time::sleep(LIMITS.lease * 2).await;
+    world.coordinator.set(|faults| faults.down = true);
+    world.store.faults().set_down(false);
+    let other = world.replica();
+    assert_eq!(generation_of(&other.token(&key).await), 2);
+    assert_eq!(world.calls(), 1);
+    world.coordinator.set(|faults| faults.down = false);
+    one.idle().await;
+    other.idle().await;
+    let grant = world.grant(&key).await;
+    assert!(world.provider.accepts(&grant.tokens.refresh_token.unwrap()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_redis_a_crash_holds_others_up_for_a_little_longer_and_no_more() {
+    let (world, replica, key) = World::with_expired().await;
+    let held = world.provider.hold_next();
+    let doomed = Doomed::begin(&world, &key).await;
+    held.reached().await;
+    doomed.crash().await;
+    world.coordinator.set(|faults| faults.down = true);
+    let began = Instant::now();
+    assert_eq!(generation_of(&replica.token(&key).await), 2);
+    let window = LIMITS.attempt_timeout + LIMITS.store_timeout;
+    assert!(began.elapsed() <= LIMITS.lease + window + seconds(1));
+    assert_eq!(world.calls(), 2);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_refusal_without_doubt_is_final_also_while_the_escrow_is_out_of_reach() {
     let (world, replica, key) = World::with_expired().await;

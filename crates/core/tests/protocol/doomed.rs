@@ -46,4 +46,12 @@ impl Doomed {
         self.0.abort();
         assert!(self.0.await.unwrap_err().is_cancelled(), "it had ended");
     }
+
+    /// It crashes unless it has ended.
+    pub async fn end(self) {
+        self.0.abort();
+        if let Err(error) = self.0.await {
+            assert!(error.is_cancelled());
+        }
+    }
 }

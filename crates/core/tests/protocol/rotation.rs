@@ -9,6 +9,7 @@ use evergrant_core::ids::CredentialKey;
 use evergrant_core::provider::{Issued, Rotation};
 use evergrant_core::secret::{AccessToken, RefreshToken};
 use evergrant_core::testing::provider::Reuse;
+use evergrant_core::testing::store::Op;
 
 use super::world::{World, all, client, generation_of, seconds};
 
@@ -145,6 +146,20 @@ async fn a_token_that_expires_at_once_is_never_handed_out_and_asked_for_three_ti
     assert!(replica.token(&key).await.is_err(), "R11");
     assert!(world.calls() <= 3, "{} calls", world.calls());
     world.check(&key).await;
+}
+
+// It took so long to store that it is due again already.
+#[tokio::test(start_paused = true)]
+async fn a_token_that_is_due_when_it_comes_is_served_and_not_renewed_at_once() {
+    let (world, replica, key) = World::with_expired().await;
+    world.provider.set_lifetime(Some(seconds(10)));
+    let slow = world.store.faults().hold_next(Op::Commit);
+    let caller = replica.begin(&key);
+    slow.reached().await;
+    world.clock.shift(seconds(9));
+    slow.release();
+    assert_eq!(generation_of(&caller.await.unwrap()), 2);
+    assert_eq!(world.calls(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -227,6 +227,28 @@ async fn grants_of_one_client_are_refreshed_a_few_at_a_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refresh_whose_turn_comes_after_the_shutdown_began_is_not_begun() {
+    let mut world = World::new();
+    world.limits.per_client = 1;
+    let (first, second) = (world.connect("a").await, world.connect("b").await);
+    world.expire();
+    let replica = world.replica();
+    let held = world.provider.hold_next();
+    let begun = replica.begin(&first);
+    held.reached().await;
+    let queued = replica.begin(&second);
+    tokio::time::sleep(seconds(1)).await;
+    replica.stop.cancel();
+    held.release();
+    assert_eq!(generation_of(&begun.await.unwrap()), 2);
+    assert_eq!(
+        reason_of(&queued.await.unwrap()),
+        FailureReason::ShuttingDown
+    );
+    assert_eq!(world.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_replica_that_shuts_down_ends_what_it_began_and_begins_nothing() {
     let (world, replica, key) = World::with_expired().await;
     let other_key = world.connect("b").await;

@@ -52,8 +52,7 @@ impl Refresher {
             Err(failure) => return Confirmed::Unknown(failure),
         }
         if attempt.claimed.takeover && may_be_spent {
-            let window = self.limits.attempt_timeout + self.limits.store_timeout;
-            tokio::time::sleep(window).await;
+            tokio::time::sleep(self.limits.confirm_window()).await;
             match self.newer_than(&attempt.grant, may_be_spent).await {
                 Ok(None) => {}
                 Ok(Some(outcome)) => return Confirmed::Settled(outcome),
@@ -76,10 +75,10 @@ impl Refresher {
         Confirmed::Refused(reason)
     }
 
-    /// What the row or the escrow has that is newer than `grant`, whose refresh token was refused. An error:
-    /// they cannot tell, and nothing may be invalidated that cannot be compared with what is kept. An escrow
+    /// What the row or the escrow has that is newer than `grant`. An error: they cannot tell, and nothing may
+    /// be invalidated that cannot be compared with what is kept. An escrow
     /// out of reach matters only where the refresh token may be spent, since only then it holds something.
-    async fn newer_than(
+    pub(in crate::refresh) async fn newer_than(
         &self,
         grant: &Grant,
         may_be_spent: bool,
@@ -87,7 +86,7 @@ impl Refresher {
         match self.ports.store.grant(&grant.facts.id).await {
             Ok(Some(now)) if now.facts.generation > grant.facts.generation => {
                 metrics::counter!("evergrant_race_recoveries_total").increment(1);
-                info!(grant = %grant.facts.id, "refused, but somebody had stored a newer token set");
+                info!(grant = %grant.facts.id, "somebody had stored a newer token set");
                 return Ok(Some(self.outcome_of(now)));
             }
             Ok(Some(_)) => {}

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::StoreHarness;
 use super::sample::{Subject, T0, key, tokens};
+use crate::change::Scope;
 use crate::failure::FailureReason;
 use crate::grant::{GrantState, PassingFailure};
 use crate::ids::{Epoch, Generation, GrantId, OwnerToken};
@@ -32,6 +33,26 @@ fn deferred(ambiguous: bool) -> AttemptEnd {
         },
         ambiguous,
     }
+}
+
+/// A plan tells from it whether a refusal was overtaken.
+pub async fn a_snapshot_shows_the_lease_until_the_attempt_ends(harness: &impl StoreHarness) {
+    let subject = Subject::of(harness);
+    let grant = subject.add_slack(&["a"]).await;
+    let epoch = async || {
+        let snapshot = subject.0.snapshot(&Scope::Grant(grant.clone())).await;
+        let lease = snapshot.unwrap().grants.remove(0).facts.lease;
+        lease.map(|lease| lease.epoch)
+    };
+    assert_eq!(epoch().await, None);
+    let claimed = subject.claim(&grant).await.unwrap();
+    assert_eq!(epoch().await, Some(claimed.epoch));
+    harness.pass(LEASE * 2).await;
+    assert_eq!(epoch().await, Some(claimed.epoch), "it has run out");
+    let later = subject.claim(&grant).await.unwrap();
+    assert_eq!(epoch().await, Some(later.epoch));
+    assert!(subject.end(&grant, later.epoch, AttemptEnd::Unused).await);
+    assert_eq!(epoch().await, None);
 }
 
 pub async fn of_50_owners_exactly_one_claims_a_grant(harness: &impl StoreHarness) {
