@@ -11,6 +11,7 @@ use tracing::{info, warn};
 pub struct Lifecycle {
     soft: CancellationToken,
     tracker: TaskTracker,
+    end: CancellationToken,
 }
 
 impl Lifecycle {
@@ -29,13 +30,19 @@ impl Lifecycle {
         &self.tracker
     }
 
+    /// Cancelled when draining has ended, for what must be there until then and is not waited for: probes and
+    /// metrics, which are of most use while a process takes its time to leave.
+    pub fn end(&self) -> CancellationToken {
+        self.end.clone()
+    }
+
     /// Begins to drain.
     pub fn drain(&self) {
         self.soft.cancel();
         self.tracker.close();
     }
 
-    /// Waits until all tasks have ended, for `at_most`. `false`: some have not, and are dropped with the
+    /// Waits until all tasks have ended, for `at_most`, which ends the draining. `false`: some have not, and are dropped with the
     /// runtime.
     pub async fn drained(&self, at_most: Duration) -> bool {
         let ended = tokio::time::timeout(at_most, self.tracker.wait())
@@ -48,6 +55,7 @@ impl Lifecycle {
                 "not everything ended in time"
             );
         }
+        self.end.cancel();
         ended
     }
 

@@ -109,8 +109,12 @@ impl Replica {
             }
         });
         if let Some(listener) = admin_listener {
-            let served = admin::serve(listener, health.clone(), metrics.clone(), life.stop());
-            life.tracker().spawn(async move {
+            let served = admin::serve(listener, health.clone(), metrics.clone(), life.end());
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "it tells of the drain to its end"
+            )]
+            tokio::spawn(async move {
                 if let Err(error) = served.await {
                     error!(%error, "the admin listener failed");
                 }

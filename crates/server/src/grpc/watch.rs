@@ -53,6 +53,9 @@ pub struct WatchLimits {
     pub unreachable_after: Duration,
 }
 
+/// How long a stream waits for its snapshot to begin before it is told to come again.
+const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(5);
+
 impl Default for WatchLimits {
     fn default() -> Self {
         Self {
@@ -148,7 +151,7 @@ impl Watches {
             permits.push(take(own, "this caller holds as many streams as it may")?);
         }
         if matches!(begin, Begin::Snapshot) {
-            permits.push(take(&shared.snapshots, "too many snapshots are under way")?);
+            permits.push(snapshot_place(&shared.snapshots).await?);
         }
         let reader = match begin {
             Begin::After(seq) => Reader::new(Arc::clone(&shared.tail), seq),
@@ -210,6 +213,15 @@ impl Watches {
 fn epoch_mismatch() -> ApiError {
     let why = format!("after {}", NoCursor::OtherLog);
     ApiError::new(ErrorReason::CursorEpochMismatch, why)
+}
+
+/// Most snapshots are short, so that waiting a little spares the caller another round.
+async fn snapshot_place(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, ApiError> {
+    let place = tokio::time::timeout(SNAPSHOT_PATIENCE, Arc::clone(places).acquire_owned()).await;
+    match place {
+        Ok(Ok(place)) => Ok(place),
+        _ => take(places, "too many snapshots are under way"),
+    }
 }
 
 fn take(places: &Arc<Semaphore>, why: &str) -> Result<OwnedSemaphorePermit, ApiError> {
