@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use crate::clock::Timestamp;
 use crate::events::EventBody;
-use crate::grant::{Grant, GrantType, Invalidation, TokenSet};
+use crate::grant::{GrantFacts, GrantType, Invalidation, TokenSet};
 use crate::ids::{
     ClientKey, CredentialId, CredentialKey, Epoch, Generation, GrantId, IntegrationKey, TenantId,
 };
@@ -62,8 +62,9 @@ pub struct Snapshot {
     pub revision: u64,
     /// The time by the store's clock.
     pub now: Timestamp,
-    /// The grants in scope.
-    pub grants: Vec<Grant>,
+    /// The grants in scope, without their tokens: no change asks what they are, and so one whose sealing key is lost can
+    /// be reconnected, invalidated and deleted.
+    pub grants: Vec<GrantFacts>,
     /// The credentials in scope, by key.
     pub credentials: Vec<Credential>,
     /// The integrations in scope, by key, each with all its needs.

@@ -95,9 +95,9 @@ impl Registry {
                 let grant = snapshot
                     .grants
                     .iter()
-                    .find(|grant| grant.facts.id == credential.grant)
+                    .find(|grant| grant.id == credential.grant)
                     .ok_or_else(not_found)?;
-                let current = grant.facts.generation;
+                let current = grant.generation;
                 if generation.is_some_and(|wanted| wanted != current) {
                     return Err(InvalidateError::GenerationConflict {
                         key: key.clone(),
@@ -110,8 +110,7 @@ impl Registry {
                     message: message.to_owned(),
                     at: snapshot.now,
                 };
-                let change =
-                    plan::invalidate(snapshot, &grant.facts.id, current, None, invalidation);
+                let change = plan::invalidate(snapshot, &grant.id, current, None, invalidation);
                 Ok(change.map(|change| (change, ())))
             })
             .await?;

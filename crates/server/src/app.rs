@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::config::{Config, ConfigError};
 use crate::lifecycle::Lifecycle;
-use crate::replica::{self, Replica, StartError, Unfinished};
+use crate::replica::{Replica, StartError, Unfinished};
 use crate::store::SqlStore;
 use crate::{Build, demo, sight};
 
@@ -87,16 +87,16 @@ pub async fn serve(
 
 /// Brings the store's schema up to date.
 pub async fn migrate(config: Config) -> Result<(), ServeError> {
-    let url = replica::store_url(&config)?;
-    let applied = SqlStore::migrate(&url).await.map_err(StartError::from)?;
+    let applied = SqlStore::migrate(&config.store.url)
+        .await
+        .map_err(StartError::from)?;
     tracing::info!(applied, "the schema is up to date");
     Ok(())
 }
 
 /// Gives the event log a new epoch, after a restore that may have lost events. Answers the epoch.
 pub async fn renew_epoch(config: Config) -> Result<String, ServeError> {
-    let url = replica::store_url(&config)?;
-    let epoch = SqlStore::renew_epoch(&url).await;
+    let epoch = SqlStore::renew_epoch(&config.store.url).await;
     Ok(epoch.map_err(StartError::from)?.0.to_string())
 }
 

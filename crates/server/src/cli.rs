@@ -30,6 +30,7 @@ use tokio::runtime;
 use self::exit::{Exit, Failure};
 use self::output::Out;
 use crate::Build;
+use crate::clock::SystemClock;
 
 /// Keeps OAuth grants evergreen: one service that every replica and every language asks for a token.
 #[derive(Debug, Parser)]
@@ -147,7 +148,7 @@ fn dispatch(verb: Verb, build: Build, out: Out<'_>, notes: Out<'_>) -> Result<()
         Verb::Events(events) => on_this_thread(events.run(out)),
         Verb::Token(token) => on_this_thread(token.run(out)),
         Verb::Watch(watch) => on_this_thread(watch.run(out, notes)),
-        Verb::Credential(credential) => on_this_thread(credential.run(out)),
+        Verb::Credential(credential) => on_this_thread(credential.run(&SystemClock, out)),
         Verb::Integration(integration) => on_this_thread(integration.run(out)),
         Verb::Provider(provider) => provider.run(out),
         Verb::Keys(keys) => keys.run(out),

@@ -40,7 +40,7 @@ use crate::lifecycle::Lifecycle;
 use crate::retention;
 use crate::seal::Sealer;
 use crate::sight::Sampler;
-use crate::store::{SqlStore, StoreOptions, StoreUrl};
+use crate::store::{SqlStore, StoreOptions};
 
 mod coordination;
 mod error;
@@ -126,8 +126,7 @@ impl Replica {
             max_connections: config.store.max_connections,
             ..StoreOptions::default()
         };
-        let store =
-            Arc::new(SqlStore::connect(&store_url(config)?, sealer.clone(), options).await?);
+        let store = Arc::new(SqlStore::connect(&config.store.url, sealer.clone(), options).await?);
         let coordination = Coordination::start(config, &sealer)?;
         let providers = Arc::new(http_providers(config)?);
         let broker = broker(config, &store, &coordination, &providers, &life);
@@ -213,18 +212,13 @@ impl Replica {
 async fn sealer(config: &Config) -> Result<Sealer, StartError> {
     if let Keys::File(path) = &config.keys
         && !path.exists()
-        && let Some(id) = SqlStore::sealed_by(&store_url(config)?).await?
+        && let Some(id) = SqlStore::sealed_by(&config.store.url).await?
     {
         let path = path.clone();
         return Err(StartError::MissingKeyFile { path, id });
     }
     let (active, keys) = config.sealing_keys()?;
     Ok(Sealer::new(&active, keys)?)
-}
-
-/// The database of the configuration.
-pub(crate) fn store_url(config: &Config) -> Result<StoreUrl, StartError> {
-    Ok(StoreUrl::parse(config.store.url.expose())?)
 }
 
 fn http_providers(config: &Config) -> Result<HttpProviders, StartError> {

@@ -1,6 +1,7 @@
 //! `evergrant credential`.
 
 use clap::{Args, Subcommand};
+use evergrant_core::clock::Clock;
 use evergrant_proto::v1::credential_service_client::CredentialServiceClient;
 use evergrant_proto::v1::{
     CreateCredentialRequest, Credential as Wire, CredentialState, DeleteCredentialRequest,
@@ -33,11 +34,11 @@ pub struct Credential {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Store a new credential with its tokens or its means to mint them
+    /// Store a new credential with its tokens
     #[command(after_help = "\
 Examples:
   evergrant credential create slack-7 --provider slack --material tokens.json
-  vault read -format=json … | evergrant credential create zoom-1 --provider zoom --grant-type client-credentials --material -")]
+  vault read -format=json … | evergrant credential create github-1 --provider github --grant-type static --material -")]
     Create(Create),
     /// Show a credential
     Get {
@@ -54,9 +55,6 @@ Examples:
     Delete {
         /// The credential
         credential: String,
-        /// Revoke the grant at the provider first, where the provider can
-        #[arg(long)]
-        revoke: bool,
     },
 }
 
@@ -71,7 +69,7 @@ struct Create {
     /// OAuth client in the server's configuration; not needed if the provider has only one
     #[arg(long, default_value = "", hide_default_value = true)]
     client: String,
-    /// authorization-code, client-credentials, jwt-bearer or static
+    /// authorization-code or static
     #[arg(long, default_value = "authorization-code", value_parser = grant_type, value_name = "TYPE")]
     grant_type: GrantType,
     /// Account at the provider; credentials with the same account share one grant
@@ -131,7 +129,7 @@ struct Invalidate {
 
 impl Credential {
     /// Does what was asked.
-    pub async fn run(self, out: Out<'_>) -> Result<(), Failure> {
+    pub async fn run(self, clock: &dyn Clock, out: Out<'_>) -> Result<(), Failure> {
         let Self {
             connection,
             output,
@@ -140,7 +138,7 @@ impl Credential {
         let tenant_id = connection.tenant.clone();
         match verb {
             Verb::Create(create) => {
-                let request = create.request(tenant_id)?;
+                let request = create.request(tenant_id, now(clock)?)?;
                 let mut client = connect(&connection).await?;
                 let answer = client.create_credential(request).await?.into_inner();
                 output.print(out, &view(answer.credential)?)?;
@@ -159,7 +157,7 @@ impl Credential {
                 output.print(out, &CredentialList { credentials })?;
             }
             Verb::Reconnect(reconnect) => {
-                let request = reconnect.request(tenant_id)?;
+                let request = reconnect.request(tenant_id, now(clock)?)?;
                 let mut client = connect(&connection).await?;
                 let answer = client.reconnect_credential(request).await?.into_inner();
                 output.print(out, &ReconnectView::new(answer)?)?;
@@ -175,17 +173,16 @@ impl Credential {
                 let answer = client.invalidate_credential(request).await?.into_inner();
                 output.print(out, &view(answer.credential)?)?;
             }
-            Verb::Delete { credential, revoke } => {
+            Verb::Delete { credential } => {
                 let request = DeleteCredentialRequest {
                     tenant_id,
                     credential_id: credential.clone(),
-                    revoke_at_provider: revoke,
+                    revoke_at_provider: false,
                 };
                 let mut client = connect(&connection).await?;
-                let answer = client.delete_credential(request).await?.into_inner();
+                client.delete_credential(request).await?;
                 let deleted = DeletedView {
                     credential_id: credential,
-                    revoked_at_provider: answer.revoked_at_provider,
                 };
                 output.print(out, &deleted)?;
             }
@@ -205,10 +202,20 @@ fn view(credential: Option<Wire>) -> Result<CredentialView, Failure> {
     credential.map(Into::into).ok_or_else(none)
 }
 
+fn now(clock: &dyn Clock) -> Result<Timestamp, Failure> {
+    let millis = clock.now().as_millis();
+    Timestamp::from_millisecond(millis)
+        .map_err(|error| Failure::Other(format!("the clock of this machine is wrong: {error}")))
+}
+
 impl Create {
-    fn request(self, tenant_id: String) -> Result<CreateCredentialRequest, Failure> {
+    fn request(
+        self,
+        tenant_id: String,
+        now: Timestamp,
+    ) -> Result<CreateCredentialRequest, Failure> {
         Ok(CreateCredentialRequest {
-            material: self.material.read(Timestamp::now())?,
+            material: self.material.read(now)?,
             credential: Some(Wire {
                 tenant_id,
                 credential_id: self.credential,
@@ -224,10 +231,14 @@ impl Create {
 }
 
 impl Reconnect {
-    fn request(self, tenant_id: String) -> Result<ReconnectCredentialRequest, Failure> {
+    fn request(
+        self,
+        tenant_id: String,
+        now: Timestamp,
+    ) -> Result<ReconnectCredentialRequest, Failure> {
         Ok(ReconnectCredentialRequest {
             tenant_id,
-            material: self.material.read(Timestamp::now())?,
+            material: self.material.read(now)?,
             credential_id: self.credential,
             provider_account: self.account,
             allow_account_change: self.allow_account_change,
@@ -297,24 +308,21 @@ impl Printable for ReconnectView {
 #[derive(Serialize)]
 struct DeletedView {
     credential_id: String,
-    revoked_at_provider: bool,
 }
 
 impl Printable for DeletedView {
     fn table(&self) -> Table {
         let mut table = Table::default();
         table.field("deleted", &self.credential_id);
-        if self.revoked_at_provider {
-            table.field("revoked", "at the provider");
-        }
         table
     }
 }
 
 fn grant_type(text: &str) -> Result<GrantType, String> {
+    // The contract knows more than this version offers.
     GrantType::from_str_name(&full(text, "GRANT_TYPE_"))
-        .filter(|found| *found != GrantType::Unspecified)
-        .ok_or_else(|| "write authorization-code, client-credentials, jwt-bearer or static".into())
+        .filter(|found| matches!(found, GrantType::AuthorizationCode | GrantType::Static))
+        .ok_or_else(|| "write authorization-code or static".into())
 }
 
 fn state(text: &str) -> Result<CredentialState, String> {

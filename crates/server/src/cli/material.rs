@@ -20,7 +20,7 @@ const LONGEST: u64 = 1024 * 1024;
 pub struct MaterialFile {
     /// Token material as a JSON object, or - for standard input: access_token, refresh_token,
     /// token_type, expires_at (RFC 3339) or expires_in (seconds), refresh_expires_at or refresh_expires_in,
-    /// scopes (list) or scope (text), metadata, signing_key, parameters. A token endpoint's own answer fits
+    /// scopes (list) or scope (text), metadata. A token endpoint's own answer fits
     #[arg(long, value_name = "FILE|-")]
     material: Option<PathBuf>,
 }

@@ -40,6 +40,15 @@ fn help_succeeds_and_bad_usage_is_64() {
         &["watch", "--type", "nonsense"],
         &["credential", "create", "a"],
         &["credential", "list", "--state", "unspecified"],
+        &[
+            "credential",
+            "create",
+            "a",
+            "--provider",
+            "p",
+            "--grant-type",
+            "jwt-bearer",
+        ],
         &["integration", "update", "a"],
         &["token", "get", "a", "--server", "localhost:7070"],
         &["token", "get", "a", "--tls-ca", "/nowhere"],
@@ -56,8 +65,20 @@ fn verbs_that_are_not_there_yet_are_not_in_the_help() {
     assert!(help.contains("completions"), "{help}");
     assert!(!help.contains("connect "), "{help}");
     let mut command = Cli::command();
-    let keys = command.find_subcommand_mut("keys").unwrap();
-    assert!(!keys.render_long_help().to_string().contains("rotate"));
+    let mut help_of = |verbs: &[&str]| {
+        let found = verbs.iter().fold(&mut command, |command, verb| {
+            command.find_subcommand_mut(verb).unwrap()
+        });
+        found.render_long_help().to_string()
+    };
+    assert!(!help_of(&["keys"]).contains("rotate"));
+    // What the server of this version refuses in any case.
+    assert!(!help_of(&["token", "get"]).contains("--scope"));
+    assert!(!help_of(&["credential", "delete"]).contains("--revoke"));
+    let create = help_of(&["credential", "create"]);
+    for grant_type in ["client-credentials", "jwt-bearer"] {
+        assert!(!create.contains(grant_type), "{create}");
+    }
 }
 
 #[test]

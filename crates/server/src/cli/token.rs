@@ -56,9 +56,6 @@ struct Get {
     /// File with a token that the provider's API refused, or - for standard input; only its SHA-256 is sent
     #[arg(long, value_name = "FILE|-")]
     rejected_token: Option<PathBuf>,
-    /// Scope of a token that is minted per scope set; may be given several times
-    #[arg(long = "scope", value_name = "SCOPE")]
-    scopes: Vec<String>,
     /// Show the token itself
     #[arg(long)]
     reveal: bool,
@@ -93,7 +90,7 @@ impl Get {
             tenant_id,
             credential_id: self.credential,
             min_validity: self.min_validity.map(duration_to_wire),
-            scopes: self.scopes,
+            scopes: Vec::new(),
             rejected,
         })
     }

@@ -11,8 +11,8 @@ use super::error::ConfigError;
 use super::print::Printer;
 use super::secret::Secret;
 use super::section::Section;
-use super::store::StoreUrl;
 use crate::seal::{KEY_BYTES, SealingKey};
+use crate::store::StoreUrl;
 
 /// Where the sealing keys are.
 #[derive(Debug, Clone)]

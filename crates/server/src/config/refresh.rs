@@ -10,7 +10,7 @@ use super::duration;
 use super::error::ConfigError;
 use super::print::Printer;
 use super::section::Section;
-use super::store::StoreUrl;
+use crate::store::StoreUrl;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const LONGEST_STEP: Duration = Duration::from_mins(10);

@@ -1,13 +1,11 @@
 //! `[store]`: the database that makes the service right.
 
-use std::fmt;
-use std::path::{Path, PathBuf};
-
 use super::defaults;
 use super::error::ConfigError;
 use super::print::{Printer, quoted};
 use super::secret::Secret;
 use super::section::Section;
+use crate::store::StoreUrl;
 
 /// The database.
 #[derive(Debug, Clone)]
@@ -16,90 +14,18 @@ pub struct Store {
     pub url: StoreUrl,
     /// Most connections to Postgres that one replica opens.
     pub max_connections: u32,
-}
-
-/// Names a database of a kind that is supported. `Debug` shows neither password nor host.
-#[derive(Clone)]
-pub enum StoreUrl {
-    /// A file on this machine, for one replica.
-    Sqlite {
-        /// The URL as it was given.
-        url: String,
-        /// The database's file.
-        path: PathBuf,
-    },
-    /// A Postgres server, for any number of replicas.
-    Postgres(Secret),
-}
-
-impl StoreUrl {
-    /// The whole URL, password included, for the connection that needs it.
-    pub fn expose(&self) -> &str {
-        match self {
-            Self::Sqlite { url, .. } => url,
-            Self::Postgres(url) => url.expose(),
-        }
-    }
-
-    /// The file of an SQLite database; `None` for a server.
-    pub fn sqlite_path(&self) -> Option<&Path> {
-        match self {
-            Self::Sqlite { path, .. } => Some(path),
-            Self::Postgres(_) => None,
-        }
-    }
-
-    /// The path `<database path>.<extension>` beside an SQLite database; `None` for a server.
-    pub(super) fn beside(&self, extension: &str) -> Option<PathBuf> {
-        let mut path = self.sqlite_path()?.as_os_str().to_owned();
-        path.push(".");
-        path.push(extension);
-        Some(path.into())
-    }
-
-    /// The reasons never repeat the URL, since it may hold a password.
-    fn parse(secret: Secret) -> Result<Self, &'static str> {
-        let url = secret.expose();
-        if let Some(path) = url.strip_prefix("sqlite:") {
-            let path = path.strip_prefix("//").unwrap_or(path);
-            if matches!(path, "" | "memory:" | ":memory:") {
-                return Err("must name a file, such as sqlite://evergrant.db");
-            }
-            if path.contains('?') {
-                return Err("takes no options when it names an SQLite file");
-            }
-            return Ok(Self::Sqlite {
-                path: path.into(),
-                url: url.to_owned(),
-            });
-        }
-        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            return match url::Url::parse(url) {
-                Ok(_) => Ok(Self::Postgres(secret)),
-                Err(_) => Err("is no valid URL; a password in it must be percent-encoded"),
-            };
-        }
-        Err("must begin with sqlite:// or postgres://")
-    }
-}
-
-impl fmt::Debug for StoreUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Sqlite { url, .. } => fmt::Debug::fmt(url, f),
-            Self::Postgres(url) => fmt::Debug::fmt(url, f),
-        }
-    }
+    /// The address as it was given.
+    written: Option<Secret>,
 }
 
 impl Store {
     pub(super) fn read(mut section: Section<'_>) -> Result<Self, ConfigError> {
-        let url = match section.secret("url")? {
-            Some((key, secret)) => StoreUrl::parse(secret).map_err(|why| key.refuse(why))?,
-            None => StoreUrl::Sqlite {
-                url: defaults::STORE_URL.into(),
-                path: defaults::STORE_URL.trim_start_matches("sqlite://").into(),
-            },
+        let written = section.secret("url")?;
+        let url = match &written {
+            Some((key, secret)) => {
+                StoreUrl::parse(secret.expose()).map_err(|why| key.refuse(why.to_string()))?
+            }
+            None => StoreUrl::parse(defaults::STORE_URL).expect("the default is an address"),
         };
         let max_connections = section.count(
             "max_connections",
@@ -110,6 +36,7 @@ impl Store {
         Ok(Self {
             url,
             max_connections,
+            written: written.map(|(_, secret)| secret),
         })
     }
 
@@ -117,11 +44,13 @@ impl Store {
         let Self {
             url,
             max_connections,
+            written,
         } = self;
         out.section("[store]");
-        match url {
-            StoreUrl::Sqlite { url, .. } => out.text("url", url),
-            StoreUrl::Postgres(secret) => out.raw("url", redacted_url(secret)),
+        match (url, written) {
+            (_, None) => out.text("url", defaults::STORE_URL),
+            (StoreUrl::Sqlite(_), Some(written)) => out.text("url", written.expose()),
+            (StoreUrl::Postgres(_), Some(written)) => out.raw("url", redacted_url(written)),
         }
         out.raw("max_connections", max_connections);
     }

@@ -10,7 +10,7 @@ use crate::config::ConfigError;
 use crate::grpc::transport::TlsError;
 use crate::redis::BadRedisUrl;
 use crate::seal::KeyRingError;
-use crate::store::{InvalidStoreUrl, OpenStoreError};
+use crate::store::OpenStoreError;
 
 /// Why a replica does not start.
 #[derive(Debug, Error)]
@@ -50,9 +50,6 @@ pub enum StartError {
     /// The Redis URL is unusable.
     #[error("redis.url: {0}")]
     Redis(#[from] BadRedisUrl),
-    /// The database's address is malformed.
-    #[error("store.url: {0}")]
-    StoreUrl(#[from] InvalidStoreUrl),
     /// A client is configured by half.
     #[error(transparent)]
     Client(#[from] ClientConfigError),
@@ -93,7 +90,6 @@ impl StartError {
             | Self::MissingKey(_)
             | Self::MissingKeyFile { .. }
             | Self::Redis(_)
-            | Self::StoreUrl(_)
             | Self::Client(_)
             | Self::OpenStore(OpenStoreError::NoFolder(_) | OpenStoreError::NoFile(_)) => true,
             Self::Listen(..)

@@ -16,7 +16,6 @@ use sea_orm::{
 use super::SqlStore;
 use super::directory::is_credential;
 use super::entity::{client, credential, grant, integration, integration_credential as link};
-use super::grants::StoredGrant;
 use super::integrations::{IntegrationPage, integrations, is_integration, read_integrations};
 use super::row::{self, number};
 use super::sql::Sql;
@@ -25,7 +24,7 @@ use super::sql::Sql;
 struct Rows {
     revision: i64,
     now: i64,
-    grants: Vec<StoredGrant>,
+    grants: Vec<grant::Model>,
     credentials: Vec<credential::Model>,
     integrations: IntegrationPage,
     client: Option<client::Model>,
@@ -35,10 +34,8 @@ impl SqlStore {
     pub(super) async fn read_snapshot(&self, scope: &Scope) -> Result<Snapshot, StoreError> {
         let read = |database| async move { self.read_rows(&database, scope).await };
         let rows = self.database.read(read).await?;
-        let grants = rows
-            .grants
-            .into_iter()
-            .map(|grant| grant.open(&self.sealer));
+        let grants = rows.grants.into_iter();
+        let grants = grants.map(|grant| row::facts(grant, rows.now));
         let credentials = rows.credentials.into_iter().map(row::credential);
         Ok(Snapshot {
             revision: number(rows.revision),
@@ -80,11 +77,11 @@ impl SqlStore {
                 rows.credentials = read_credentials(database, wanted).await?;
                 rows.integrations = read_integrations(database, is_integration(key), 1).await?;
                 let grants = rows.credentials.iter().map(|row| row.grant_id.clone());
-                rows.grants = self.read_grants(database, grants.collect()).await?;
+                rows.grants = read_grants(database, grants.collect()).await?;
             }
             Scope::Grant(id) => {
                 let id = [id.to_string()].into();
-                self.add_grants(database, id, None, &mut rows).await?;
+                add_grants(database, id, None, &mut rows).await?;
             }
             Scope::Credential { key, account } => {
                 let mut grants = BTreeSet::new();
@@ -93,64 +90,60 @@ impl SqlStore {
                 }
                 let found = read_credentials(database, is_credential(key)).await?;
                 grants.extend(found.into_iter().map(|row| row.grant_id));
-                self.add_grants(database, grants, Some(key), &mut rows)
-                    .await?;
+                add_grants(database, grants, Some(key), &mut rows).await?;
             }
         }
         Ok(rows)
     }
+}
 
-    /// Adds grants, the credentials that use them, and the integrations that need those or `key`.
-    async fn add_grants(
-        &self,
-        database: &DatabaseConnection,
-        ids: BTreeSet<String>,
-        key: Option<&CredentialKey>,
-        rows: &mut Rows,
-    ) -> Result<(), DbErr> {
-        let sharing = credential::Column::GrantId.is_in(ids.iter().map(String::as_str));
-        let sharing = Condition::all().add(sharing);
-        rows.credentials = read_credentials(database, sharing).await?;
-        rows.grants = self.read_grants(database, ids).await?;
-        let mut needed: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-        for row in &rows.credentials {
-            needed.entry(&row.tenant).or_default().insert(&row.id);
-        }
-        if let Some(key) = key {
-            let of_tenant = needed.entry(key.tenant.as_str()).or_default();
-            of_tenant.insert(key.id.as_str());
-        }
-        // One condition a tenant and not one a credential: sea-query nests them, and thousands of credentials that
-        // share a grant would exhaust the stack.
-        let mut dependants = Condition::any();
-        for (tenant, ids) in needed {
-            let of_tenant = Query::select()
-                .column(link::Column::Integration)
-                .from(link::Entity)
-                .and_where(link::Column::Tenant.eq(tenant))
-                .and_where(link::Column::Credential.is_in(ids))
-                .take();
-            let of_tenant = Condition::all()
-                .add(integration::Column::Tenant.eq(tenant))
-                .add(integration::Column::Id.in_subquery(of_tenant));
-            dependants = dependants.add(of_tenant);
-        }
-        if !dependants.is_empty() {
-            rows.integrations = read_integrations(database, dependants, u64::MAX >> 1).await?;
-        }
-        Ok(())
+/// Adds grants, the credentials that use them, and the integrations that need those or `key`.
+async fn add_grants(
+    database: &DatabaseConnection,
+    ids: BTreeSet<String>,
+    key: Option<&CredentialKey>,
+    rows: &mut Rows,
+) -> Result<(), DbErr> {
+    let sharing = credential::Column::GrantId.is_in(ids.iter().map(String::as_str));
+    let sharing = Condition::all().add(sharing);
+    rows.credentials = read_credentials(database, sharing).await?;
+    rows.grants = read_grants(database, ids).await?;
+    let mut needed: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for row in &rows.credentials {
+        needed.entry(&row.tenant).or_default().insert(&row.id);
     }
+    if let Some(key) = key {
+        let of_tenant = needed.entry(key.tenant.as_str()).or_default();
+        of_tenant.insert(key.id.as_str());
+    }
+    // One condition a tenant and not one a credential: sea-query nests them, and thousands of credentials that
+    // share a grant would exhaust the stack.
+    let mut dependants = Condition::any();
+    for (tenant, ids) in needed {
+        let of_tenant = Query::select()
+            .column(link::Column::Integration)
+            .from(link::Entity)
+            .and_where(link::Column::Tenant.eq(tenant))
+            .and_where(link::Column::Credential.is_in(ids))
+            .take();
+        let of_tenant = Condition::all()
+            .add(integration::Column::Tenant.eq(tenant))
+            .add(integration::Column::Id.in_subquery(of_tenant));
+        dependants = dependants.add(of_tenant);
+    }
+    if !dependants.is_empty() {
+        rows.integrations = read_integrations(database, dependants, u64::MAX >> 1).await?;
+    }
+    Ok(())
+}
 
-    async fn read_grants(
-        &self,
-        database: &DatabaseConnection,
-        ids: BTreeSet<String>,
-    ) -> Result<Vec<StoredGrant>, DbErr> {
-        let these = grant::Column::Id.is_in(ids.iter().map(String::as_str));
-        let query = self.stored_grants().filter(these);
-        let query = query.order_by_asc(grant::Column::Id);
-        query.into_model().all(database).await
-    }
+async fn read_grants(
+    database: &DatabaseConnection,
+    ids: BTreeSet<String>,
+) -> Result<Vec<grant::Model>, DbErr> {
+    let these = grant::Column::Id.is_in(ids.iter().map(String::as_str));
+    let query = grant::Entity::find().filter(these);
+    query.order_by_asc(grant::Column::Id).all(database).await
 }
 
 async fn read_credentials(

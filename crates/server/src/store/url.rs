@@ -17,20 +17,21 @@ pub enum StoreUrl {
     Postgres(SecretString),
 }
 
-/// Why a text is no address of a database. It repeats nothing of the text, which may hold a password.
+/// Why a text is no address of a database. It repeats nothing of the text, which may hold a password. Its words follow
+/// the name of what holds the text.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum InvalidStoreUrl {
     /// Neither kind of database.
-    #[error("the database url must begin with sqlite: or postgres://")]
+    #[error("must begin with sqlite:// or postgres://")]
     Scheme,
     /// `sqlite::memory:` or nothing: tokens would die with the process.
-    #[error("the sqlite url must name a file")]
+    #[error("must name a file, such as sqlite://evergrant.db")]
     NoFile,
     /// `sqlite:…?…`
-    #[error("the sqlite url takes no options")]
+    #[error("takes no options when it names an SQLite file")]
     Options,
     /// Not as libpq writes it.
-    #[error("the postgres url is malformed")]
+    #[error("is no valid URL; a password in it must be percent-encoded")]
     Postgres,
 }
 
@@ -51,6 +52,22 @@ impl StoreUrl {
         let url = Self::Postgres(text.into());
         url.postgres().ok_or(InvalidStoreUrl::Postgres)?;
         Ok(url)
+    }
+
+    /// The file of an SQLite database; `None` for a server.
+    pub fn sqlite_path(&self) -> Option<&Path> {
+        match self {
+            Self::Sqlite(path) => Some(path),
+            Self::Postgres(_) => None,
+        }
+    }
+
+    /// The path `<database path>.<extension>` beside an SQLite database; `None` for a server.
+    pub fn beside(&self, extension: &str) -> Option<PathBuf> {
+        let mut path = self.sqlite_path()?.as_os_str().to_owned();
+        path.push(".");
+        path.push(extension);
+        Some(path.into())
     }
 
     /// What a connection needs, if the database is Postgres.

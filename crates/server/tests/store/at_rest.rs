@@ -1,10 +1,18 @@
 //! What an intruder finds who reads the database.
 
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
 
+use evergrant_core::change::plan::Reconnect;
+use evergrant_core::change::run::Changes;
 use evergrant_core::clock::Timestamp;
-use evergrant_core::ids::Generation;
+use evergrant_core::grant::GrantState;
+use evergrant_core::ids::{CredentialId, CredentialKey, Generation, TenantId};
+use evergrant_core::memory::Memory;
+use evergrant_core::registry::Registry;
 use evergrant_core::store::{CredentialQuery, Directory, GrantStore, StoreError};
+use evergrant_core::testing::coordinator::MemoryCoordinator;
+use evergrant_server::store::SqlStore;
 use sea_orm::{ConnectionTrait, Statement};
 
 use crate::harness::{Harness, first_change, postgres_options, tokens};
@@ -96,4 +104,63 @@ async fn sealed_tokens_of_another_generation_do_not_open() {
         .await;
     let found = harness.store.grant(&grant).await;
     assert!(matches!(found, Err(StoreError::Corrupt(_))), "{found:?}");
+}
+
+/// With a key that is lost, all but the tokens is there: nothing that a change is made of is sealed.
+async fn a_grant_that_cannot_be_opened_can_be_mended_and_forgotten(harness: Harness) {
+    let (grant, change) = first_change();
+    harness.store.apply(&change).await.unwrap();
+    harness
+        .reopen(&["k2", "k1"], postgres_options())
+        .await
+        .unwrap();
+    let store = harness.reopen(&["k2"], postgres_options()).await.unwrap();
+    let store: Arc<SqlStore> = Arc::new(store);
+    let lost = StoreError::KeyUnavailable("k1".into());
+    assert_eq!(store.grant(&grant).await.unwrap_err(), lost);
+
+    let bus = MemoryCoordinator::new();
+    let memory = Arc::new(Memory::new(10));
+    let registry = Registry::new(Changes::new(store.clone(), bus, memory));
+    let key = CredentialKey {
+        tenant: TenantId::parse("t1").unwrap(),
+        id: CredentialId::parse("a").unwrap(),
+    };
+    registry.invalidate(&key, None, "lost").await.unwrap();
+    let view = store.credential(&key).await.unwrap().unwrap();
+    assert!(view.grant.state.invalidation().is_some());
+
+    let ask = Reconnect {
+        key: key.clone(),
+        account: None,
+        allow_account_change: false,
+        resume_paused: false,
+        tokens: tokens("new"),
+        issued_at: Timestamp::from_millis(1_700_000_000_000),
+    };
+    registry.reconnect(&ask, &view.grant.client).await.unwrap();
+    let opened = store.grant(&grant).await.unwrap().unwrap();
+    assert_eq!(opened.tokens, tokens("new"));
+    assert_eq!(opened.facts.state, GrantState::Active);
+
+    // The tokens are of the new key now, which is lost in its turn.
+    let store = harness.reopen(&["k3", "k2"], postgres_options()).await;
+    drop(store.unwrap());
+    let store = harness.reopen(&["k3"], postgres_options()).await.unwrap();
+    let store: Arc<SqlStore> = Arc::new(store);
+    assert!(store.grant(&grant).await.is_err());
+    let (bus, memory) = (MemoryCoordinator::new(), Arc::new(Memory::new(10)));
+    let registry = Registry::new(Changes::new(store.clone(), bus, memory));
+    assert!(registry.delete_credential(&key).await.unwrap());
+    assert_eq!(store.grant(&grant).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_grant_that_cannot_be_opened_can_be_mended_and_forgotten_on_sqlite() {
+    a_grant_that_cannot_be_opened_can_be_mended_and_forgotten(Harness::sqlite().await).await;
+}
+
+#[tokio::test]
+async fn a_grant_that_cannot_be_opened_can_be_mended_and_forgotten_on_postgres() {
+    a_grant_that_cannot_be_opened_can_be_mended_and_forgotten(Harness::postgres().await).await;
 }

@@ -10,7 +10,7 @@ use crate::change::{ChangeSet, NewGrant, Snapshot, Write};
 use crate::clock::Timestamp;
 use crate::events::{CredentialDeleted, EventBody};
 use crate::freshness::Validity;
-use crate::grant::{Grant, GrantType, TokenSet};
+use crate::grant::{GrantFacts, GrantType, TokenSet};
 use crate::ids::{ClientKey, CredentialKey, Generation, GrantId};
 use crate::integration::Fault;
 use crate::store::Credential;
@@ -59,10 +59,10 @@ pub fn create_credential(
     let shared = grant_of_account(snapshot, &new.key, &new.client, new.account.as_deref());
     let grant = match shared {
         Some(grant) => {
-            let next = grant.facts.generation.next();
+            let next = grant.generation.next();
             writes.push(store(grant, next, &new.tokens, new.issued_at, None));
             tell_restored(snapshot, grant, next, &mut events);
-            grant.facts.id.clone()
+            grant.id.clone()
         }
         None => {
             let id = GrantId::random();
@@ -109,14 +109,14 @@ pub fn delete_credential(snapshot: &Snapshot, key: &CredentialKey) -> Option<Cha
         .find(|known| known.key == *key)?;
     let grant = find(snapshot, &credential.grant)?;
     let mut writes = vec![Write::DeleteCredential(key.clone())];
-    if users(snapshot, &grant.facts.id).count() == 1 {
-        writes.push(Write::DeleteGrant(grant.facts.id.clone()));
+    if users(snapshot, &grant.id).count() == 1 {
+        writes.push(Write::DeleteGrant(grant.id.clone()));
     } else {
-        writes.push(Write::TouchGrant(grant.facts.id.clone()));
+        writes.push(Write::TouchGrant(grant.id.clone()));
     }
     let mut events = vec![EventBody::CredentialDeleted(CredentialDeleted {
         credential: key.clone(),
-        provider: grant.facts.client.provider.clone(),
+        provider: grant.client.provider.clone(),
         integrations: dependants(snapshot, credential),
         labels: credential.labels.clone(),
     })];
@@ -160,26 +160,26 @@ pub(super) fn grant_of_account<'a>(
     key: &CredentialKey,
     client: &ClientKey,
     account: Option<&str>,
-) -> Option<&'a Grant> {
+) -> Option<&'a GrantFacts> {
     let account = account?;
     snapshot.grants.iter().find(|grant| {
-        grant.facts.tenant == key.tenant
-            && grant.facts.client == *client
-            && grant.facts.account.as_deref() == Some(account)
+        grant.tenant == key.tenant
+            && grant.client == *client
+            && grant.account.as_deref() == Some(account)
     })
 }
 
 pub(super) fn store(
-    grant: &Grant,
+    grant: &GrantFacts,
     next: Generation,
     tokens: &TokenSet,
     issued_at: Timestamp,
     account: Option<String>,
 ) -> Write {
     Write::StoreTokens {
-        due_at: due_at(&grant.facts.id, tokens, issued_at),
-        grant: grant.facts.id.clone(),
-        base: grant.facts.generation,
+        due_at: due_at(&grant.id, tokens, issued_at),
+        grant: grant.id.clone(),
+        base: grant.generation,
         next,
         tokens: Box::new(tokens.clone()),
         issued_at,

@@ -4,7 +4,7 @@ use super::integration::restatus;
 use crate::change::{ChangeSet, Snapshot, Write};
 use crate::clock::Timestamp;
 use crate::events::{CredentialInvalidated, CredentialRestored, EventBody};
-use crate::grant::{Grant, Invalidation, TokenSet};
+use crate::grant::{GrantFacts, Invalidation, TokenSet};
 use crate::ids::{CredentialKey, Epoch, Generation, GrantId, IntegrationId};
 use crate::integration::Fault;
 use crate::store::Credential;
@@ -22,10 +22,10 @@ pub fn invalidate(
     invalidation: Invalidation,
 ) -> Option<ChangeSet> {
     let grant = find(snapshot, id)?;
-    if grant.facts.generation != generation || grant.facts.state.invalidation().is_some() {
+    if grant.generation != generation || grant.state.invalidation().is_some() {
         return None;
     }
-    let latest = grant.facts.lease.as_ref().map(|lease| lease.epoch);
+    let latest = grant.lease.as_ref().map(|lease| lease.epoch);
     if epoch.is_some() && epoch != latest {
         return None;
     }
@@ -33,7 +33,7 @@ pub fn invalidate(
         .map(|credential| {
             EventBody::CredentialInvalidated(CredentialInvalidated {
                 credential: credential.key.clone(),
-                provider: grant.facts.client.provider.clone(),
+                provider: grant.client.provider.clone(),
                 generation,
                 reason: invalidation.reason,
                 provider_error: invalidation.provider_error.clone(),
@@ -77,7 +77,7 @@ pub fn heal(
     due_at: Option<Timestamp>,
 ) -> Option<ChangeSet> {
     let grant = find(snapshot, id)?;
-    if grant.facts.generation != base {
+    if grant.generation != base {
         return None;
     }
     let mut writes = vec![Write::StoreTokens {
@@ -107,12 +107,12 @@ pub fn heal(
 /// Tells each credential of `grant` that it works as `generation`, if it had been invalidated.
 pub(super) fn tell_restored(
     snapshot: &Snapshot,
-    grant: &Grant,
+    grant: &GrantFacts,
     generation: Generation,
     events: &mut Vec<EventBody>,
 ) {
-    if grant.facts.state.invalidation().is_some() {
-        let users = users(snapshot, &grant.facts.id);
+    if grant.state.invalidation().is_some() {
+        let users = users(snapshot, &grant.id);
         events.extend(users.map(|credential| restored(snapshot, credential, grant, generation)));
     }
 }
@@ -121,12 +121,12 @@ pub(super) fn tell_restored(
 pub(super) fn restored(
     snapshot: &Snapshot,
     credential: &Credential,
-    grant: &Grant,
+    grant: &GrantFacts,
     generation: Generation,
 ) -> EventBody {
     EventBody::CredentialRestored(CredentialRestored {
         credential: credential.key.clone(),
-        provider: grant.facts.client.provider.clone(),
+        provider: grant.client.provider.clone(),
         generation,
         integrations: dependants(snapshot, credential),
         at: snapshot.now,
@@ -134,8 +134,8 @@ pub(super) fn restored(
     })
 }
 
-pub(super) fn find<'a>(snapshot: &'a Snapshot, id: &GrantId) -> Option<&'a Grant> {
-    snapshot.grants.iter().find(|grant| grant.facts.id == *id)
+pub(super) fn find<'a>(snapshot: &'a Snapshot, id: &GrantId) -> Option<&'a GrantFacts> {
+    snapshot.grants.iter().find(|grant| grant.id == *id)
 }
 
 pub(super) fn users<'a>(

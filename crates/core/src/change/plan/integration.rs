@@ -226,7 +226,7 @@ fn standing(
         };
         let fault = match snapshot.credentials.iter().find(|known| known.key == key) {
             Some(credential) => find(snapshot, &credential.grant)
-                .and_then(|grant| grant.facts.state.invalidation())
+                .and_then(|grant| grant.state.invalidation())
                 .map(|dead| Fault::invalidated(dead.reason, &dead.provider_error)),
             None if already.iter().any(|need| need.credential == *id) => Some(Fault::Deleted),
             None => return Err(key),

@@ -8,7 +8,7 @@ use super::integration::restatus_with;
 use crate::change::{ChangeSet, NewGrant, Snapshot, Write};
 use crate::clock::Timestamp;
 use crate::events::EventBody;
-use crate::grant::{Grant, TokenSet};
+use crate::grant::{GrantFacts, TokenSet};
 use crate::ids::{CredentialKey, Generation, GrantId, IntegrationKey};
 use crate::integration::{Facts, Integration};
 use crate::store::Credential;
@@ -60,7 +60,7 @@ pub fn reconnect(
         .find(|known| known.key == ask.key)
         .ok_or_else(not_found)?;
     let current = find(snapshot, &credential.grant).ok_or_else(not_found)?;
-    let account_changes = match (&current.facts.account, &ask.account) {
+    let account_changes = match (&current.account, &ask.account) {
         (Some(before), Some(now)) => before != now,
         _ => false,
     };
@@ -71,18 +71,18 @@ pub fn reconnect(
     }
 
     let account = ask.account.as_deref();
-    let target = grant_of_account(snapshot, &ask.key, &current.facts.client, account)
-        .filter(|grant| grant.facts.id != current.facts.id);
-    let is_shared = users(snapshot, &current.facts.id).count() > 1;
+    let target = grant_of_account(snapshot, &ask.key, &current.client, account)
+        .filter(|grant| grant.id != current.id);
+    let is_shared = users(snapshot, &current.id).count() > 1;
 
     let (mut writes, mut events) = (Vec::new(), Vec::new());
     let works = if let Some(target) = target {
         let next = above(current, target);
         writes.push(store(target, next, &ask.tokens, ask.issued_at, None));
         tell_restored(snapshot, target, next, &mut events);
-        writes.extend(leave(snapshot, credential, &target.facts.id));
+        writes.extend(leave(snapshot, credential, &target.id));
         tell_left(snapshot, credential, current, next, &mut events);
-        target.facts.id.clone()
+        target.id.clone()
     } else if account_changes && is_shared {
         let new = own_grant(ask, current);
         let (id, next) = (new.id.clone(), new.generation);
@@ -91,11 +91,11 @@ pub fn reconnect(
         tell_left(snapshot, credential, current, next, &mut events);
         id
     } else {
-        let next = current.facts.generation.next();
+        let next = current.generation.next();
         let account = ask.account.clone();
         writes.push(store(current, next, &ask.tokens, ask.issued_at, account));
         tell_restored(snapshot, current, next, &mut events);
-        current.facts.id.clone()
+        current.id.clone()
     };
     restatus_with(
         snapshot,
@@ -117,24 +117,24 @@ pub fn reconnect(
 }
 
 /// A grant of its own for a credential that leaves a shared one.
-fn own_grant(ask: &Reconnect, left: &Grant) -> NewGrant {
+fn own_grant(ask: &Reconnect, left: &GrantFacts) -> NewGrant {
     let id = GrantId::random();
     NewGrant {
         due_at: due_at(&id, &ask.tokens, ask.issued_at),
         id,
         tenant: ask.key.tenant.clone(),
-        client: left.facts.client.clone(),
+        client: left.client.clone(),
         account: ask.account.clone(),
-        grant_type: left.facts.grant_type,
-        generation: left.facts.generation.next(),
+        grant_type: left.grant_type,
+        generation: left.generation.next(),
         tokens: ask.tokens.clone(),
         issued_at: ask.issued_at,
     }
 }
 
 /// Watchers compare generations per credential, so a credential that moves never goes back.
-fn above(current: &Grant, target: &Grant) -> Generation {
-    current.facts.generation.max(target.facts.generation).next()
+fn above(current: &GrantFacts, target: &GrantFacts) -> Generation {
+    current.generation.max(target.generation).next()
 }
 
 /// The credential moves from its grant, which goes with its last credential, to another.
@@ -157,11 +157,11 @@ fn leave(snapshot: &Snapshot, credential: &Credential, to: &GrantId) -> [Write; 
 fn tell_left(
     snapshot: &Snapshot,
     credential: &Credential,
-    left: &Grant,
+    left: &GrantFacts,
     generation: Generation,
     events: &mut Vec<EventBody>,
 ) {
-    if left.facts.state.invalidation().is_some() {
+    if left.state.invalidation().is_some() {
         events.push(restored(snapshot, credential, left, generation));
     }
 }

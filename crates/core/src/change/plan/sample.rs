@@ -7,8 +7,7 @@ use crate::change::{ChangeSet, NewGrant, Snapshot, Write};
 use crate::clock::Timestamp;
 use crate::events::EventBody;
 use crate::grant::{
-    Attempts, Grant, GrantFacts, GrantState, GrantType, Invalidation, InvalidationReason, Lease,
-    TokenSet,
+    Attempts, GrantFacts, GrantState, GrantType, Invalidation, InvalidationReason, Lease, TokenSet,
 };
 use crate::ids::{
     ClientKey, ClientName, CredentialId, CredentialKey, Epoch, Generation, GrantId, IntegrationId,
@@ -90,26 +89,23 @@ impl Scene {
     pub(super) fn grant(&mut self, account: Option<&str>, users: &[&str]) -> GrantId {
         let id = GrantId::random();
         let tokens = tokens("old");
-        self.0.grants.push(Grant {
-            facts: GrantFacts {
-                id: id.clone(),
-                tenant: key("any").tenant,
-                client: client("main"),
-                account: account.map(str::to_owned),
-                grant_type: GrantType::AuthorizationCode,
-                generation: Generation(5),
-                version: 9,
-                state: GrantState::Active,
-                issued_at: BEFORE,
-                expires_at: tokens.expires_at,
-                refresh_expires_at: None,
-                refreshable: true,
-                scopes: Vec::new(),
-                attempts: Attempts::default(),
-                lease: None,
-                created_at: BEFORE,
-            },
-            tokens,
+        self.0.grants.push(GrantFacts {
+            id: id.clone(),
+            tenant: key("any").tenant,
+            client: client("main"),
+            account: account.map(str::to_owned),
+            grant_type: GrantType::AuthorizationCode,
+            generation: Generation(5),
+            version: 9,
+            state: GrantState::Active,
+            issued_at: BEFORE,
+            expires_at: tokens.expires_at,
+            refresh_expires_at: None,
+            refreshable: true,
+            scopes: Vec::new(),
+            attempts: Attempts::default(),
+            lease: None,
+            created_at: BEFORE,
         });
         for name in users {
             self.0.credentials.push(Credential {
@@ -132,8 +128,8 @@ impl Scene {
 
     pub(super) fn facts(&mut self, id: &GrantId) -> &mut GrantFacts {
         let mut grants = self.0.grants.iter_mut();
-        let grant = grants.find(|grant| grant.facts.id == *id);
-        &mut grant.unwrap().facts
+        let grant = grants.find(|grant| grant.id == *id);
+        grant.unwrap()
     }
 
     /// An attempt with this fencing token holds the grant.
@@ -182,8 +178,8 @@ impl Scene {
             return Some(Fault::Deleted);
         };
         let mut grants = self.0.grants.iter();
-        let grant = grants.find(|grant| grant.facts.id == found.grant).unwrap();
-        let dead = grant.facts.state.invalidation()?;
+        let grant = grants.find(|grant| grant.id == found.grant).unwrap();
+        let dead = grant.state.invalidation()?;
         Some(Fault::invalidated(dead.reason, &dead.provider_error))
     }
 }

@@ -158,7 +158,7 @@ impl State {
             now: now.wall,
             grants: grants
                 .iter()
-                .filter_map(|id| Some(self.grants.get(id)?.view(now)))
+                .filter_map(|id| Some(self.grants.get(id)?.view(now).facts))
                 .collect(),
             credentials: credentials
                 .iter()

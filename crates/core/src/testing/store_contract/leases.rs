@@ -41,7 +41,7 @@ pub async fn a_snapshot_shows_the_lease_until_the_attempt_ends(harness: &impl St
     let grant = subject.add_slack(&["a"]).await;
     let epoch = async || {
         let snapshot = subject.0.snapshot(&Scope::Grant(grant.clone())).await;
-        let lease = snapshot.unwrap().grants.remove(0).facts.lease;
+        let lease = snapshot.unwrap().grants.remove(0).lease;
         lease.map(|lease| lease.epoch)
     };
     assert_eq!(epoch().await, None);

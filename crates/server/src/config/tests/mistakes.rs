@@ -31,6 +31,10 @@ fn each_mistake_is_told_in_one_line_with_key_reason_and_place() {
             "store.url: takes no options when it names an SQLite file (evergrant.toml:2)",
         ),
         (
+            "[store]\nurl = \"postgres://db/x?sslmode=hush\"",
+            "store.url: is no valid URL; a password in it must be percent-encoded (evergrant.toml:2)",
+        ),
+        (
             "[store]\nurl = { env = \"DB\" }",
             "store.url: environment variable DB is not set (evergrant.toml:2)",
         ),

@@ -54,3 +54,6 @@ pub fn acceptor(tls: &Tls) -> Result<TlsAcceptor, TlsError> {
     config.alpn_protocols.push(b"h2".to_vec());
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
+
+#[cfg(test)]
+mod tests;
