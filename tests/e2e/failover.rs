@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use tonic::{Code, Status};
 
 use self::database::SqliteLock;
+use crate::harness::background::background;
 use crate::harness::caller::reason;
 use crate::harness::eventually::eventually;
 use crate::harness::proxy::{Direction, Proxy};
@@ -22,7 +23,7 @@ type Answer = JoinHandle<Result<GetTokenResponse, Status>>;
 /// A replica's caller asks for the token of `c`, in the background.
 fn ask(replica: &Replica) -> Answer {
     let caller = replica.caller();
-    tokio::spawn(async move { caller.token("c").await })
+    background(async move { caller.token("c").await })
 }
 
 #[tokio::test]

@@ -10,8 +10,9 @@
 //! - [`replica`]: the program under test, with the configuration that a test writes; [`metrics`] reads its figures.
 //! - [`proxy`]: a network between two of them, with faults.
 //! - [`python`]: a client in another language.
-//! - [`process`], [`eventually`], [`http`], [`ports`]: what those are made of.
+//! - [`process`], [`background`], [`eventually`], [`http`], [`ports`]: what those are made of.
 
+pub mod background;
 pub mod caller;
 pub mod eventually;
 pub mod http;

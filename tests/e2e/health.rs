@@ -10,6 +10,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
+use crate::harness::background::background;
 use crate::harness::eventually::eventually;
 use crate::harness::ports::free_port;
 use crate::harness::python::Python;
@@ -106,7 +107,7 @@ async fn while_it_drains_a_service_is_not_serving_though_a_refresh_still_runs() 
         .held_credential(&replica, "c", RotationMode::Strict, Point::BeforeProcessing)
         .await?;
     let caller = replica.caller();
-    let asked = tokio::spawn(async move { caller.token("c").await });
+    let asked = background(async move { caller.token("c").await });
     gate.arrival().await?;
     let mut watch = replica
         .health()

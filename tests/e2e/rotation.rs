@@ -10,6 +10,7 @@ use futures_util::future::join_all;
 use tonic::Code;
 
 use self::crowd::{ask_all, oidc_round, rounds};
+use crate::harness::background::background;
 use crate::harness::caller::{credential, expired, fresh, reason, request};
 use crate::harness::eventually::eventually;
 use crate::harness::oidc::{OidcOptions, OidcProvider};
@@ -61,7 +62,7 @@ async fn replicas_that_lose_redis_in_the_middle_still_make_one_call_a_round() ->
         )
         .await?;
 
-    let answers = tokio::spawn(ask_all(&replicas, "torn"));
+    let answers = background(ask_all(&replicas, "torn"));
     gate.arrival().await?;
     scene.redis().kill().await?;
     gate.open();
@@ -149,7 +150,7 @@ async fn a_chain_of_short_lived_tokens_is_never_torn_under_load() -> Result<()> 
 async fn the_first_caller_leaves_and_the_others_are_served_by_the_same_call() -> Result<()> {
     let scene = Scene::with_redis().await?;
     let replicas: [_; 2] = scene.replicas().await?;
-    let (grant, gate) = scene
+    let (_, gate) = scene
         .held_credential(
             &replicas[0],
             "c",
@@ -162,7 +163,7 @@ async fn the_first_caller_leaves_and_the_others_are_served_by_the_same_call() ->
     impatient.set_timeout(Duration::from_millis(50));
     let left = replicas[0].tokens().get_token(impatient).await;
     gate.arrival().await?;
-    let others = tokio::spawn(ask_all(&replicas, "c"));
+    let others = background(ask_all(&replicas, "c"));
     eventually("the others to join the flight", SOON, async || {
         let joined = replicas[0].metrics().await.ok()?;
         (joined.sum("evergrant_flight_joiners_total", &[]) >= 49.0).then_some(())

@@ -7,6 +7,7 @@ use evergrant_providers::sandbox::{Point, RotationMode};
 use futures_util::future::{join_all, try_join_all};
 use tonic::{Code, Streaming};
 
+use crate::harness::background::background;
 use crate::harness::caller::reason;
 use crate::harness::scene::Scene;
 use crate::harness::watcher::{Addresses, Watcher, everything};
@@ -82,7 +83,7 @@ async fn a_refresh_that_runs_is_finished_and_stored() -> Result<()> {
         .held_credential(&replica, "c", RotationMode::Strict, Point::AfterProcessing)
         .await?;
     let caller = replica.caller();
-    let asked = tokio::spawn(async move { caller.token("c").await });
+    let asked = background(async move { caller.token("c").await });
     gate.arrival().await?;
 
     replica.terminate()?;

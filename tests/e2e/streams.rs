@@ -13,6 +13,7 @@ use evergrant_proto::v1::{
 use tonic::{Code, Status};
 
 use self::history::{Crowd, numbers_and_kinds, state_of};
+use crate::harness::background::background;
 use crate::harness::caller::reason;
 use crate::harness::eventually::eventually;
 use crate::harness::replica::Replica;
@@ -166,7 +167,7 @@ async fn snapshots_that_race_with_writes_end_in_what_is_stored() -> Result<()> {
     // More than one page of the snapshot.
     let crowd = Crowd::store(&scene, &one, 600).await?;
     crowd.invalidate(&one).await?;
-    let writer = tokio::spawn({
+    let writer = background({
         let (lone, turns) = (Crowd::store_apart(&scene, &one, 40).await?, 4);
         let caller = one.caller();
         let sandbox = scene.sandbox.control();

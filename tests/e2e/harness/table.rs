@@ -1,9 +1,9 @@
 //! The event log as the database holds it: the truth that watchers are held against.
 
 use anyhow::{Context, Result};
+use sqlx::ConnectOptions;
 use sqlx::Row;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{ConnectOptions, Connection};
 
 use super::postgres::Postgres;
 
@@ -41,12 +41,6 @@ impl Table {
             .bind(days * 24 * 3600 * 1000)
             .execute(&mut self.0)
             .await?;
-        Ok(())
-    }
-
-    /// Runs a statement of the test's own.
-    pub async fn execute(&mut self, statement: &'static str) -> Result<()> {
-        sqlx::query(statement).execute(&mut self.0).await?;
         Ok(())
     }
 }

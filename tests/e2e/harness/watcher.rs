@@ -12,6 +12,7 @@ use evergrant_proto::v1::{WatchRequest, WatchResponse};
 use tokio::task::JoinHandle;
 use tonic::{Code, Status};
 
+use super::background::background;
 use super::eventually::eventually;
 use super::replica::{Replica, channel_to};
 use super::scene::SOON;
@@ -51,7 +52,7 @@ impl Watcher {
             cursor: request.after.clone(),
             ..Seen::default()
         }));
-        let task = tokio::spawn(follow(addresses.clone(), request, Arc::clone(&seen)));
+        let task = background(follow(addresses.clone(), request, Arc::clone(&seen)));
         Self { seen, task }
     }
 
