@@ -156,6 +156,8 @@ where
         self.tasks.spawn(async move {
             let request = LEASH.scope(Arc::clone(&leash), request);
             tokio::select! {
+                // The request first: one that is answered at once sets no timer.
+                biased;
                 () = request => {}
                 () = leash.snaps(leashes, &stop) => {
                     metrics::counter!("evergrant_requests_cut_off_total").increment(1);
