@@ -36,7 +36,7 @@ pub async fn serve() -> Result<()> {
         .add_service(TokenServiceServer::new(bare.clone()))
         .add_service(EventServiceServer::new(bare.clone()))
         .add_service(CredentialServiceServer::new(bare))
-        .serve_with_incoming(TcpIncoming::from(listener))
+        .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)))
         .await?;
     Ok(())
 }

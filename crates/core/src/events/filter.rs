@@ -55,7 +55,7 @@ impl Filter {
 
 /// What a cursor remembers of the filter that it was issued under: a hash of each part, `None` or 0 where the part
 /// admits all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint {
     /// Hash of the tenant.
     pub tenant: Option<u32>,

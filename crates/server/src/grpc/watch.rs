@@ -26,8 +26,10 @@ use super::convert::{credential_id_of, duration, event, tenant};
 use super::cursor::{Cursor, CursorCodec, NoCursor, epoch_hash};
 use super::meter;
 use super::status::{ApiError, store_error};
+use delivery::Deliveries;
 use stream::{Begin, WatchStream};
 
+mod delivery;
 mod message;
 mod snapshot;
 mod stream;
@@ -87,7 +89,7 @@ struct Shared {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     callers: Callers,
-    cursors: CursorCodec,
+    deliveries: Deliveries,
     limits: WatchLimits,
     streams: Arc<Semaphore>,
     snapshots: Arc<Semaphore>,
@@ -115,9 +117,9 @@ impl Watches {
             shared: Arc::new(Shared {
                 tail,
                 store,
+                deliveries: Deliveries::new(cursors, Arc::clone(&clock)),
                 clock,
                 callers,
-                cursors,
                 streams: Arc::new(Semaphore::new(limits.streams)),
                 snapshots: Arc::new(Semaphore::new(limits.snapshots)),
                 limits,
@@ -182,7 +184,8 @@ impl Watches {
         let head = self.shared.tail.head().borrow().clone();
         let decoded = self
             .shared
-            .cursors
+            .deliveries
+            .cursors()
             .decode(&wanted.after, epoch_hash(&head.epoch));
         let cursor = decoded.map_err(|error| match error {
             NoCursor::Malformed => ApiError::invalid("after", error.to_string()),

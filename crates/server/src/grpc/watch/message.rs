@@ -10,6 +10,7 @@ use evergrant_proto::v1::watch_response::Event as Wire;
 use evergrant_proto::v1::{self, ErrorReason};
 use prost::Message as _;
 
+use super::delivery::Delivery;
 use crate::grpc::convert::event::to_event;
 use crate::grpc::convert::{to_duration, to_timestamp};
 use crate::grpc::status::reason_name;
@@ -32,10 +33,10 @@ pub fn shared(epoch: &LogEpoch, event: &Event) -> Bytes {
 }
 
 /// The message of an event on one stream.
-pub fn of_event(shared: Bytes, cursor: String, covers: (u64, u64)) -> Encoded {
+pub fn of_event(delivery: &Delivery, covers: (u64, u64)) -> Encoded {
     Encoded {
-        shared,
-        own: place(cursor, covers).encode_to_vec(),
+        shared: delivery.event.clone(),
+        own: place(delivery.cursor.clone(), covers).encode_to_vec(),
     }
 }
 

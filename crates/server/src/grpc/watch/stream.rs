@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use evergrant_core::events::filter::Fingerprint;
 use evergrant_core::events::reader::{ReadError, Reader};
 use evergrant_core::events::{CredentialInvalidated, Event};
 use evergrant_proto::encoded::Encoded;
@@ -17,7 +18,6 @@ use tonic::Status;
 use super::snapshot::Snapshot;
 use super::{Shared, Wanted, message};
 use crate::grpc::convert::event::to_invalidated;
-use crate::grpc::cursor::{Cursor, epoch_hash};
 use crate::grpc::status::{ApiError, store_error};
 use crate::grpc::transport::Leash;
 
@@ -36,6 +36,8 @@ pub(super) enum Begin {
 pub(super) struct WatchStream {
     shared: Arc<Shared>,
     wanted: Wanted,
+    /// Of the wanted filter.
+    filter: Fingerprint,
     reader: Reader,
     phase: Phase,
     /// The place that the last message covered up to.
@@ -92,6 +94,7 @@ impl WatchStream {
             heartbeat_at: now + wanted.heartbeat,
             ends_at: now + age,
             sent_at: now,
+            filter: wanted.filter.fingerprint(),
             shared,
             wanted,
             reader,
@@ -261,8 +264,9 @@ impl WatchStream {
     fn of_event(&mut self, event: &Event) -> Encoded {
         let covers = (self.covered, event.seq);
         self.covered = event.seq;
-        let shared = message::shared(self.reader.epoch(), event);
-        message::of_event(shared, self.cursor(event.seq), covers)
+        let deliveries = &self.shared.deliveries;
+        let delivery = deliveries.of(self.reader.epoch(), event, self.filter);
+        message::of_event(&delivery, covers)
     }
 
     fn stream_message(&mut self, event: Wire, to: u64) -> Encoded {
@@ -272,12 +276,8 @@ impl WatchStream {
     }
 
     fn cursor(&self, seq: u64) -> String {
-        self.shared.cursors.encode(&Cursor {
-            epoch: epoch_hash(self.reader.epoch()),
-            seq,
-            filter: self.wanted.filter.fingerprint(),
-            issued_at: self.shared.clock.now(),
-        })
+        let deliveries = &self.shared.deliveries;
+        deliveries.cursor(self.reader.epoch(), seq, self.filter)
     }
 
     fn close(&mut self, reason: ErrorReason, why: &str) {

@@ -228,7 +228,7 @@ async fn go_on_after(watches: &Watches, store: &MemoryStore, seq: u64) -> Result
     };
     let request = v1::WatchRequest {
         tenant_id: "*".into(),
-        after: watches.shared.cursors.encode(&cursor),
+        after: watches.shared.deliveries.cursors().encode(&cursor),
         ..v1::WatchRequest::default()
     };
     let opened = watches.open(Request::new(request)).await;
