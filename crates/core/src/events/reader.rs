@@ -78,7 +78,8 @@ impl Reader {
         }
         let events = match self.tail.recent(self.after, BATCH) {
             Some(events) => events,
-            None => self.catch_up(head.seq).await?,
+            // Boxed: most streams never need it, and would keep room for it.
+            None => Box::pin(self.catch_up(head.seq)).await?,
         };
         if let Some(last) = events.last() {
             self.after = last.seq;

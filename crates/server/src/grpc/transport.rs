@@ -17,6 +17,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -28,7 +29,7 @@ use tracing::debug;
 
 use super::deadline;
 pub use leash::{Leash, Leashes};
-use leash::{LeashedBody, RequestTasks};
+use leash::{LeashedBody, Requests};
 
 mod leash;
 mod tls;
@@ -87,7 +88,7 @@ async fn accept(listener: TcpListener, shared: &Arc<Shared>, connections: &TaskT
             }
             Err(error) => {
                 debug!(%error, "a connection was not accepted");
-                tokio::time::sleep(PAUSE).await;
+                sleep(PAUSE).await;
             }
         }
     }
@@ -107,11 +108,9 @@ async fn connection(socket: TcpStream, shared: Arc<Shared>) {
 }
 
 async fn speak(io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, shared: &Shared) {
-    let requests = TaskTracker::new();
-    requests.close();
-    let tasks = RequestTasks::new(requests.clone(), shared.leashes, shared.stop.clone());
+    let requests = Requests::default();
     let routes = shared.routes.clone();
-    let connection = http2::Builder::new(tasks)
+    let connection = http2::Builder::new(requests.clone())
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS_PER_CONNECTION)
         .keep_alive_interval(Some(KEEPALIVE))
@@ -121,23 +120,26 @@ async fn speak(io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, shared:
             service_fn(move |request| answer(routes.clone(), request)),
         );
     let mut connection = pin!(connection);
+    let mut kept = pin!(requests.keep(shared.leashes, &shared.stop));
     tokio::select! {
         ended = &mut connection => return tell(ended),
+        () = &mut kept => return,
         () = shared.stop.cancelled() => connection.as_mut().graceful_shutdown(),
     }
     // Answers that were given must still be taken: a peer that does not would hold the connection for ever.
+    let grace = shared.leashes.grace;
     let untaken = async {
+        sleep(grace).await;
         while !requests.is_empty() {
-            requests.wait().await;
-            tokio::time::sleep(shared.leashes.grace).await;
+            while !requests.is_empty() {
+                sleep((grace / 4).max(Duration::from_millis(1))).await;
+            }
+            sleep(grace).await;
         }
-    };
-    let untaken = async {
-        tokio::time::sleep(shared.leashes.grace).await;
-        untaken.await;
     };
     tokio::select! {
         ended = connection => tell(ended),
+        () = kept => {}
         () = untaken => debug!("a connection was cut off: its answers were not taken"),
     }
 }

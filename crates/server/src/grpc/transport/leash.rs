@@ -1,5 +1,6 @@
 //! How long a request may hold its place while its reader takes nothing.
 
+use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -7,9 +8,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
+use tokio::task::{self, AbortHandle};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tonic::Status;
 use tonic::body::Body;
 use tracing::debug;
@@ -60,34 +61,21 @@ impl Leash {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn is_out_of_patience(&self) -> bool {
+    /// Whether the request is to be cut off. `stopped` says since when the server stops.
+    fn snaps(&self, leashes: Leashes, stopped: Option<Instant>) -> bool {
         let state = self.state();
-        match (state.patience, state.untaken_since) {
-            (Some(patience), Some(since)) => since.elapsed() >= patience,
-            _ => false,
+        let unread_for = |patience: Duration| {
+            let since = state.untaken_since;
+            since.is_some_and(|since| since.elapsed() >= patience)
+        };
+        if state.patience.is_some_and(unread_for) {
+            return true;
         }
-    }
-
-    /// Ends when the request is to be cut off.
-    async fn snaps(&self, leashes: Leashes, stop: &CancellationToken) {
-        while stop
-            .run_until_cancelled(sleep(leashes.look))
-            .await
-            .is_some()
-        {
-            if self.is_out_of_patience() {
-                return;
-            }
-        }
-        let stopped = Instant::now();
-        loop {
-            sleep((leashes.grace / 4).max(Duration::from_millis(1))).await;
-            let state = self.state();
-            let since = state.untaken_since.or(state.is_endless.then_some(stopped));
-            if since.is_some_and(|since| since.max(stopped).elapsed() >= leashes.grace) {
-                return;
-            }
-        }
+        let Some(stopped) = stopped else {
+            return false;
+        };
+        let since = state.untaken_since.or(state.is_endless.then_some(stopped));
+        since.is_some_and(|since| since.max(stopped).elapsed() >= leashes.grace)
     }
 }
 
@@ -128,42 +116,81 @@ impl http_body::Body for LeashedBody {
     }
 }
 
-/// Spawns the requests of one connection, each under a leash.
-#[derive(Clone)]
-pub(super) struct RequestTasks {
-    tasks: TaskTracker,
-    leashes: Leashes,
-    stop: CancellationToken,
+/// The requests of one connection, each in a task of its own under a leash. One timer looks after all of them.
+#[derive(Clone, Default)]
+pub(super) struct Requests(Arc<Mutex<HashMap<task::Id, Running>>>);
+
+struct Running {
+    leash: Arc<Leash>,
+    task: AbortHandle,
 }
 
-impl RequestTasks {
-    pub(super) fn new(tasks: TaskTracker, leashes: Leashes, stop: CancellationToken) -> Self {
-        Self {
-            tasks,
-            leashes,
-            stop,
-        }
+impl Requests {
+    /// Whether none runs.
+    pub(super) fn is_empty(&self) -> bool {
+        self.lock().is_empty()
     }
-}
 
-impl<F> hyper::rt::Executor<F> for RequestTasks
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    fn execute(&self, request: F) {
-        let leash = Arc::new(Leash::default());
-        let (leashes, stop) = (self.leashes, self.stop.clone());
-        self.tasks.spawn(async move {
-            let request = LEASH.scope(Arc::clone(&leash), request);
-            tokio::select! {
-                // The request first: one that is answered at once sets no timer.
-                biased;
-                () = request => {}
-                () = leash.snaps(leashes, &stop) => {
+    /// Cuts off what nobody reads, for as long as it is polled.
+    pub(super) async fn keep(&self, leashes: Leashes, stop: &CancellationToken) {
+        let mut stopped = None;
+        loop {
+            if stopped.is_some() {
+                sleep((leashes.grace / 4).max(Duration::from_millis(1))).await;
+            } else if stop
+                .run_until_cancelled(sleep(leashes.look))
+                .await
+                .is_none()
+            {
+                stopped = Some(Instant::now());
+                continue;
+            }
+            for running in self.lock().values() {
+                if running.leash.snaps(leashes, stopped) {
+                    running.task.abort();
                     metrics::counter!("evergrant_requests_cut_off_total").increment(1);
                     debug!("a request was cut off: nobody takes its answer");
                 }
             }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<task::Id, Running>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<F> hyper::rt::Executor<F> for Requests
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "its connection, which is tracked, waits for it"
+    )]
+    fn execute(&self, request: F) {
+        let leash = Arc::new(Leash::default());
+        let request = LEASH.scope(Arc::clone(&leash), request);
+        let place = Place(self.clone());
+        // Held, so that a request that ends at once finds its entry.
+        let mut running = self.lock();
+        let task = tokio::spawn(async move {
+            let _place = place;
+            request.await;
         });
+        let id = task.id();
+        let task = task.abort_handle();
+        running.insert(id, Running { leash, task });
+    }
+}
+
+/// Takes the entry of the running task away at its end, also if it is cut off.
+struct Place(Requests);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(id) = task::try_id() {
+            self.0.lock().remove(&id);
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! One stream: snapshot, events, heartbeats, closing.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use evergrant_proto::v1::watch_response::Event as Wire;
 use evergrant_proto::v1::{self, ErrorReason};
 use futures_util::stream::{self, Stream};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::Status;
 
 use super::snapshot::Snapshot;
@@ -20,6 +21,9 @@ use super::{Shared, Wanted, message};
 use crate::grpc::convert::event::to_invalidated;
 use crate::grpc::status::{ApiError, store_error};
 use crate::grpc::transport::Leash;
+
+/// Before the log is read again after an error.
+const RETRY: Duration = Duration::from_millis(250);
 
 /// Where a stream begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +50,11 @@ pub(super) struct WatchStream {
     sent_at: Instant,
     heartbeat_at: Instant,
     ends_at: Instant,
+    /// Never later than what is waited for, and seldom set: ten thousand streams that each set a timer for each
+    /// message would wait for each other.
+    timer: Pin<Box<Sleep>>,
     permits: Vec<OwnedSemaphorePermit>,
+    _open: OpenGauge,
 }
 
 enum Phase {
@@ -93,6 +101,8 @@ impl WatchStream {
             covered: reader.position(),
             heartbeat_at: now + wanted.heartbeat,
             ends_at: now + age,
+            timer: Box::pin(sleep_until(now + wanted.heartbeat)),
+            _open: OpenGauge::raise(),
             sent_at: now,
             filter: wanted.filter.fingerprint(),
             shared,
@@ -105,11 +115,10 @@ impl WatchStream {
 
     /// The stream as tonic pulls it. Dropping it frees its place.
     pub(super) fn into_stream(self) -> impl Stream<Item = Result<Encoded, Status>> + Send {
-        metrics::gauge!("evergrant_streams_open").increment(1.0);
-        let open = OpenGauge;
-        stream::unfold((self, open), |(mut this, open)| async move {
+        // Boxed, since the state is moved in and out of each future, which has room for it twice.
+        stream::unfold(Box::new(self), |mut this| async move {
             let item = this.next().await?;
-            Some((item.map_err(ApiError::into_status), (this, open)))
+            Some((item.map_err(ApiError::into_status), this))
         })
     }
 
@@ -130,7 +139,8 @@ impl WatchStream {
                     };
                     return Some(Err(*error));
                 }
-                Phase::Snapshot(_) => match self.snapshot_message().await {
+                // Boxed: most streams are past it, and would keep room for it.
+                Phase::Snapshot(_) => match Box::pin(self.snapshot_message()).await {
                     Ok(Some(item)) => break item,
                     Ok(None) => {}
                     Err(error) => return self.fail(error),
@@ -206,8 +216,7 @@ impl WatchStream {
                 return Ok(Some(self.of_event(&event)));
             }
         }
-        let stop = self.shared.stop.clone();
-        if stop.is_cancelled() {
+        if self.shared.stop.is_cancelled() {
             self.close(ErrorReason::ShuttingDown, "this replica is shutting down");
             return Ok(None);
         }
@@ -228,7 +237,7 @@ impl WatchStream {
                 return Ok(None);
             }
             Ok(_) => {}
-            Err(ReadError::Store(_)) => tokio::time::sleep(Duration::from_millis(250)).await,
+            Err(ReadError::Store(_)) => self.wait_until(now + RETRY).await,
             Err(error) => return Err(read_error(error)),
         }
         let unread_for = self.unread_for();
@@ -248,12 +257,30 @@ impl WatchStream {
         } else {
             self.heartbeat_at
         };
+        self.wait(wake.min(self.ends_at)).await;
+        Ok(None)
+    }
+
+    /// Waits until the tail has read further, the server stops, or `moment` at the latest; perhaps less long.
+    async fn wait(&mut self, moment: Instant) {
+        self.set_timer(moment);
         tokio::select! {
             () = self.reader.changed() => {}
-            () = tokio::time::sleep_until(wake.min(self.ends_at)) => {}
-            () = stop.cancelled() => {}
+            () = &mut self.timer => {}
+            () = self.shared.stop.cancelled() => {}
         }
-        Ok(None)
+    }
+
+    /// Waits until `moment`; perhaps less long.
+    async fn wait_until(&mut self, moment: Instant) {
+        self.set_timer(moment);
+        (&mut self.timer).await;
+    }
+
+    fn set_timer(&mut self, moment: Instant) {
+        if self.timer.is_elapsed() || self.timer.deadline() > moment {
+            self.timer.as_mut().reset(moment);
+        }
     }
 
     /// How long ago this replica last read the log.
@@ -326,6 +353,13 @@ fn count_end(error: &ApiError) {
 
 /// Counts a stream as open for as long as it lives.
 struct OpenGauge;
+
+impl OpenGauge {
+    fn raise() -> Self {
+        metrics::gauge!("evergrant_streams_open").increment(1.0);
+        Self
+    }
+}
 
 impl Drop for OpenGauge {
     fn drop(&mut self) {
