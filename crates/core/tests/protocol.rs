@@ -12,6 +12,7 @@ mod protocol {
     mod coordinator_faults;
     mod doomed;
     mod escrow;
+    mod etag;
     mod events;
     mod heal;
     mod rejected_token;
