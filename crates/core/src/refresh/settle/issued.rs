@@ -13,6 +13,7 @@ use crate::grant::{Attempts, Grant, GrantState, Invalidation, InvalidationReason
 use crate::memory::Known;
 use crate::provider::Issued;
 use crate::refresh::attempt::Attempt;
+use crate::refresh::unsaved::OnlyHere;
 use crate::refresh::{Cause, Failure, Outcome, Refresher};
 use crate::store::StoreError;
 
@@ -56,17 +57,18 @@ impl Refresher {
             tokens: attempt.merge(issued),
             issued_at,
         };
+        let only_here = self.unsaved.hold(&entry);
         let (escrowed, committed) = tokio::join!(
-            self.ports.escrow.put(&entry),
+            self.escrow(&entry, &only_here),
             self.commit(&attempt.grant, &entry)
         );
-        metrics::counter!("evergrant_escrow_written_total").increment(u64::from(escrowed.is_ok()));
+        metrics::counter!("evergrant_escrow_written_total").increment(u64::from(escrowed));
 
         let Committed { grant, kept } = match committed {
             Ok(committed) => committed,
             Err(failed) => {
                 warn!(
-                    grant = %entry.grant, error = %failed, escrowed = escrowed.is_ok(),
+                    grant = %entry.grant, error = %failed, escrowed,
                     "the new tokens cannot be stored yet; they are served from memory"
                 );
                 let early = with_tokens(&attempt.grant, &entry);
@@ -76,22 +78,34 @@ impl Refresher {
                         .landing
                         .announce(Outcome::Token { live, called: true });
                 }
-                match self.commit_later(&attempt, &entry, escrowed.is_ok()).await {
+                match self.commit_later(&attempt, &only_here, escrowed).await {
                     Some(committed) => committed,
                     None => return Outcome::Failed(Failure::from_store(&failed)),
                 }
             }
         };
+        if kept.is_ok() {
+            only_here.saved();
+        }
         let outcome = self.settle_stored(&attempt, grant, &entry);
         // Who waits here is served before the others are told.
         attempt.landing.announce(outcome.clone());
         self.tell_changed(&outcome).await;
         if kept.is_ok() || self.keep_aside(&entry).await {
+            only_here.saved();
             self.forget_escrow(&entry).await;
         }
         self.client_accepted(&attempt.grant.facts.client).await;
         count(&attempt.grant.facts.client, "refreshed");
         outcome
+    }
+
+    async fn escrow(&self, entry: &EscrowEntry, only_here: &OnlyHere<'_>) -> bool {
+        let escrowed = self.ports.escrow.put(entry).await.is_ok();
+        if escrowed {
+            only_here.saved();
+        }
+        escrowed
     }
 
     /// Stores the tokens of `entry`, or puts them aside where they came too late.
@@ -152,13 +166,14 @@ impl Refresher {
     }
 
     /// Goes on trying to store the tokens, holding the leader lock, until it succeeds. `None` if the process
-    /// ends while the tokens are safe in escrow.
+    /// ends while the tokens are safe in escrow. Where they are not, it is cut off at the end of the shutdown.
     async fn commit_later(
         &self,
         attempt: &Attempt<'_>,
-        entry: &EscrowEntry,
+        only_here: &OnlyHere<'_>,
         mut escrowed: bool,
     ) -> Option<Committed> {
+        let entry = only_here.entry();
         let mut pause = Duration::from_millis(100);
         loop {
             let stop = async {
@@ -175,7 +190,7 @@ impl Refresher {
             pause = (pause * 2).min(LONGEST_COMMIT_PAUSE);
             attempt.held.renew().await;
             if !escrowed {
-                escrowed = self.ports.escrow.put(entry).await.is_ok();
+                escrowed = self.escrow(entry, only_here).await;
             }
             match self.commit(&attempt.grant, entry).await {
                 Ok(committed) => return Some(committed),
