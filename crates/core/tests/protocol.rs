@@ -22,6 +22,7 @@ mod protocol {
     mod shared_grants;
     mod single_call;
     mod store_faults;
+    mod tail;
     mod takeover;
     mod terminal;
     mod validity;
