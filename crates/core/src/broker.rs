@@ -388,6 +388,12 @@ impl Broker {
             });
         }
         live.grant.tokens.refresh_token.as_ref()?;
+        if let Err(error) = self.ports.providers.check(&facts.client) {
+            return Some(Failure::new(
+                FailureReason::UnknownClient,
+                error.to_string(),
+            ));
+        }
         if let Some(refusal) = self.breaker.refusal(&facts.client) {
             return Some(Failure {
                 reason: FailureReason::ClientRejected,
