@@ -299,6 +299,13 @@ impl Broker {
         self.refresher.replay_escrow().await
     }
 
+    /// The time to shut down is over: tells, in the log and as `evergrant_rotations_lost_total`, of every token
+    /// set that was got from a provider and is neither stored nor in escrow. Answers their grants. To be called
+    /// right before the process ends.
+    pub fn give_up(&self) -> Vec<GrantId> {
+        self.refresher.give_up()
+    }
+
     /// The grant of a credential, from memory or from one read that all concurrent callers share.
     async fn find(&self, key: &CredentialKey) -> Result<Known, TokenError> {
         if let Some(known) = self.memory.find(key) {
@@ -381,6 +388,12 @@ impl Broker {
             });
         }
         live.grant.tokens.refresh_token.as_ref()?;
+        if let Err(error) = self.ports.providers.check(&facts.client) {
+            return Some(Failure::new(
+                FailureReason::UnknownClient,
+                error.to_string(),
+            ));
+        }
         if let Some(refusal) = self.breaker.refusal(&facts.client) {
             return Some(Failure {
                 reason: FailureReason::ClientRejected,

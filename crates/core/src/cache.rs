@@ -80,18 +80,24 @@ impl TokenCache {
     /// Remembers a grant, unless a newer version of it is or was known. Answers the one to use.
     pub fn insert(&self, entry: Arc<LiveGrant>) -> Arc<LiveGrant> {
         let facts = &entry.grant.facts;
-        if self.newest.get(&facts.id) > Some(facts.version) {
-            // Somebody raised the version after this one was read: good for the call that read it, and for
-            // no later one.
-            return entry;
-        }
         if let Some(known) = self.live.get(&facts.id)
             && known.grant.facts.version > facts.version
         {
             return known;
         }
+        if self.is_outdated(&facts.id, facts.version) {
+            // Somebody raised the version after this one was read: good for the call that read it, and for
+            // no later one.
+            return entry;
+        }
         self.live.insert(facts.id.clone(), Arc::clone(&entry));
         entry
+    }
+
+    /// Whether the grant is known to have reached a newer version than this one.
+    pub fn is_outdated(&self, id: &GrantId, version: u64) -> bool {
+        let live = self.live.get(id).map(|live| live.grant.facts.version);
+        self.newest.get(id).max(live) > Some(version)
     }
 
     /// Learns that the grant has reached `version`: an older entry is forgotten and none comes back.
@@ -133,3 +139,8 @@ impl TokenCache {
         self.len() == 0
     }
 }
+
+#[cfg(test)]
+pub(crate) mod sample;
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ use crate::ids::{
 use crate::integration::IntegrationStatus;
 
 pub mod filter;
+mod page;
 pub mod reader;
 pub mod tail;
 

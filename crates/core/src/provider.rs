@@ -15,8 +15,12 @@ use crate::secret::{AccessToken, RefreshToken};
 /// call with the same refresh token is allowed is decided by the refresh protocol alone.
 #[async_trait]
 pub trait Providers: Send + Sync + 'static {
-    /// What is known of a provider and a client before any call.
+    /// What is known of a client's provider before any call, whether or not the client is configured. Fails if the
+    /// catalogue has no such provider.
     fn profile(&self, client: &ClientKey) -> Result<Profile, UnknownClient>;
+
+    /// Whether calls can be made for a client. Fails if it is not configured.
+    fn check(&self, client: &ClientKey) -> Result<(), UnknownClient>;
 
     /// Makes exactly one request to the grant's token endpoint, and none if the grant cannot be expressed
     /// as a request.
@@ -28,7 +32,7 @@ pub trait Providers: Send + Sync + 'static {
     async fn refresh(&self, grant: &Grant, timeout: Duration) -> Result<Issued, CallError>;
 }
 
-/// What is known of a provider and a client before any call.
+/// What is known of a provider before any call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Profile {
     /// What becomes of a refresh token that was used.

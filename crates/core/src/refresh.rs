@@ -30,16 +30,18 @@ use crate::clock::{Clock, Timestamp};
 use crate::cooldown::ClientBreaker;
 use crate::coordinator::{Bus, Escrow, Locks};
 use crate::failure::FailureReason;
-use crate::ids::{ClientKey, Generation};
+use crate::ids::{ClientKey, Generation, GrantId};
 use crate::leader::LeaderLock;
 use crate::memory::Memory;
 use crate::provider::Providers;
 use crate::store::{Store, StoreError};
 use crate::terminal::DeadGrant;
+use unsaved::Unsaved;
 
 mod attempt;
 mod flight;
 mod settle;
+mod unsaved;
 
 /// Everything outside that the protocol speaks to.
 #[derive(Clone)]
@@ -175,6 +177,7 @@ pub struct Refresher {
     breaker: Arc<ClientBreaker>,
     changes: Changes,
     places: Mutex<HashMap<ClientKey, Arc<Semaphore>>>,
+    unsaved: Unsaved,
     stop: CancellationToken,
 }
 
@@ -200,6 +203,7 @@ impl Refresher {
             memory,
             breaker,
             places: Mutex::default(),
+            unsaved: Unsaved::default(),
             stop,
         }
     }
@@ -207,6 +211,11 @@ impl Refresher {
     /// What runs this replica's changes, one after the other.
     pub(crate) fn changes(&self) -> &Changes {
         &self.changes
+    }
+
+    /// Tells of every token set that is lost when the process ends now.
+    pub(crate) fn give_up(&self) -> Vec<GrantId> {
+        self.unsaved.give_up()
     }
 
     /// What bounds the refreshes of a client; clients are few, so the map stays small.

@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::change::plan::{
     self, CreateCredential, CreateError, CreateIntegrationError, IntegrationUpdate, Reconnect,
-    ReconnectError, UpdateIntegrationError,
+    ReconnectError, UpdateIntegrationError, UpdateLabelsError,
 };
 use crate::change::run::{ChangeError, Changes};
 use crate::change::{AccountKey, Scope};
@@ -135,23 +135,24 @@ impl Registry {
         Ok(deleted.is_some())
     }
 
-    /// Replaces a credential's labels. `false` if there is none of that name.
+    /// Replaces a credential's labels, only if it is still of `version` where one is given.
     pub async fn update_labels(
         &self,
         key: &CredentialKey,
         labels: &BTreeMap<String, String>,
-    ) -> Result<bool, ChangeError<std::convert::Infallible>> {
+        version: Option<u64>,
+    ) -> Result<(), ChangeError<UpdateLabelsError>> {
         let scope = Scope::Credential {
             key: key.clone(),
             account: None,
         };
-        let updated = self
-            .changes
+        self.changes
             .run(&scope, |snapshot| {
-                Ok(plan::update_labels(snapshot, key, labels.clone()).map(|change| (change, ())))
+                plan::update_labels(snapshot, key, labels.clone(), version)
+                    .map(|change| Some((change, ())))
             })
             .await?;
-        Ok(updated.is_some())
+        Ok(())
     }
 
     /// Registers an integration.

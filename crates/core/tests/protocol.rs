@@ -12,6 +12,7 @@ mod protocol {
     mod coordinator_faults;
     mod doomed;
     mod escrow;
+    mod etag;
     mod events;
     mod heal;
     mod rejected_token;
@@ -21,6 +22,7 @@ mod protocol {
     mod shared_grants;
     mod single_call;
     mod store_faults;
+    mod tail;
     mod takeover;
     mod terminal;
     mod validity;

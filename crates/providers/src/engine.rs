@@ -210,7 +210,8 @@ impl HttpProviders {
 #[async_trait]
 impl Providers for HttpProviders {
     fn profile(&self, client: &ClientKey) -> Result<Profile, UnknownClient> {
-        let entry = &self.client(client)?.entry;
+        let unknown = || UnknownClient::Provider(client.provider.to_string());
+        let entry = self.catalogue.get(&client.provider).ok_or_else(unknown)?;
         Ok(Profile {
             rotation: entry.rotation,
             grant_types: entry.grant_types.clone(),
@@ -218,6 +219,10 @@ impl Providers for HttpProviders {
             header_name: entry.token.header.clone(),
             header_scheme: entry.token.scheme.clone(),
         })
+    }
+
+    fn check(&self, client: &ClientKey) -> Result<(), UnknownClient> {
+        self.client(client).map(|_| ())
     }
 
     /// Where the client has several secrets, a request whose secret was refused is made again with the next

@@ -36,10 +36,13 @@ pub(crate) struct Ingredients<'a> {
 
 /// A grant cannot be expressed as a request to its provider. Names the field of the entry, and no value.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{field} {error}")]
-pub(crate) struct Inexpressible {
-    field: String,
-    error: TemplateError,
+pub(crate) enum Inexpressible {
+    /// A template cannot be filled.
+    #[error("{field} {error}")]
+    Template { field: String, error: TemplateError },
+    /// What proves the client does not fit into a header, e.g. a refresh token with a control character.
+    #[error("request.client_auth makes a header of a value that does not fit there")]
+    Authorization,
 }
 
 /// The request that redeems a refresh token (RFC 6749 section 6).
@@ -57,7 +60,7 @@ pub(crate) fn refresh(
         .map_err(|error| inexpressible(field.to_owned(), error))?;
 
     let mut headers = headers(entry, &lookup)?;
-    if let Some(authorization) = authorization(entry.request.client_auth, ingredients) {
+    if let Some(authorization) = authorization(entry.request.client_auth, ingredients)? {
         headers.insert(AUTHORIZATION, authorization);
     }
     let parameters = parameters(entry, ingredients, &lookup)?;
@@ -139,7 +142,11 @@ fn headers<'v>(
     Ok(headers)
 }
 
-fn authorization(auth: ClientAuth, ingredients: Ingredients<'_>) -> Option<HeaderValue> {
+/// `None` where the client proves itself otherwise. A request without the header that it needs is never sent.
+fn authorization(
+    auth: ClientAuth,
+    ingredients: Ingredients<'_>,
+) -> Result<Option<HeaderValue>, Inexpressible> {
     let Ingredients {
         client_id,
         client_secret,
@@ -150,11 +157,11 @@ fn authorization(auth: ClientAuth, ingredients: Ingredients<'_>) -> Option<Heade
         ClientAuth::Basic => basic(&form_encode(client_id), &form_encode(client_secret)),
         ClientAuth::BasicRaw => basic(client_id, client_secret),
         ClientAuth::BearerRefreshToken => format!("Bearer {refresh_token}"),
-        ClientAuth::Body | ClientAuth::None => return None,
+        ClientAuth::Body | ClientAuth::None => return Ok(None),
     };
-    let mut value = HeaderValue::try_from(value).ok()?;
+    let mut value = HeaderValue::try_from(value).map_err(|_| Inexpressible::Authorization)?;
     value.set_sensitive(true);
-    Some(value)
+    Ok(Some(value))
 }
 
 fn basic(id: &str, secret: &str) -> String {
@@ -213,7 +220,7 @@ fn fill<'v>(
 }
 
 fn inexpressible(field: String, error: TemplateError) -> Inexpressible {
-    Inexpressible { field, error }
+    Inexpressible::Template { field, error }
 }
 
 #[cfg(test)]

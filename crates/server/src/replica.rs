@@ -192,6 +192,9 @@ impl Replica {
     /// closes Redis and the store. An error if not everything ended in time.
     pub async fn finish(self) -> Result<(), Unfinished> {
         let drained = self.life.drained(self.shutdown_timeout).await;
+        if !drained {
+            self.broker.give_up();
+        }
         let (_, _, refreshes) = self.broker.sizes();
         let left = Unfinished {
             refreshes,

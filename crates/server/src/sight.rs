@@ -210,6 +210,10 @@ fn describe() {
         "Token sets that came after a newer one"
     );
     describe_counter!(
+        "evergrant_rotations_lost_total",
+        "Token sets that could be stored nowhere before this process ended"
+    );
+    describe_counter!(
         "evergrant_healed_total",
         "Grants taken for dead that had a working token"
     );

@@ -13,7 +13,8 @@ mod sample;
 
 pub use client::{client_recovered, client_rejected};
 pub use credential::{
-    CreateCredential, CreateError, create_credential, delete_credential, update_labels,
+    CreateCredential, CreateError, UpdateLabelsError, create_credential, delete_credential,
+    update_labels,
 };
 pub use grant::{heal, invalidate};
 pub use integration::{

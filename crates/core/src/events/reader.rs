@@ -41,16 +41,21 @@ pub enum ReadError {
 }
 
 impl Reader {
-    /// A reader that begins right after `after`.
-    pub fn new(tail: Arc<Tail>, after: u64) -> Self {
+    /// A reader that begins right after `after` in the log of `epoch`.
+    pub fn new(tail: Arc<Tail>, epoch: LogEpoch, after: u64) -> Self {
         let head = tail.head();
-        let epoch = head.borrow().epoch.clone();
         Self {
             tail,
             head,
             epoch,
             after,
         }
+    }
+
+    /// A reader that begins with what the tail reads from now on.
+    pub fn at_head(tail: Arc<Tail>) -> Self {
+        let Head { epoch, seq, .. } = tail.head().borrow().clone();
+        Self::new(tail, epoch, seq)
     }
 
     /// The number up to which everything was read.
@@ -76,7 +81,7 @@ impl Reader {
         if head.broken || head.epoch != self.epoch {
             return Err(ReadError::EpochChanged);
         }
-        let events = match self.tail.recent(self.after, BATCH) {
+        let events = match self.tail.recent(&self.epoch, self.after, BATCH) {
             Some(events) => events,
             // Boxed: most streams never need it, and would keep room for it.
             None => Box::pin(self.catch_up(head.seq)).await?,

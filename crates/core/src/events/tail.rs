@@ -1,18 +1,20 @@
 //! The tail of the event log: one reader per replica that feeds all streams.
 //!
 //! It reads what is new when a notice comes and at every poll, checks that nothing is missing, and keeps the newest
-//! events in a ring that all streams share. A stream that falls behind the ring reads from the store by itself
+//! events in a ring that all streams share. Where something is missing it reads no further until the log has a new
+//! epoch, with which it begins anew. A stream that falls behind the ring reads from the store by itself
 //! ([`super::reader`]), so a slow reader loses nothing and holds nobody up.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, broadcast, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, warn};
+use tracing::{debug, error, info, warn};
 
+use super::page::Page;
 use super::{Event, LogEpoch};
 use crate::coordinator::Notice;
 use crate::store::{Store, StoreError};
@@ -44,8 +46,14 @@ pub struct Tail {
     pub(super) store: Arc<dyn Store>,
     pub(super) catch_ups: Semaphore,
     options: TailOptions,
-    ring: Mutex<VecDeque<Arc<Event>>>,
+    ring: Mutex<Ring>,
     head: watch::Sender<Head>,
+}
+
+/// The newest events of one life of the log, without a gap.
+struct Ring {
+    epoch: LogEpoch,
+    events: VecDeque<Arc<Event>>,
 }
 
 /// How far the tail has read.
@@ -57,7 +65,7 @@ pub struct Head {
     pub seq: u64,
     /// When the log was last read with success.
     pub read_at: Instant,
-    /// The tail met a hole or a changed epoch and reads no more.
+    /// The tail met a hole, and reads no more of this life of the log.
     pub broken: bool,
 }
 
@@ -86,7 +94,10 @@ impl Tail {
             store,
             catch_ups: Semaphore::new(CATCH_UPS),
             options,
-            ring: Mutex::default(),
+            ring: Mutex::new(Ring {
+                epoch: head.epoch.clone(),
+                events: VecDeque::new(),
+            }),
             head: watch::Sender::new(head),
         }))
     }
@@ -97,16 +108,17 @@ impl Tail {
     }
 
     /// Events of the ring numbered above `after`, at most `limit`. `None` if the ring does not reach back so
-    /// far.
-    pub fn recent(&self, after: u64, limit: usize) -> Option<Vec<Arc<Event>>> {
+    /// far, or is of another epoch.
+    pub fn recent(&self, epoch: &LogEpoch, after: u64, limit: usize) -> Option<Vec<Arc<Event>>> {
         let head = self.head.borrow().seq;
         if after >= head {
             return Some(Vec::new());
         }
-        let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
-        let first = ring.front()?.seq;
+        let ring = self.ring();
+        let events = (ring.epoch == *epoch).then_some(&ring.events)?;
+        let first = events.front()?.seq;
         let skip = usize::try_from((after + 1).checked_sub(first)?).ok()?;
-        Some(ring.iter().skip(skip).take(limit).cloned().collect())
+        Some(events.iter().skip(skip).take(limit).cloned().collect())
     }
 
     /// Follows the log until `stop` is cancelled. `observe` sees every event once, in order.
@@ -116,8 +128,9 @@ impl Tail {
         observe: impl Fn(&Event) + Send,
         stop: CancellationToken,
     ) {
+        let mut reached = self.head.borrow().seq;
         loop {
-            self.advance(&observe).await;
+            self.advance(&mut reached, &observe).await;
             let news = async {
                 loop {
                     match notices.recv().await {
@@ -138,14 +151,16 @@ impl Tail {
         }
     }
 
-    /// Reads all that is new.
-    async fn advance(&self, observe: &(impl Fn(&Event) + Send)) {
+    /// Reads all that is new. `reached`: how far the log is known to reach.
+    async fn advance(&self, reached: &mut u64, observe: &(impl Fn(&Event) + Send)) {
         loop {
-            let (after, epoch, broken) = {
-                let head = self.head.borrow();
-                (head.seq, head.epoch.clone(), head.broken)
-            };
-            if broken {
+            let Head {
+                epoch,
+                seq: after,
+                broken,
+                ..
+            } = self.head.borrow().clone();
+            if broken && !self.is_replaced(&epoch).await {
                 return;
             }
             let (events, position) = match self.store.events_after(after, PAGE).await {
@@ -155,27 +170,39 @@ impl Tail {
                     return;
                 }
             };
-            let is_dense = (after + 1..)
-                .zip(&events)
-                .all(|(seq, event)| event.seq == seq);
-            if !is_dense || position.epoch != epoch || position.head < after {
-                error!(
-                    after,
-                    ?position,
-                    "the event log is not what it was; streams must begin anew"
-                );
-                self.head.send_modify(|head| head.broken = true);
-                return;
+            let full = events.len() >= usize::try_from(PAGE).unwrap_or(usize::MAX);
+            match Page::judge(&events, full, &position, &epoch, after, *reached) {
+                Page::Replaced => {
+                    info!(
+                        ?position,
+                        "the event log has a new epoch; streams begin anew"
+                    );
+                    *reached = position.head;
+                    self.begin_anew(position.epoch, position.head);
+                    continue;
+                }
+                Page::Next => {}
+                Page::Pruned => {
+                    warn!(
+                        after,
+                        ?position,
+                        "events were pruned before they were read here"
+                    );
+                    self.begin_anew(position.epoch, position.floor);
+                    continue;
+                }
+                Page::Broken => {
+                    error!(
+                        after,
+                        ?position,
+                        "the event log is not what it was; streams must begin anew"
+                    );
+                    self.head.send_modify(|head| head.broken = true);
+                    return;
+                }
             }
-            let full_page = events.len() >= usize::try_from(PAGE).unwrap_or(usize::MAX);
+            *reached = position.head;
             let last = events.last().map_or(after, |event| event.seq);
-            if last < position.head && !full_page {
-                warn!(
-                    last,
-                    head = position.head,
-                    "the event log has a hole at its end"
-                );
-            }
             for event in &events {
                 observe(event);
             }
@@ -185,16 +212,41 @@ impl Tail {
                 // Thousands of streams wait here: they are woken for events, not for each look.
                 std::mem::replace(&mut head.seq, last) != last
             });
-            if !full_page {
+            if !full {
                 return;
             }
         }
     }
 
+    /// Whether the log is no longer that of `epoch`, as far as can be told.
+    async fn is_replaced(&self, epoch: &LogEpoch) -> bool {
+        let position = self.store.position().await;
+        position.is_ok_and(|position| position.epoch != *epoch)
+    }
+
+    /// Goes on after `seq` in the log of `epoch`, and forgets what was before.
+    fn begin_anew(&self, epoch: LogEpoch, seq: u64) {
+        {
+            let mut ring = self.ring();
+            ring.epoch = epoch.clone();
+            ring.events.clear();
+        }
+        self.head.send_replace(Head {
+            epoch,
+            seq,
+            read_at: Instant::now(),
+            broken: false,
+        });
+    }
+
     fn push(&self, events: Vec<Event>) {
-        let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
-        ring.extend(events.into_iter().map(Arc::new));
-        let excess = ring.len().saturating_sub(self.options.ring);
-        ring.drain(..excess);
+        let mut ring = self.ring();
+        ring.events.extend(events.into_iter().map(Arc::new));
+        let excess = ring.events.len().saturating_sub(self.options.ring);
+        ring.events.drain(..excess);
+    }
+
+    fn ring(&self) -> MutexGuard<'_, Ring> {
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -118,6 +118,10 @@ impl Refresher {
                 .await;
         }
 
+        if let Err(error) = self.ports.providers.check(&facts.client) {
+            let failure = Failure::new(FailureReason::UnknownClient, error.to_string());
+            return Look::Done(Outcome::Failed(failure));
+        }
         if let Some(failure) = cooling(&grant, now) {
             self.memory.cool(id, facts.generation, failure.clone());
             return Look::Done(Outcome::Failed(failure));

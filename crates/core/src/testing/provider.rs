@@ -33,7 +33,8 @@ pub struct ScriptedProviders {
 
 #[derive(Debug)]
 struct State {
-    profile: Result<Profile, UnknownClient>,
+    profile: Profile,
+    knows_clients: bool,
     lifetime: Option<Duration>,
     latency: Duration,
     families: Families,
@@ -78,7 +79,8 @@ impl ScriptedProviders {
         Arc::new(Self {
             clock,
             state: Mutex::new(State {
-                profile: Ok(profile(Rotation::SingleUse)),
+                profile: profile(Rotation::SingleUse),
+                knows_clients: true,
                 lifetime: Some(Duration::from_secs(3600)),
                 latency: Duration::ZERO,
                 families: Families::new(Reuse::Revokes),
@@ -96,19 +98,17 @@ impl ScriptedProviders {
     pub fn set_reuse(&self, reuse: Reuse, rotation: Rotation) {
         let mut state = self.state();
         state.families.reuse = reuse;
-        state.profile = Ok(profile(rotation));
+        state.profile = profile(rotation);
     }
 
     /// Changes what the profile says.
     pub fn set_profile(&self, change: impl FnOnce(&mut Profile)) {
-        if let Ok(profile) = &mut self.state().profile {
-            change(profile);
-        }
+        change(&mut self.state().profile);
     }
 
     /// From now on the configuration knows no client.
     pub fn forget_clients(&self) {
-        self.state().profile = Err(UnknownClient::Provider("forgotten".into()));
+        self.state().knows_clients = false;
     }
 
     /// How long access tokens live from now on; `None`: answers state no expiry.
@@ -223,7 +223,17 @@ impl ScriptedProviders {
 #[async_trait]
 impl Providers for ScriptedProviders {
     fn profile(&self, _client: &ClientKey) -> Result<Profile, UnknownClient> {
-        self.state().profile.clone()
+        Ok(self.state().profile.clone())
+    }
+
+    fn check(&self, client: &ClientKey) -> Result<(), UnknownClient> {
+        if self.state().knows_clients {
+            return Ok(());
+        }
+        Err(UnknownClient::Client {
+            provider: client.provider.to_string(),
+            client: client.client.to_string(),
+        })
     }
 
     async fn refresh(&self, grant: &Grant, timeout: Duration) -> Result<Issued, CallError> {

@@ -83,6 +83,16 @@ impl MemoryStore {
         self.with(|state, _| state.orphans.clone())
     }
 
+    /// Gives the event log a new epoch, as an operator does after a restore.
+    pub fn renew_epoch(&self) {
+        self.with(|state, _| state.log.renew_epoch());
+    }
+
+    /// Loses an event, which makes a hole in the log.
+    pub fn lose_event(&self, seq: u64) {
+        self.with(|state, _| state.log.lose(seq));
+    }
+
     fn with<T>(&self, work: impl FnOnce(&mut State, Now) -> T) -> T {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Now {

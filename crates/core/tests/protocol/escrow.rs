@@ -10,7 +10,8 @@ use evergrant_core::testing::store::Op;
 use tokio::time::Instant;
 
 use super::doomed::Doomed;
-use super::world::{LIMITS, World, generation_of, reason_of, seconds};
+use super::rotation::again;
+use super::world::{LIMITS, Replica, World, client, generation_of, reason_of, seconds};
 
 /// A leader crashes after the provider's answer and before the commit; its token set is in escrow.
 async fn crash_before_commit(world: &World, key: &CredentialKey) -> TokenSet {
@@ -177,4 +178,55 @@ async fn r8_what_was_left_behind_stays_there_while_it_can_be_neither_stored_nor_
         world.coordinator.flush();
         assert!(world.generation(&key).await == 2, "{op:?}");
     }
+}
+
+/// The user connects again while the provider's answer is on its way, which then comes too late to be stored.
+async fn superseded(world: &World, replica: &Replica, key: &CredentialKey) {
+    let held = world.provider.hold_next_answer();
+    let caller = replica.begin(key);
+    held.reached().await;
+    let ask = again(key, world.provider.consent("b"), world);
+    let registry = replica.broker.registry();
+    registry.reconnect(&ask, &client()).await.unwrap();
+    held.release();
+    assert_eq!(generation_of(&caller.await.unwrap()), 2);
+    replica.idle().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn r8_what_came_too_late_stays_in_escrow_while_it_cannot_be_kept_aside() {
+    let (world, replica, key) = World::with_expired().await;
+    let old = world.grant(&key).await.facts.id;
+    world.store.faults().fail_next(Op::KeepOrphan, 100);
+    superseded(&world, &replica, &key).await;
+    assert!(world.store.orphans().is_empty());
+    let left = world.coordinator.escrowed(&old).unwrap();
+    assert_eq!(left.base, Generation(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn r8_what_came_too_late_is_kept_aside_as_soon_as_that_can_be_done() {
+    let (world, replica, key) = World::with_expired().await;
+    world.store.faults().fail_next(Op::KeepOrphan, 2);
+    superseded(&world, &replica, &key).await;
+    assert_eq!(world.store.orphans().len(), 1);
+    world.check(&key).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn r8_what_was_adopted_too_late_stays_in_escrow_while_it_cannot_be_kept_aside() {
+    let (world, replica, key) = World::with_expired().await;
+    crash_before_commit(&world, &key).await;
+    let id = world.grant(&key).await.facts.id;
+    let adopting = world.store.faults().hold_next(Op::Commit);
+    let caller = replica.begin(&key);
+    adopting.reached().await;
+    let ask = again(&key, world.provider.consent("b"), &world);
+    let registry = replica.broker.registry();
+    registry.reconnect(&ask, &client()).await.unwrap();
+    world.store.faults().fail_next(Op::KeepOrphan, 100);
+    adopting.release();
+    assert_eq!(generation_of(&caller.await.unwrap()), 2);
+    replica.idle().await;
+    assert!(world.coordinator.escrowed(&id).is_some());
 }

@@ -90,7 +90,7 @@ async fn a_credential_that_is_deleted_during_its_refresh_is_gone_and_its_new_tok
 }
 
 /// Lets the credential `a` die and return `times` times: two events each.
-async fn die_and_return(world: &World, times: usize) {
+pub(super) async fn die_and_return(world: &World, times: usize) {
     let (replica, a) = (world.replica(), key("a"));
     let registry = replica.broker.registry();
     for _ in 0..times {
@@ -101,7 +101,7 @@ async fn die_and_return(world: &World, times: usize) {
 }
 
 /// A tail with a ring of `ring` events that follows the log.
-async fn tail(world: &World, ring: usize) -> Arc<Tail> {
+pub(super) async fn tail(world: &World, ring: usize) -> Arc<Tail> {
     let options = TailOptions {
         ring,
         ..TailOptions::default()
@@ -117,7 +117,8 @@ async fn tail(world: &World, ring: usize) -> Arc<Tail> {
 
 /// What a reader from `after` on gets until it has seen event `until`.
 async fn read(tail: &Arc<Tail>, after: u64, until: u64) -> Result<Vec<u64>, ReadError> {
-    let mut reader = Reader::new(tail.clone(), after);
+    let epoch = tail.head().borrow().epoch.clone();
+    let mut reader = Reader::new(tail.clone(), epoch, after);
     let mut seen = Vec::new();
     while reader.position() < until {
         let batch = reader.next_batch().await?;

@@ -1,8 +1,10 @@
 //! Background renewal: ahead of the expiry, once, and never for the dead.
 
+use evergrant_core::events::EventKind;
 use evergrant_core::provider::Verdict;
 use evergrant_core::schedule::{Pace, Scheduler};
 use evergrant_core::testing::provider::failure;
+use evergrant_core::testing::store::Op;
 
 use super::world::{Replica, World, generation_of, seconds};
 
@@ -91,4 +93,49 @@ async fn a_renewal_that_has_begun_goes_on_when_the_scheduler_stops() {
     replica.idle().await;
     assert_eq!(world.generation(&key).await, 2);
     world.check(&key).await;
+}
+
+// C47, C56
+#[tokio::test(start_paused = true)]
+async fn e1_a_renewal_that_the_provider_refuses_is_one_call_and_one_death() {
+    let (world, _, key) = World::with_fresh().await;
+    world.make_due_soon();
+    world.provider.revoke("a");
+    let replicas = [renewing(&world), renewing(&world), renewing(&world)];
+    tokio::time::sleep(seconds(3_600)).await;
+    assert_eq!(world.kinds().await, [EventKind::CredentialInvalidated]);
+    assert_eq!(world.calls(), 1);
+    assert!(!world.is_active(&key).await);
+    for replica in &replicas {
+        replica.stop.cancel();
+        replica.idle().await;
+    }
+    world.check(&key).await;
+}
+
+// C52
+#[tokio::test(start_paused = true)]
+async fn grants_of_a_rejected_client_are_left_alone_until_the_next_probe_may_be_made() {
+    let world = World::new();
+    for name in 0..20 {
+        world.connect(&format!("c{name}")).await;
+    }
+    world.make_due_soon();
+    let rejection = failure(Verdict::Client, "invalid_client");
+    world.provider.fail_all(Some(rejection));
+    let replica = renewing(&world);
+    tokio::time::sleep(seconds(3_600)).await;
+    let calls = world.calls();
+    assert!((2..=2_000).contains(&calls), "{calls} probes");
+    let reads = world.store.faults().calls(Op::Grant);
+    assert!(reads < 10 * calls as u64, "{reads} reads, {calls} probes");
+    assert_eq!(world.kinds().await, [EventKind::ClientRejected]);
+    world.provider.fail_all(None);
+    tokio::time::sleep(seconds(180)).await;
+    for name in 0..20 {
+        let key = super::world::key(&format!("c{name}"));
+        assert_eq!(world.generation(&key).await, 2);
+    }
+    replica.stop.cancel();
+    replica.idle().await;
 }

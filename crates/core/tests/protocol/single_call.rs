@@ -54,6 +54,32 @@ async fn r2_two_hundred_callers_of_eight_replicas_share_one_call() {
     world.check(&key).await;
 }
 
+// W70
+#[tokio::test(start_paused = true)]
+async fn r2_callers_that_need_it_for_different_times_share_one_call() {
+    let (world, one, key) = World::with_fresh().await;
+    let other = world.replica();
+    world.make_due_soon();
+    world.provider.set_latency(seconds(2));
+    let lasting = |wanted| Ask {
+        min_validity: seconds(wanted),
+        ..Ask::default()
+    };
+    let callers = [0, 60, 301, 600, 1_800, 3_000]
+        .iter()
+        .flat_map(|wanted| [&one, &other].map(|replica| replica.begin_ask(&key, lasting(*wanted))))
+        .collect();
+    for (n, answer) in all(callers).await.iter().enumerate() {
+        let generation = generation_of(answer);
+        assert!(n < 4 || generation == 2, "caller {n} got {generation}");
+    }
+    for replica in [&one, &other] {
+        replica.idle().await;
+    }
+    assert_eq!(world.calls(), 1);
+    world.check(&key).await;
+}
+
 // A108: a provider that takes longer than any lock of its own kind would.
 #[tokio::test(start_paused = true)]
 async fn r2_a_slow_provider_is_still_called_once() {

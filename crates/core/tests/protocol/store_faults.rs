@@ -167,6 +167,41 @@ async fn r8_a_replica_whose_token_is_nowhere_safe_does_not_end_before_it_is() {
     assert!(world.coordinator.escrowed(&id).is_some() || world.generation(&key).await == 2);
 }
 
+#[tokio::test(start_paused = true)]
+async fn r8_a_token_set_that_is_nowhere_safe_when_the_time_is_over_is_said_to_be_lost() {
+    let (world, replica, key) = World::with_expired().await;
+    let id = world.grant(&key).await.facts.id;
+    world.store.faults().fail_next(Op::Commit, 1_000);
+    world.coordinator.set(|faults| faults.down = true);
+    assert_eq!(generation_of(&replica.token(&key).await), 2);
+    replica.stop.cancel();
+    tokio::time::sleep(seconds(25)).await;
+    assert_eq!(replica.broker.give_up(), [id]);
+    assert_eq!(replica.broker.give_up(), [], "each is told once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn r8_a_token_set_in_escrow_or_in_the_database_is_not_said_to_be_lost() {
+    let (world, replica, key) = World::with_expired().await;
+    // The escrow comes back first, then the database.
+    world.store.faults().fail_next(Op::Commit, 1_000);
+    world.coordinator.set(|faults| faults.down = true);
+    assert_eq!(generation_of(&replica.token(&key).await), 2);
+    world.coordinator.set(|faults| faults.down = false);
+    tokio::time::sleep(seconds(25)).await;
+    assert_eq!(replica.broker.give_up(), []);
+    replica.stop.cancel();
+    replica.idle().await;
+
+    let (world, replica, key) = World::with_expired().await;
+    world.store.faults().fail_next(Op::Commit, 3);
+    world.coordinator.set(|faults| faults.down = true);
+    assert_eq!(generation_of(&replica.token(&key).await), 2);
+    tokio::time::sleep(seconds(25)).await;
+    assert_eq!(world.generation(&key).await, 2);
+    assert_eq!(replica.broker.give_up(), []);
+}
+
 // R5: what cannot be compared with the row is not taken for dead.
 #[tokio::test(start_paused = true)]
 async fn r5_a_refusal_that_cannot_be_confirmed_invalidates_nothing() {

@@ -4,6 +4,8 @@ use evergrant_core::broker::{Ask, TokenError};
 use evergrant_core::clock::Clock;
 use evergrant_core::failure::FailureReason;
 use evergrant_core::grant::{InvalidationReason, TokenSet};
+use evergrant_core::refresh::{Failure, Outcome};
+use evergrant_core::testing::store::Op;
 
 use super::world::{World, death_of, generation_of, key, reason_of, refused, seconds};
 
@@ -112,6 +114,33 @@ async fn r10_a_credential_of_an_unknown_client_fails_and_is_not_harmed() {
     assert_eq!(reason_of(&answer), FailureReason::UnknownClient);
     assert!(world.is_active(&key).await);
     assert_eq!(world.calls(), 0);
+}
+
+// C76
+#[tokio::test(start_paused = true)]
+async fn a_credential_of_an_unknown_client_is_answered_for_as_long_as_its_token_is_valid() {
+    let (world, replica, key) = World::with_fresh().await;
+    let facts = world.grant(&key).await.facts;
+    world.provider.forget_clients();
+    let fresh = replica.token(&key).await.unwrap();
+    assert_eq!(fresh.failure, None);
+    for passed in [3_300, 280] {
+        world.clock.shift(seconds(passed));
+        let old = replica.token(&key).await.unwrap();
+        assert_eq!(old.live.grant.facts.generation, facts.generation);
+        assert_eq!(old.failure.unwrap().reason, FailureReason::UnknownClient);
+        let refused = replica.ask(&key, refused(1)).await;
+        assert_eq!(reason_of(&refused), FailureReason::UnknownClient);
+    }
+    world.expire();
+    let over = replica.token(&key).await;
+    assert_eq!(reason_of(&over), FailureReason::UnknownClient);
+    let renewed = replica.broker.renew(&facts.id, facts.generation).await;
+    let unknown = |failure: &Failure| failure.reason == FailureReason::UnknownClient;
+    assert!(matches!(renewed, Outcome::Failed(failure) if unknown(&failure)));
+    assert_eq!(world.calls(), 0);
+    let claims = world.store.faults().calls(Op::Claim);
+    assert_eq!(claims, 0, "nothing is written");
 }
 
 #[tokio::test(start_paused = true)]

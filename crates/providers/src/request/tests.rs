@@ -36,10 +36,14 @@ impl Case {
     }
 
     fn refresh(&self, entry: &Entry) -> Result<TokenRequest, Inexpressible> {
+        self.refresh_with("r&t", entry)
+    }
+
+    fn refresh_with(&self, token: &str, entry: &Entry) -> Result<TokenRequest, Inexpressible> {
         let ingredients = Ingredients {
             client_id: "the id",
             client_secret: "s:%é",
-            refresh_token: "r&t",
+            refresh_token: token,
             redirect_uri: Some("https://us.example/back"),
             metadata: &self.metadata,
             parameters: &self.parameters,
@@ -144,6 +148,15 @@ fn the_refresh_token_may_be_the_bearer_token() {
         request.body.as_deref(),
         Some("grant_type=refresh_token&client_id=the+id")
     );
+}
+
+#[test]
+fn a_refresh_token_that_fits_no_header_is_refused_and_not_sent_without_it() {
+    let entry = acme("[request]\nclient_auth = \"bearer_refresh_token\"");
+    for token in ["r\nt", "r\rt", "r\0t", "r\u{7f}t"] {
+        let refused = Case::new(&[], &[]).refresh_with(token, &entry).err();
+        assert_eq!(refused, Some(Inexpressible::Authorization), "{token:?}");
+    }
 }
 
 // A86

@@ -115,7 +115,22 @@ fn a_profile_tells_what_the_catalogue_knows() {
     );
     let other = grant("slack").facts.client;
     let unknown = UnknownClient::Provider("slack".to_owned());
-    assert_eq!(providers.profile(&other), Err(unknown));
+    assert_eq!(providers.profile(&other), Err(unknown.clone()));
+    assert_eq!(providers.check(&other), Err(unknown));
+}
+
+// C76
+#[test]
+fn a_client_that_is_not_configured_has_the_profile_of_its_provider() {
+    let entry = acme(LOOPBACK, "[token]\nheader = \"X-Token\"\nscheme = \"\"");
+    let providers = providers(&entry, Vec::new()).unwrap();
+    let client = grant("acme").facts.client;
+    assert_eq!(providers.profile(&client).unwrap().header_name, "X-Token");
+    let unknown = UnknownClient::Client {
+        provider: "acme".to_owned(),
+        client: client.client.to_string(),
+    };
+    assert_eq!(providers.check(&client), Err(unknown));
 }
 
 #[tokio::test]

@@ -86,6 +86,11 @@ pub fn free_of_nul(field: &str, text: &str) -> Result<(), ApiError> {
     }
 }
 
+/// The version that an etag asks for: none where it is empty, one that nothing ever has where it is none of ours.
+pub fn etag(text: &str) -> Option<u64> {
+    (!text.is_empty()).then(|| text.parse().unwrap_or(u64::MAX))
+}
+
 /// A page size: 0 means 100, and 1,000 is the most.
 pub fn page_size(size: i32) -> Result<u32, ApiError> {
     match size {
@@ -238,6 +243,13 @@ mod tests {
         for reason in InvalidationReason::ALL {
             assert_eq!(invalidation_name(reason), reason.as_str());
         }
+    }
+
+    #[test]
+    fn a_foreign_etag_never_matches_and_an_empty_one_asks_for_nothing() {
+        assert_eq!(etag(""), None);
+        assert_eq!(etag("7"), Some(7));
+        assert_eq!(etag("nonsense"), Some(u64::MAX));
     }
 
     #[test]

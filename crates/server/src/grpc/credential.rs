@@ -21,7 +21,7 @@ use tonic::{Request, Response, Status};
 use super::caller::{Callers, Permission};
 use super::convert::credential::{account, check_message, grant_type, to_credential, tokens};
 use super::convert::integration::to_integration;
-use super::convert::{credential_key, labels, page_size, tenant};
+use super::convert::{credential_key, etag, labels, page_size, tenant};
 use super::meter;
 use super::status::{ApiError, change_error, store_error};
 
@@ -218,21 +218,10 @@ impl Credentials {
             return Err(ApiError::invalid("update_mask", why));
         }
         let new = labels("credential.labels", wire.labels)?;
-        let etag = (!wire.etag.is_empty()).then_some(wire.etag);
-        if let Some(etag) = etag
-            && self.view(&key).await?.credential.version.to_string() != etag
-        {
-            let why = format!("credential {key} was changed since it was read");
-            return Err(ApiError::new(ErrorReason::EtagMismatch, why));
-        }
-        let found = self
-            .registry
-            .update_labels(&key, &new)
+        self.registry
+            .update_labels(&key, &new, etag(&wire.etag))
             .await
-            .map_err(|error| change_error(error, |never| match never {}))?;
-        if !found {
-            return Err(not_found(&key));
-        }
+            .map_err(|error| change_error(error, ApiError::from))?;
         Ok(v1::UpdateCredentialResponse {
             credential: self.rendered(&key).await?,
         })

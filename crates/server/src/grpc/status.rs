@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use evergrant_core::broker::TokenError;
 use evergrant_core::change::plan::{
-    CreateError, CreateIntegrationError, ReconnectError, UpdateIntegrationError,
+    CreateError, CreateIntegrationError, ReconnectError, UpdateIntegrationError, UpdateLabelsError,
 };
 use evergrant_core::change::run::ChangeError;
 use evergrant_core::clock::Timestamp;
@@ -267,6 +267,16 @@ impl From<ReconnectError> for ApiError {
             ReconnectError::AccountMismatch { .. } => {
                 Self::new(ErrorReason::AccountMismatch, message)
             }
+        }
+    }
+}
+
+impl From<UpdateLabelsError> for ApiError {
+    fn from(error: UpdateLabelsError) -> Self {
+        let message = error.to_string();
+        match error {
+            UpdateLabelsError::NotFound(_) => Self::new(ErrorReason::CredentialNotFound, message),
+            UpdateLabelsError::EtagMismatch(_) => Self::new(ErrorReason::EtagMismatch, message),
         }
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evergrant_core::clock::Clock;
+use evergrant_core::events::LogEpoch;
 use evergrant_core::events::filter::Filter;
 use evergrant_core::events::reader::Reader;
 use evergrant_core::events::tail::Tail;
@@ -142,7 +143,12 @@ impl Watches {
             let error = ApiError::new(ErrorReason::ShuttingDown, "this replica is shutting down");
             return Err(error.retry_after(message::reconnect_after()));
         }
-        let begin = self.place(&wanted).await?;
+        let place = self.place(&wanted).await?;
+        let begin = match &place {
+            Some((_, seq)) => Begin::After(*seq),
+            None if wanted.skip_snapshot => Begin::Now,
+            None => Begin::Snapshot,
+        };
 
         let mut permits = Vec::with_capacity(3);
         permits.push(take(
@@ -155,13 +161,11 @@ impl Watches {
         if matches!(begin, Begin::Snapshot) {
             permits.push(snapshot_place(&shared.snapshots).await?);
         }
-        let reader = match begin {
-            Begin::After(seq) => Reader::new(Arc::clone(&shared.tail), seq),
+        let tail = Arc::clone(&shared.tail);
+        let reader = match place {
+            Some((epoch, seq)) => Reader::new(tail, epoch, seq),
             // The place is taken before any state is read: what changes meanwhile is streamed again (E6).
-            Begin::Snapshot | Begin::Now => {
-                let head = shared.tail.head().borrow().seq;
-                Reader::new(Arc::clone(&shared.tail), head)
-            }
+            None => Reader::at_head(tail),
         };
         Ok(WatchStream::new(
             Arc::clone(shared),
@@ -172,14 +176,10 @@ impl Watches {
         ))
     }
 
-    /// Where a stream begins.
-    async fn place(&self, wanted: &Wanted) -> Result<Begin, ApiError> {
+    /// The event after which a stream goes on, and of which log it is; `None` if it begins without a cursor.
+    async fn place(&self, wanted: &Wanted) -> Result<Option<(LogEpoch, u64)>, ApiError> {
         if wanted.after.is_empty() {
-            return Ok(if wanted.skip_snapshot {
-                Begin::Now
-            } else {
-                Begin::Snapshot
-            });
+            return Ok(None);
         }
         let head = self.shared.tail.head().borrow().clone();
         let decoded = self
@@ -198,7 +198,7 @@ impl Watches {
             let why = "the filter admits what it hid when the cursor was issued";
             return Err(ApiError::new(ErrorReason::FilterChanged, why));
         }
-        Ok(Begin::After(cursor.seq))
+        Ok(Some((head.epoch, cursor.seq)))
     }
 
     /// Another replica may have read further than this one, but none further than the store: a number that the log

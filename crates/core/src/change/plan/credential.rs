@@ -42,6 +42,17 @@ pub enum CreateError {
     Exists(CredentialKey),
 }
 
+/// Why a credential gets no new labels.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum UpdateLabelsError {
+    /// There is none of that name.
+    #[error("credential {0} does not exist")]
+    NotFound(CredentialKey),
+    /// It was changed since the caller read it.
+    #[error("credential {0} was changed since it was read")]
+    EtagMismatch(CredentialKey),
+}
+
 /// A new credential. If the account has a grant already, the new tokens become that grant's next generation,
 /// and whatever waited for it is healed.
 pub fn create_credential(
@@ -133,18 +144,23 @@ pub fn delete_credential(snapshot: &Snapshot, key: &CredentialKey) -> Option<Cha
     })
 }
 
-/// New labels for a credential. It never touches the grant, so it cannot lose a rotated token. `None` if there
-/// is no such credential.
+/// New labels for a credential, only if it is still of `version` where one is given. It never touches the
+/// grant, so it cannot lose a rotated token.
 pub fn update_labels(
     snapshot: &Snapshot,
     key: &CredentialKey,
     labels: BTreeMap<String, String>,
-) -> Option<ChangeSet> {
+    version: Option<u64>,
+) -> Result<ChangeSet, UpdateLabelsError> {
     let credential = snapshot
         .credentials
         .iter()
-        .find(|known| known.key == *key)?;
-    Some(ChangeSet {
+        .find(|known| known.key == *key)
+        .ok_or_else(|| UpdateLabelsError::NotFound(key.clone()))?;
+    if version.is_some_and(|version| version != credential.version) {
+        return Err(UpdateLabelsError::EtagMismatch(key.clone()));
+    }
+    Ok(ChangeSet {
         revision: snapshot.revision,
         writes: vec![Write::UpdateCredentialLabels {
             key: key.clone(),

@@ -38,11 +38,13 @@ impl Refresher {
     }
 
     async fn adopt(&self, grant: &Grant, entry: &EscrowEntry) -> Result<Outcome, StoreError> {
-        let stored = self.commit(grant, entry).await?;
+        let committed = self.commit(grant, entry).await?;
         metrics::counter!("evergrant_escrow_adopted_total").increment(1);
         info!(grant = %entry.grant, base = %entry.base, "adopted a token set from escrow");
-        self.forget_escrow(entry).await;
-        let Some(stored) = stored else {
+        if committed.kept.is_ok() {
+            self.forget_escrow(entry).await;
+        }
+        let Some(stored) = committed.grant else {
             self.memory.forget(&entry.grant);
             return Ok(Outcome::Gone);
         };
@@ -68,7 +70,7 @@ impl Refresher {
             let grant = self.ports.store.grant(&entry.grant).await?;
             match grant {
                 Some(grant) if grant.facts.generation == entry.base => {
-                    self.commit(&grant, &entry).await?;
+                    self.commit(&grant, &entry).await?.kept?;
                     replayed += 1;
                     metrics::counter!("evergrant_escrow_replayed_total").increment(1);
                     info!(grant = %entry.grant, base = %entry.base, "stored a token set left behind");

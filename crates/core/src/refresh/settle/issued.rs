@@ -13,12 +13,33 @@ use crate::grant::{Attempts, Grant, GrantState, Invalidation, InvalidationReason
 use crate::memory::Known;
 use crate::provider::Issued;
 use crate::refresh::attempt::Attempt;
+use crate::refresh::unsaved::OnlyHere;
 use crate::refresh::{Cause, Failure, Outcome, Refresher};
 use crate::store::StoreError;
 
 /// How often a commit is tried while the grant changes under it.
 const COMMIT_TRIES: u32 = 20;
 const LONGEST_COMMIT_PAUSE: Duration = Duration::from_secs(5);
+/// How often a superseded token set is put aside before it is left where it is.
+const ASIDE_TRIES: u32 = 5;
+
+/// What became of a token set.
+pub(super) struct Committed {
+    /// The grant as it stands now, which is a newer one where somebody else was faster; `None` if it is gone.
+    pub(super) grant: Option<Grant>,
+    /// Whether the database has the token set, as the grant's own or aside. Escrow must not forget it before.
+    pub(super) kept: Result<(), StoreError>,
+}
+
+impl Committed {
+    /// The database has the token set, and the grant stands like this.
+    fn kept(grant: Option<Grant>) -> Self {
+        Self {
+            grant,
+            kept: Ok(()),
+        }
+    }
+}
 
 impl Refresher {
     /// The provider answered with tokens: from here on nothing but a commit, or a newer generation, lets go
@@ -36,17 +57,18 @@ impl Refresher {
             tokens: attempt.merge(issued),
             issued_at,
         };
+        let only_here = self.unsaved.hold(&entry);
         let (escrowed, committed) = tokio::join!(
-            self.ports.escrow.put(&entry),
+            self.escrow(&entry, &only_here),
             self.commit(&attempt.grant, &entry)
         );
-        metrics::counter!("evergrant_escrow_written_total").increment(u64::from(escrowed.is_ok()));
+        metrics::counter!("evergrant_escrow_written_total").increment(u64::from(escrowed));
 
-        let grant = match committed {
-            Ok(grant) => grant,
+        let Committed { grant, kept } = match committed {
+            Ok(committed) => committed,
             Err(failed) => {
                 warn!(
-                    grant = %entry.grant, error = %failed, escrowed = escrowed.is_ok(),
+                    grant = %entry.grant, error = %failed, escrowed,
                     "the new tokens cannot be stored yet; they are served from memory"
                 );
                 let early = with_tokens(&attempt.grant, &entry);
@@ -56,29 +78,42 @@ impl Refresher {
                         .landing
                         .announce(Outcome::Token { live, called: true });
                 }
-                match self.commit_later(&attempt, &entry, escrowed.is_ok()).await {
-                    Some(grant) => grant,
+                match self.commit_later(&attempt, &only_here, escrowed).await {
+                    Some(committed) => committed,
                     None => return Outcome::Failed(Failure::from_store(&failed)),
                 }
             }
         };
+        if kept.is_ok() {
+            only_here.saved();
+        }
         let outcome = self.settle_stored(&attempt, grant, &entry);
         // Who waits here is served before the others are told.
         attempt.landing.announce(outcome.clone());
         self.tell_changed(&outcome).await;
-        self.forget_escrow(&entry).await;
+        if kept.is_ok() || self.keep_aside(&entry).await {
+            only_here.saved();
+            self.forget_escrow(&entry).await;
+        }
         self.client_accepted(&attempt.grant.facts.client).await;
         count(&attempt.grant.facts.client, "refreshed");
         outcome
     }
 
-    /// Stores the tokens of `entry`. Answers the grant as it stands then, which is a newer one where somebody
-    /// else was faster; `None` if it is gone.
+    async fn escrow(&self, entry: &EscrowEntry, only_here: &OnlyHere<'_>) -> bool {
+        let escrowed = self.ports.escrow.put(entry).await.is_ok();
+        if escrowed {
+            only_here.saved();
+        }
+        escrowed
+    }
+
+    /// Stores the tokens of `entry`, or puts them aside where they came too late.
     pub(super) async fn commit(
         &self,
         grant: &Grant,
         entry: &EscrowEntry,
-    ) -> Result<Option<Grant>, StoreError> {
+    ) -> Result<Committed, StoreError> {
         let store = &self.ports.store;
         for _ in 0..COMMIT_TRIES {
             let due_at = due_at(entry);
@@ -90,7 +125,7 @@ impl Refresher {
                 due_at,
             );
             match tokio::time::timeout(self.limits.store_timeout, commit).await {
-                Ok(Ok(true)) => return Ok(Some(with_tokens(grant, entry))),
+                Ok(Ok(true)) => return Ok(Committed::kept(Some(with_tokens(grant, entry)))),
                 Ok(Ok(false)) => {}
                 Ok(Err(error)) => return Err(error),
                 Err(_) => return Err(StoreError::Unavailable("the commit took too long".into())),
@@ -98,41 +133,47 @@ impl Refresher {
             // Not stored: by an earlier try whose answer was lost, by somebody faster, or because the grant
             // had been taken for dead.
             let Some(now) = store.grant(&entry.grant).await? else {
-                self.orphan(entry, "the grant was deleted").await;
-                return Ok(None);
+                let kept = self.orphan(entry, "the grant was deleted").await;
+                return Ok(Committed { grant: None, kept });
             };
             if now.facts.generation > entry.base {
-                if now.tokens != entry.tokens {
-                    metrics::counter!("evergrant_superseded_total").increment(1);
-                    self.orphan(entry, "a newer token set was stored first")
-                        .await;
+                if now.tokens == entry.tokens {
+                    return Ok(Committed::kept(Some(now)));
                 }
-                return Ok(Some(now));
+                metrics::counter!("evergrant_superseded_total").increment(1);
+                let kept = self
+                    .orphan(entry, "a newer token set was stored first")
+                    .await;
+                let grant = Some(now);
+                return Ok(Committed { grant, kept });
             }
             let reported = |dead: &Invalidation| dead.reason == InvalidationReason::Reported;
             if now.facts.state.invalidation().is_some_and(reported) {
                 // A caller's word is not undone by a call that began before it.
-                self.orphan(entry, "a caller had invalidated the grant")
+                let kept = self
+                    .orphan(entry, "a caller had invalidated the grant")
                     .await;
-                return Ok(Some(now));
+                let grant = Some(now);
+                return Ok(Committed { grant, kept });
             }
             if now.facts.state.invalidation().is_some() && self.heal(entry).await? {
                 metrics::counter!("evergrant_healed_total").increment(1);
                 info!(grant = %entry.grant, "a grant taken for dead has a working token after all");
-                return store.grant(&entry.grant).await;
+                return store.grant(&entry.grant).await.map(Committed::kept);
             }
         }
         Err(StoreError::Unavailable("the grant keeps changing".into()))
     }
 
     /// Goes on trying to store the tokens, holding the leader lock, until it succeeds. `None` if the process
-    /// ends while the tokens are safe in escrow.
+    /// ends while the tokens are safe in escrow. Where they are not, it is cut off at the end of the shutdown.
     async fn commit_later(
         &self,
         attempt: &Attempt<'_>,
-        entry: &EscrowEntry,
+        only_here: &OnlyHere<'_>,
         mut escrowed: bool,
-    ) -> Option<Option<Grant>> {
+    ) -> Option<Committed> {
+        let entry = only_here.entry();
         let mut pause = Duration::from_millis(100);
         loop {
             let stop = async {
@@ -149,10 +190,10 @@ impl Refresher {
             pause = (pause * 2).min(LONGEST_COMMIT_PAUSE);
             attempt.held.renew().await;
             if !escrowed {
-                escrowed = self.ports.escrow.put(entry).await.is_ok();
+                escrowed = self.escrow(entry, only_here).await;
             }
             match self.commit(&attempt.grant, entry).await {
-                Ok(grant) => return Some(grant),
+                Ok(committed) => return Some(committed),
                 Err(failed) => warn!(grant = %entry.grant, error = %failed, "still not stored"),
             }
         }
@@ -196,15 +237,28 @@ impl Refresher {
     }
 
     /// No rotated token vanishes: what cannot become the row's next generation is kept aside (invariant R8).
-    async fn orphan(&self, entry: &EscrowEntry, reason: &str) {
-        let kept = self
-            .ports
-            .store
-            .keep_orphan(&entry.grant, entry.base, &entry.tokens, reason)
-            .await;
-        if let Err(error) = kept {
-            error!(grant = %entry.grant, %error, "a superseded token set could not be kept");
+    async fn orphan(&self, entry: &EscrowEntry, reason: &str) -> Result<(), StoreError> {
+        let (id, tokens) = (&entry.grant, &entry.tokens);
+        let store = &self.ports.store;
+        let kept = store.keep_orphan(id, entry.base, tokens, reason).await;
+        if let Err(error) = &kept {
+            error!(grant = %id, %error, "a superseded token set could not be kept");
         }
+        kept
+    }
+
+    /// Tries a few times more to put a superseded token set aside, when nobody waits any more.
+    async fn keep_aside(&self, entry: &EscrowEntry) -> bool {
+        let mut pause = Duration::from_millis(100);
+        for _ in 0..ASIDE_TRIES {
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+            let kept = self.orphan(entry, "it came too late to be stored").await;
+            if kept.is_ok() {
+                return true;
+            }
+        }
+        false
     }
 }
 

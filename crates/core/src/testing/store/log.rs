@@ -17,7 +17,7 @@ pub(super) struct Log {
 impl Default for Log {
     fn default() -> Self {
         Self {
-            epoch: LogEpoch(uuid::Uuid::new_v4().to_string().into()),
+            epoch: new_epoch(),
             revision: 0,
             head: 0,
             floor: 0,
@@ -33,6 +33,14 @@ impl Log {
             head: self.head,
             floor: self.floor,
         }
+    }
+
+    pub(super) fn renew_epoch(&mut self) {
+        self.epoch = new_epoch();
+    }
+
+    pub(super) fn lose(&mut self, seq: u64) {
+        self.events.retain(|event| event.seq != seq);
     }
 
     pub(super) fn append(&mut self, bodies: &[EventBody], at: Timestamp) -> u64 {
@@ -64,4 +72,8 @@ impl Log {
         self.events.retain(|event| event.seq > self.floor);
         (before - self.events.len()) as u64
     }
+}
+
+fn new_epoch() -> LogEpoch {
+    LogEpoch(uuid::Uuid::new_v4().to_string().into())
 }

@@ -7,7 +7,7 @@ use evergrant_core::ids::CredentialId;
 use evergrant_core::integration::Integration;
 use evergrant_proto::v1;
 
-use super::{credential_id_of, integration_status, labels, to_timestamp};
+use super::{credential_id_of, etag, integration_status, labels, to_timestamp};
 use crate::grpc::status::ApiError;
 
 const MAX_CREDENTIALS: usize = 64;
@@ -75,11 +75,7 @@ pub fn update(
         let why = format!("{unknown:?} cannot be updated, only {}", PATHS.join(", "));
         return Err(ApiError::invalid("update_mask", why));
     }
-    let version = match wire.etag.as_str() {
-        "" => None,
-        // An etag that is none of ours never matches.
-        etag => Some(etag.parse().unwrap_or(u64::MAX)),
-    };
+    let version = etag(&wire.etag);
     let all = whole(wire)?;
     let has = |path: &str| paths.is_empty() || paths.contains(path);
     Ok(IntegrationUpdate {

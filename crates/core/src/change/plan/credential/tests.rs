@@ -154,14 +154,27 @@ fn an_error_gets_its_new_cause_without_being_told() {
 fn what_is_not_there_is_neither_deleted_nor_labelled() {
     let scene = Scene::new();
     assert_eq!(delete_credential(&scene.0, &key("a")), None);
-    assert_eq!(update_labels(&scene.0, &key("a"), labels("x")), None);
+    let missing = UpdateLabelsError::NotFound(key("a"));
+    let relabelled = update_labels(&scene.0, &key("a"), labels("x"), None);
+    assert_eq!(relabelled, Err(missing));
 }
 
 #[test]
 fn new_labels_touch_no_grant_and_are_not_told() {
     let mut scene = Scene::new();
     scene.grant(None, &["a"]);
-    let change = update_labels(&scene.0, &key("a"), labels("x")).unwrap();
+    let change = update_labels(&scene.0, &key("a"), labels("x"), None).unwrap();
     assert_eq!(written(&change), ["label a"]);
     assert_eq!(told(&change), [""; 0]);
+}
+
+#[test]
+fn new_labels_are_refused_if_the_credential_is_not_of_the_version_that_was_read() {
+    let mut scene = Scene::new();
+    scene.grant(None, &["a"]);
+    let read = scene.0.credentials[0].version;
+    let update = |version| update_labels(&scene.0, &key("a"), labels("x"), Some(version));
+    assert_eq!(written(&update(read).unwrap()), ["label a"]);
+    let changed = UpdateLabelsError::EtagMismatch(key("a"));
+    assert_eq!(update(read + 1), Err(changed));
 }
