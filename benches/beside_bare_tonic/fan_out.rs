@@ -18,6 +18,8 @@ use crate::server::{CREDENTIAL, Server};
 
 const CONNECTIONS: usize = 100;
 const STREAMS_A_CONNECTION: usize = 100;
+/// Opened before memory is measured.
+const WARM_CONNECTIONS: usize = 10;
 const ROUNDS: usize = 10;
 
 /// What the rounds of one server add up to.
@@ -91,9 +93,13 @@ pub async fn store(server: &Server) -> Result<()> {
 impl Watched {
     async fn open(server: Server) -> Result<Self> {
         let channels = server.channels(CONNECTIONS).await?;
-        let before = server.memory()?;
+        let mut before = 0;
         let mut streams = Vec::with_capacity(CONNECTIONS * STREAMS_A_CONNECTION);
-        for channel in &channels {
+        for (number, channel) in channels.iter().enumerate() {
+            // What a server needs once and for all is not the price of a stream.
+            if number == WARM_CONNECTIONS {
+                before = server.memory()?;
+            }
             let client = EventServiceClient::new(channel.clone());
             let opened = (0..STREAMS_A_CONNECTION).map(|_| {
                 let mut client = client.clone();
@@ -108,7 +114,8 @@ impl Watched {
         let memory = server.memory()?.saturating_sub(before);
         Ok(Self {
             control: CredentialServiceClient::new(server.channels(1).await?.remove(0)),
-            memory_a_stream: memory as f64 / streams.len() as f64,
+            memory_a_stream: memory as f64
+                / ((CONNECTIONS - WARM_CONNECTIONS) * STREAMS_A_CONNECTION) as f64,
             server,
             streams,
             sum: Sum::default(),

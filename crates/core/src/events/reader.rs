@@ -1,5 +1,6 @@
 //! One stream's place in the event log.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -94,9 +95,11 @@ impl Reader {
 
     /// Waits until the tail has read further. Cancelling it changes nothing.
     pub async fn changed(&mut self) {
-        if self.head.changed().await.is_err() {
-            // The tail is gone with the process's runtime.
-            std::future::pending::<()>().await;
+        let mut news = pin!(self.tail.news.notified());
+        // Before the look, so that nothing slips in between.
+        news.as_mut().enable();
+        if !self.head.has_changed().unwrap_or(true) {
+            news.await;
         }
     }
 

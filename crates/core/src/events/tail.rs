@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, broadcast, watch};
+use tokio::sync::{Notify, Semaphore, broadcast, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
@@ -48,6 +48,9 @@ pub struct Tail {
     options: TailOptions,
     ring: Mutex<Ring>,
     head: watch::Sender<Head>,
+    /// Wakes who waits for the head to change, first come, first served: streams that came over one connection are
+    /// woken one after the other, and their messages leave together.
+    pub(super) news: Notify,
 }
 
 /// The newest events of one life of the log, without a gap.
@@ -99,6 +102,7 @@ impl Tail {
                 events: VecDeque::new(),
             }),
             head: watch::Sender::new(head),
+            news: Notify::new(),
         }))
     }
 
@@ -146,7 +150,11 @@ impl Tail {
             tokio::select! {
                 () = news => {}
                 () = tokio::time::sleep(self.options.poll) => {}
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => {
+                    // Who waits for the log also wants to know.
+                    self.tell(|_| true);
+                    return;
+                }
             }
         }
     }
@@ -197,7 +205,7 @@ impl Tail {
                         ?position,
                         "the event log is not what it was; streams must begin anew"
                     );
-                    self.head.send_modify(|head| head.broken = true);
+                    self.tell(|head| !std::mem::replace(&mut head.broken, true));
                     return;
                 }
             }
@@ -207,7 +215,7 @@ impl Tail {
                 observe(event);
             }
             self.push(events);
-            self.head.send_if_modified(|head| {
+            self.tell(|head| {
                 head.read_at = Instant::now();
                 // Thousands of streams wait here: they are woken for events, not for each look.
                 std::mem::replace(&mut head.seq, last) != last
@@ -231,12 +239,22 @@ impl Tail {
             ring.epoch = epoch.clone();
             ring.events.clear();
         }
-        self.head.send_replace(Head {
-            epoch,
-            seq,
-            read_at: Instant::now(),
-            broken: false,
+        self.tell(|head| {
+            *head = Head {
+                epoch,
+                seq,
+                read_at: Instant::now(),
+                broken: false,
+            };
+            true
         });
+    }
+
+    /// Changes the head, and wakes who waits for that if `change` says so.
+    fn tell(&self, change: impl FnOnce(&mut Head) -> bool) {
+        if self.head.send_if_modified(change) {
+            self.news.notify_waiters();
+        }
     }
 
     fn push(&self, events: Vec<Event>) {

@@ -261,13 +261,12 @@ impl WatchStream {
         Ok(None)
     }
 
-    /// Waits until the tail has read further, the server stops, or `moment` at the latest; perhaps less long.
+    /// Waits until the tail has read further or has stopped, or `moment` at the latest; perhaps less long.
     async fn wait(&mut self, moment: Instant) {
         self.set_timer(moment);
         tokio::select! {
             () = self.reader.changed() => {}
             () = &mut self.timer => {}
-            () = self.shared.stop.cancelled() => {}
         }
     }
 
