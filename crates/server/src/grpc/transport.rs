@@ -117,7 +117,8 @@ async fn speak(io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, shared:
         .keep_alive_timeout(KEEPALIVE_TIMEOUT)
         .serve_connection(
             TokioIo::new(io),
-            service_fn(move |request| answer(routes.clone(), request)),
+            // Boxed, since the task of a stream would keep room for it to its end.
+            service_fn(move |request| Box::pin(answer(routes.clone(), request))),
         );
     let mut connection = pin!(connection);
     let mut kept = pin!(requests.keep(shared.leashes, &shared.stop));
