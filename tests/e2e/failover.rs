@@ -10,7 +10,7 @@ use tonic::{Code, Status};
 
 use self::database::SqliteLock;
 use crate::harness::background::background;
-use crate::harness::caller::reason;
+use crate::harness::caller::{credential, expired, reason};
 use crate::harness::eventually::eventually;
 use crate::harness::proxy::{Direction, Proxy};
 use crate::harness::replica::Replica;
@@ -267,6 +267,29 @@ async fn a_leader_frozen_past_its_lease_heals_what_was_given_up() -> Result<()> 
     asked.abort();
     assert!(scene.sandbox.is_alive(&grant)?);
     assert_eq!(other.caller().refused("c", 2).await?.generation, 3);
+    Ok(())
+}
+
+#[tokio::test]
+async fn lock_trouble_shows_in_the_metrics_and_hinders_nobody() -> Result<()> {
+    let mut scene = Scene::with_redis().await?;
+    let replicas: [_; 2] = scene.replicas().await?;
+    let grant = scene.sandbox.grant(RotationMode::Strict)?;
+    scene.redis().freeze()?;
+    let caller = replicas[0].caller();
+    caller.store(credential("c"), expired(&grant)).await?;
+
+    let asked = background(async move { caller.token("c").await });
+    assert_eq!(asked.await??.generation, 2);
+
+    let mut trouble = 0.0;
+    for replica in &replicas {
+        let metrics = replica.metrics().await?;
+        trouble += metrics.sum("evergrant_lock_unreachable_total", &[]);
+    }
+    assert!(trouble > 0.0, "the lock was out of reach");
+    assert_eq!(scene.sandbox.calls_for(&grant), 1);
+    scene.redis().thaw()?;
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! An update that is conditional on the version that its caller read.
+//! Updates of labels: conditional on the version that their caller read, and apart from the tokens.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use evergrant_core::store::Directory;
 use evergrant_core::testing::store::Op;
 use tokio_util::task::TaskTracker;
 
-use super::world::World;
+use super::world::{World, generation_of};
 
 fn labels(value: &str) -> BTreeMap<String, String> {
     BTreeMap::from([("by".into(), value.into())])
@@ -43,4 +43,22 @@ async fn of_two_updates_of_one_version_the_second_changes_nothing() {
     let changed = UpdateLabelsError::EtagMismatch(key.clone());
     assert_eq!(slow.await.unwrap(), Err(ChangeError::Refused(changed)));
     assert_eq!(stored(&world, &key).await, (quick, read + 1));
+}
+
+// C2, C43
+#[tokio::test(start_paused = true)]
+async fn labels_that_change_during_a_refresh_are_kept_and_so_are_the_tokens() {
+    let (world, replica, key) = World::with_expired().await;
+    let call = world.provider.hold_next();
+    let asked = replica.begin(&key);
+    call.reached().await;
+    let changed = labels("somebody else");
+    let registry = replica.broker.registry();
+    assert_eq!(registry.update_labels(&key, &changed, None).await, Ok(()));
+    call.release();
+    assert_eq!(generation_of(&asked.await.unwrap()), 2);
+    replica.idle().await;
+    assert_eq!(stored(&world, &key).await.0, changed);
+    assert_eq!(world.generation(&key).await, 2);
+    world.check(&key).await;
 }
