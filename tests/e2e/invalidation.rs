@@ -176,7 +176,7 @@ async fn a_provider_that_refuses_with_status_200_is_understood() -> Result<()> {
 
     scene.sandbox.control().revoke_grant(&grant.family)?;
     let refusal = caller.refused("c", 2).await.expect_err("it is revoked");
-    assert_eq!(reason(&refusal).1, "CREDENTIAL_INVALIDATED");
+    assert_eq!(reason(&refusal).1, "CREDENTIAL_INVALIDATED", "{refusal:?}");
     let answers = scene.sandbox.control().ledger();
     let last = answers.token_requests().last().context("it was called")?;
     assert_eq!(last.status, Some(200));

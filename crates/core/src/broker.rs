@@ -346,6 +346,12 @@ impl Broker {
             match flight.outcome().await {
                 // It was nobody's to wait in; this caller waits.
                 Ok(Outcome::Busy) if trigger.cause != Cause::Renewal => {}
+                // It brought what this caller has seen already, and only still tells others of it.
+                Ok(Outcome::Token { live, .. })
+                    if flight.joined() && live.grant.facts.generation <= trigger.seen =>
+                {
+                    flight.landed().await;
+                }
                 Ok(outcome) => return outcome,
                 Err(FlightLost) => return Outcome::Failed(lost()),
             }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::hash::Hash;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use thiserror::Error;
@@ -35,6 +35,7 @@ struct Slot<V> {
     id: u64,
     outcome: OnceLock<Result<V, FlightLost>>,
     ready: Notify,
+    landed: AtomicBool,
 }
 
 impl<K, V> Clone for Flights<K, V> {
@@ -94,6 +95,7 @@ where
             id: self.shared.next_id.fetch_add(1, Ordering::Relaxed),
             outcome: OnceLock::new(),
             ready: Notify::new(),
+            landed: AtomicBool::new(false),
         });
         entries.insert(key.clone(), Arc::clone(&slot));
         drop(entries);
@@ -144,13 +146,24 @@ impl<V: Clone> Flight<V> {
 
     /// Waits for the outcome. Dropping this future changes nothing for anybody else.
     pub async fn outcome(&self) -> Result<V, FlightLost> {
+        self.wait_for(|slot| slot.outcome.get().cloned()).await
+    }
+
+    /// Waits for the end of the flight, after which the next one may begin. Dropping this future changes nothing
+    /// for anybody else.
+    pub async fn landed(&self) {
+        self.wait_for(|slot| slot.landed.load(Ordering::Acquire).then_some(()))
+            .await;
+    }
+
+    async fn wait_for<T>(&self, look: impl Fn(&Slot<V>) -> Option<T>) -> T {
         loop {
             let ready = self.slot.ready.notified();
             tokio::pin!(ready);
             // Registered before the look, so that a landing in between is not missed.
             ready.as_mut().enable();
-            if let Some(outcome) = self.slot.outcome.get() {
-                return outcome.clone();
+            if let Some(answer) = look(&self.slot) {
+                return answer;
             }
             ready.await;
         }
@@ -197,6 +210,7 @@ where
             {
                 entries.remove(&self.key);
             }
+            self.slot.landed.store(true, Ordering::Release);
         }
         self.slot.ready.notify_waiters();
     }

@@ -179,3 +179,20 @@ async fn a_woken_waiter_that_asks_again_never_finds_the_flight_that_woke_it() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_flight_that_told_its_outcome_has_landed_only_when_its_work_is_done() {
+    let flights = flights();
+    let (open, gate) = oneshot::channel::<()>();
+    let flight = flights.join("k", |landing| async move {
+        landing.announce(Ok(1));
+        let _ = gate.await;
+    });
+    assert_eq!(flight.outcome().await, Ok(Ok(1)));
+    let soon = Duration::from_secs(1);
+    assert!(tokio::time::timeout(soon, flight.landed()).await.is_err());
+    assert!(flights.join("k", |_| async {}).joined());
+    open.send(()).unwrap();
+    flight.landed().await;
+    assert!(!flights.join("k", |_| async {}).joined());
+}

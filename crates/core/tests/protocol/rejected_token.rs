@@ -133,3 +133,16 @@ async fn a_refused_token_that_cannot_be_renewed_ends_its_grant_without_a_call() 
     assert_eq!(world.kinds().await.len(), 1);
     world.check(&key).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn r12_a_token_that_is_refused_while_its_refresh_still_tells_others_costs_one_call_more() {
+    let (world, replica, key) = World::with_expired().await;
+    // The flight goes on for some seconds after its callers were served.
+    world.coordinator.set(|faults| faults.delay = seconds(2));
+    assert_eq!(generation_of(&replica.token(&key).await), 2);
+    world.coordinator.set(|faults| faults.delay = seconds(0));
+    assert_eq!(generation_of(&replica.ask(&key, refused(2)).await), 3);
+    assert_eq!(world.calls(), 2);
+    replica.idle().await;
+    world.check(&key).await;
+}
