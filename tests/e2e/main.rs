@@ -6,6 +6,7 @@ mod bad_input;
 mod callers;
 mod client_rejected;
 mod coherence;
+mod documents;
 mod failover;
 mod harness;
 mod harness_works;

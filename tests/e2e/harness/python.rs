@@ -51,6 +51,17 @@ impl Python {
     }
 }
 
+impl Python {
+    /// Runs a script of a test's own, which finds the stubs.
+    pub fn script(&self, code: &str) -> Result<Process> {
+        let mut command = interpreter()?;
+        command
+            .args(["-u", "-c", code])
+            .env("PYTHONPATH", self.stubs.path());
+        Process::spawn("the script", command)
+    }
+}
+
 /// A client that runs.
 pub struct PythonClient {
     process: Process,
