@@ -12,6 +12,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use crate::harness::caller::{credential, fresh, in_seconds, reason, request};
+use crate::harness::postgres::Postgres;
 use crate::harness::replica::Replica;
 use crate::harness::scene::Scene;
 
@@ -342,6 +343,28 @@ async fn a_dependency_out_of_reach_at_the_start_is_code_69() -> Result<()> {
         .set("store.url", "postgres://evergrant@127.0.0.1:1/evergrant");
     let (code, log) = Replica::run_to_end(&config).await?;
     assert_eq!(code, Some(69), "{log}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_database_that_an_operator_must_mend_is_not_called_corrupt() -> Result<()> {
+    let postgres = Postgres::start().await?;
+    let missing = postgres.url().replace("/postgres", "/nowhere");
+    let scene = Scene::on_sqlite().await?;
+    let text_file = scene.sqlite_file().expect("this scene has an SQLite file");
+    std::fs::write(
+        &text_file,
+        "no database at all, and long enough to be read as one\n".repeat(99),
+    )?;
+
+    for (config, why) in [
+        (scene.config().set("store.url", missing), "3D000"),
+        (scene.config(), "file is not a database"),
+    ] {
+        let (code, log) = Replica::run_to_end(&config).await?;
+        assert_eq!(code, Some(69), "{log}");
+        assert!(log.contains(why) && !log.contains("corrupt"), "{log}");
+    }
     Ok(())
 }
 

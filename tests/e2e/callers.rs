@@ -20,6 +20,7 @@ const BILLING_SHA256: &str = "10c8cea379378004fa26935b852df648a9d2bd4ded1b609af0
 const REPORTING: &str = "token-of-reporting";
 const REPORTING_SHA256: &str = "0f5a6100c849d70ab1db3143ff8c762d463f6c167cbe922658932a566c17cf6a";
 
+// E7
 #[tokio::test]
 async fn a_caller_without_the_right_gets_no_token_and_causes_no_call() -> Result<()> {
     let scene = Scene::on_sqlite().await?.set(

@@ -21,6 +21,7 @@ use crate::harness::scene::{SOON, Scene};
 use crate::harness::table::Table;
 use crate::harness::watcher::{Addresses, Watcher, everything};
 
+// E2, E3, E4 (heartbeats come every second and must cover nothing that was not delivered), E5
 #[tokio::test]
 async fn watchers_miss_nothing_over_kills_and_restarts_and_resume_from_any_cursor() -> Result<()> {
     let mut scene = Scene::with_redis().await?;
@@ -84,6 +85,7 @@ async fn watchers_miss_nothing_over_kills_and_restarts_and_resume_from_any_curso
     Ok(())
 }
 
+// E5
 #[tokio::test]
 async fn a_cursor_past_the_retention_is_refused_with_a_reason() -> Result<()> {
     let mut scene = Scene::without_redis().await?;
@@ -160,6 +162,7 @@ async fn a_cursor_serves_no_other_filter() -> Result<()> {
     Ok(())
 }
 
+// E6
 #[tokio::test]
 async fn snapshots_that_race_with_writes_end_in_what_is_stored() -> Result<()> {
     let scene = Scene::without_redis().await?;

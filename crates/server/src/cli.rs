@@ -151,7 +151,7 @@ fn dispatch(verb: Verb, build: Build, out: Out<'_>, notes: Out<'_>) -> Result<()
         Verb::Credential(credential) => on_this_thread(credential.run(&SystemClock, out)),
         Verb::Integration(integration) => on_this_thread(integration.run(out)),
         Verb::Provider(provider) => provider.run(out),
-        Verb::Keys(keys) => keys.run(out),
+        Verb::Keys(keys) => on_this_thread(keys.run(out)),
         Verb::Config(settings) => settings.run(out),
         Verb::Completions { shell } => {
             let mut script = Vec::new();

@@ -10,6 +10,7 @@ use super::settings::ConfigFile;
 use crate::config::key_file;
 use crate::config::keys::{Keys as Where, encode};
 use crate::seal::{Place, Sealer, SealingKey};
+use crate::store::SqlStore;
 
 /// Arguments of `evergrant keys`.
 #[derive(Debug, Args)]
@@ -42,7 +43,7 @@ and in the configuration:
 
 impl Keys {
     /// Does what was asked.
-    pub fn run(self, out: Out<'_>) -> Result<(), Failure> {
+    pub async fn run(self, out: Out<'_>) -> Result<(), Failure> {
         match self.verb {
             Verb::Generate { out: None } => {
                 writeln!(out, "{}", encode(&SealingKey::generate()).as_str())?;
@@ -66,18 +67,24 @@ impl Keys {
                     }
                 }
             }
-            Verb::Verify { config } => verify(&config, out)?,
+            Verb::Verify { config } => verify(&config, out).await?,
         }
         Ok(())
     }
 }
 
-fn verify(config: &ConfigFile, out: Out<'_>) -> Result<(), Failure> {
+async fn verify(config: &ConfigFile, out: Out<'_>) -> Result<(), Failure> {
     let config = config.load()?;
     if let Where::File(path) = &config.keys
         && key_file::read(path).map_err(Failure::Other)?.is_none()
     {
         let path = path.display();
+        let sealed_by = SqlStore::sealed_by(&config.store.url).await;
+        if let Some(id) = sealed_by.map_err(|error| Failure::Other(error.to_string()))? {
+            return Err(Failure::Other(format!(
+                "the key file {path} does not exist, and the store holds what {id} sealed"
+            )));
+        }
         writeln!(out, "no key file yet: the first start makes {path}")?;
         return Ok(());
     }

@@ -133,7 +133,8 @@ pub(super) async fn keep_connected(client: Client, closed: CancellationToken) {
         let mut connection = client.connect();
         tokio::select! {
             ended = &mut connection => {
-                tracing::warn!(?ended, "the redis client gave up, starting it again");
+                // The pulse tells an operator, once.
+                tracing::debug!(?ended, "the redis client gave up, starting it again");
             }
             () = closed.cancelled() => {
                 // Redis may be away, and then there is nobody to take leave of.

@@ -40,6 +40,7 @@ async fn ask(link: &Link, channel: &str, up: &watch::Sender<bool>) -> Infallible
     let mut errors = link.commands.error_rx();
     let mut last_error = None;
     let (mut pings_missing, mut subscriptions_missing) = (0, 0);
+    let mut is_first = true;
     loop {
         let (pinged, subscribed) =
             tokio::join!(ping(&link.commands), subscribe(&link.subscriber, channel));
@@ -51,7 +52,8 @@ async fn ask(link: &Link, channel: &str, up: &watch::Sender<bool>) -> Infallible
             subscribed.is_ok(),
         )
         .await;
-        tell(up, pinged.and(subscribed), last_error.take());
+        tell(up, pinged.and(subscribed), last_error.take(), is_first);
+        is_first = false;
 
         tokio::select! {
             () = tokio::time::sleep(EVERY) => {}
@@ -84,8 +86,15 @@ async fn replace_if_dead(client: &Client, missing: &mut u32, answered: bool) {
 }
 
 /// Logs a change once, with the connection's own error in place of the time-out that it led to.
-fn tell(up: &watch::Sender<bool>, answer: FredResult<()>, cause: Option<fred::error::Error>) {
+/// The first answer is news in any case.
+fn tell(
+    up: &watch::Sender<bool>,
+    answer: FredResult<()>,
+    cause: Option<fred::error::Error>,
+    is_first: bool,
+) {
     let changed = up.send_if_modified(|up| std::mem::replace(up, answer.is_ok()) != answer.is_ok());
+    let changed = changed || is_first;
     match answer {
         Ok(()) if changed => tracing::info!("redis is reachable"),
         Err(error) if changed => {

@@ -58,8 +58,8 @@ fn of_code(error: &dyn DatabaseError, code: &str) -> Meaning {
     {
         return match code.parse::<u32>().unwrap_or(0) {
             787 | 1555 | 2067 => Meaning::Conflict,
-            // busy, locked, read-only, i/o, full, cannot open
-            code if matches!(code & 0xff, 5 | 6 | 8 | 10 | 13 | 14) => Meaning::Unavailable,
+            // busy, locked, read-only, i/o, full, cannot open, not a database
+            code if matches!(code & 0xff, 5 | 6 | 8 | 10 | 13 | 14 | 26) => Meaning::Unavailable,
             _ => Meaning::Broken,
         };
     }
@@ -71,6 +71,8 @@ fn of_code(error: &dyn DatabaseError, code: &str) -> Meaning {
         // the server ends, has crashed, or ended our idle transaction
         "57P01" | "57P02" | "57P03" | "25P03" | "57P05" => Meaning::Disconnected,
         code if code.starts_with("08") => Meaning::Disconnected,
+        // a wrong password or name, no right, no such database: an operator's to mend, and no value is wrong
+        code if code.starts_with("28") || matches!(code, "3D000" | "42501") => Meaning::Unavailable,
         // out of connections, memory, disk; or broken by an operator
         code if code.starts_with("53") || code.starts_with("58") => Meaning::Unavailable,
         _ => Meaning::Broken,
