@@ -68,7 +68,7 @@ pub enum TokenError {
     #[error("credential {0} does not exist")]
     NotFound(CredentialKey),
     /// Its grant is dead; its user must connect again.
-    #[error("credential {key} is invalidated: {}", .invalidation.message)]
+    #[error("credential {key} is invalidated: {}", .invalidation.words())]
     Invalidated {
         /// The credential.
         key: CredentialKey,

@@ -53,6 +53,17 @@ pub struct Invalidation {
     pub at: Timestamp,
 }
 
+impl Invalidation {
+    /// The message, or the reason where nobody gave one.
+    pub fn words(&self) -> &str {
+        if self.message.is_empty() {
+            self.reason.as_str()
+        } else {
+            &self.message
+        }
+    }
+}
+
 /// What only the grant's user can mend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum InvalidationReason {

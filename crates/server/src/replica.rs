@@ -203,6 +203,7 @@ impl Replica {
         self.coordination.close(LAST_NOTICES).await;
         self.store.close().await;
         if drained {
+            info!("everything ended in good order");
             return Ok(());
         }
         let Unfinished { refreshes, streams } = left;

@@ -27,7 +27,11 @@ pub fn status_line(status: &Status) -> String {
         .into_iter()
         .flat_map(|request| &request.field_violations)
     {
-        let _infallible = write!(line, "; {}: {}", violation.field, violation.description);
+        let named = format!("{}: {}", violation.field, violation.description);
+        // A refusal of a single field is its message already.
+        if !status.message().contains(&named) {
+            let _infallible = write!(line, "; {named}");
+        }
     }
     if let Some(delay) = details.retry_info().and_then(|info| info.retry_delay) {
         let millis = Duration::from_millis(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX));
@@ -83,6 +87,17 @@ mod tests {
         );
         assert_eq!(reason(&status).as_deref(), Some("INVALID_REQUEST"));
         assert_eq!(retry_delay(&status), Some(Duration::from_millis(1_500)));
+    }
+
+    #[test]
+    fn a_field_that_the_message_names_is_not_named_twice() {
+        let details = ErrorDetails::with_bad_request_violation("after", "is no cursor");
+        let status =
+            Status::with_error_details(Code::InvalidArgument, "after: is no cursor", details);
+        assert_eq!(
+            status_line(&status),
+            "INVALID_ARGUMENT: after: is no cursor"
+        );
     }
 
     #[test]

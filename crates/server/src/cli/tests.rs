@@ -273,3 +273,22 @@ fn every_mistake_of_an_entry_is_told_with_its_line() {
     );
     assert_eq!(notes, format!("evergrant: {file} has 2 mistakes\n"));
 }
+
+#[test]
+fn a_store_in_which_nothing_is_sealed_needs_no_key_yet() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("evergrant.toml");
+    let database = folder.path().join("e.db");
+    let store = format!("[store]\nurl = \"sqlite://{}\"\n", database.display());
+    std::fs::write(&config, store).unwrap();
+    let config = config.to_str().unwrap();
+    let verify = || evergrant(&["keys", "verify", "--config", config]);
+
+    let (code, out, _) = verify();
+    assert_eq!(code, 0, "a new store has no key yet");
+    assert!(out.starts_with("no key file yet"), "{out}");
+    assert_eq!(evergrant(&["migrate", "--config", config]).0, 0);
+    let (code, out, _) = verify();
+    assert_eq!(code, 0, "nothing is sealed in it");
+    assert!(out.starts_with("no key file yet"), "{out}");
+}
