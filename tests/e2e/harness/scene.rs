@@ -83,9 +83,9 @@ impl Scene {
     pub fn impatient(mut self) -> Self {
         self.config = self
             .config
-            .set("refresh.attempt_timeout", "1500ms")
+            .set("refresh.attempt_timeout", "3s")
             .set("refresh.store_timeout", "1s")
-            .set("refresh.lease", "6s");
+            .set("refresh.lease", "9s");
         self
     }
 

@@ -3,7 +3,7 @@
 //! A suite is a macro that makes one test of each claim. It is given an `async` block that builds a fresh
 //! [`Pair`]:
 //!
-//! ```ignore
+//! ```text
 //! evergrant_core::locks_contract!(async {
 //!     let memory = MemoryCoordinator::new();
 //!     Pair::new(memory.clone() as Arc<dyn Locks>, memory)
