@@ -7,14 +7,13 @@ use evergrant_proto::v1::credential_service_client::CredentialServiceClient;
 use evergrant_proto::v1::event_service_client::EventServiceClient;
 use evergrant_proto::v1::watch_response::Event;
 use evergrant_proto::v1::{
-    CreateCredentialRequest, Credential, InvalidateCredentialRequest, ReconnectCredentialRequest,
-    WatchRequest, WatchResponse,
+    InvalidateCredentialRequest, ReconnectCredentialRequest, WatchRequest, WatchResponse,
 };
 use futures_util::future::try_join_all;
 use tonic::Streaming;
 
-use crate::hot_path::{material, ratio};
-use crate::server::{CREDENTIAL, Server};
+use crate::figures::ratio;
+use crate::server::{CREDENTIAL, Server, material};
 
 const CONNECTIONS: usize = 100;
 const STREAMS_A_CONNECTION: usize = 100;
@@ -41,7 +40,7 @@ struct Watched {
 /// Compares both servers in turn.
 pub async fn run() -> Result<()> {
     let evergrant = Server::evergrant()?;
-    store(&evergrant).await?;
+    evergrant.store().await?;
     let mut ours = Watched::open(evergrant).await?;
     let mut theirs = Watched::open(Server::bare()?).await?;
     for round in 0..=ROUNDS {
@@ -70,23 +69,6 @@ pub async fn run() -> Result<()> {
         theirs.memory_a_stream,
         ours.memory_a_stream / theirs.memory_a_stream
     );
-    Ok(())
-}
-
-/// Stores the credential that everything is about.
-pub async fn store(server: &Server) -> Result<()> {
-    let channel = server.channels(1).await?.remove(0);
-    let credential = Credential {
-        credential_id: CREDENTIAL.to_owned(),
-        provider: "acme".to_owned(),
-        ..Credential::default()
-    };
-    CredentialServiceClient::new(channel)
-        .create_credential(CreateCredentialRequest {
-            credential: Some(credential),
-            material: Some(material()),
-        })
-        .await?;
     Ok(())
 }
 

@@ -4,12 +4,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use evergrant_proto::v1::token_service_client::TokenServiceClient;
-use evergrant_proto::v1::{GetTokenRequest, GetTokenResponse, Header, TokenMaterial};
+use evergrant_proto::v1::{GetTokenRequest, GetTokenResponse, Header};
 use futures_util::future::try_join_all;
 use prost_types::Timestamp;
 use tonic::transport::Channel;
 
-use crate::server::{CREDENTIAL, Server};
+use crate::figures::ratio;
+use crate::server::{CREDENTIAL, Server, token};
 
 const CONNECTIONS: usize = 8;
 const CALLERS_A_CONNECTION: usize = 8;
@@ -29,7 +30,7 @@ struct Sum {
 pub async fn run() -> Result<()> {
     let evergrant = Server::evergrant()?;
     let bare = Server::bare()?;
-    crate::fan_out::store(&evergrant).await?;
+    evergrant.store().await?;
     let (mut ours, mut theirs) = (Sum::default(), Sum::default());
     for round in 0..=ROUNDS {
         for (server, sum) in [(&evergrant, &mut ours), (&bare, &mut theirs)] {
@@ -79,20 +80,6 @@ pub fn answer() -> GetTokenResponse {
         }),
         ..GetTokenResponse::default()
     }
-}
-
-/// The tokens that Evergrant is given.
-pub fn material() -> TokenMaterial {
-    TokenMaterial {
-        access_token: token(),
-        refresh_token: "r".repeat(64),
-        ..TokenMaterial::default()
-    }
-}
-
-/// As long as an opaque token of a large provider.
-fn token() -> String {
-    "t".repeat(96)
 }
 
 async fn load(server: &Server) -> Result<Sum> {
@@ -155,12 +142,4 @@ impl Sum {
         let last = self.latencies.len().saturating_sub(1);
         self.latencies[(last as f64 * share) as usize]
     }
-}
-
-/// Prints a figure of both servers, and how many times the bare one's Evergrant's is.
-pub fn ratio(what: &str, ours: Duration, theirs: Duration) {
-    println!(
-        "  {what:<34} evergrant {ours:>10.1?}   bare {theirs:>10.1?}   ratio {:.2}",
-        ours.as_secs_f64() / theirs.as_secs_f64()
-    );
 }

@@ -10,6 +10,7 @@
 
 mod bare;
 mod fan_out;
+mod figures;
 mod hot_path;
 mod server;
 

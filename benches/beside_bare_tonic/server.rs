@@ -5,6 +5,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use evergrant_proto::v1::credential_service_client::CredentialServiceClient;
+use evergrant_proto::v1::{CreateCredentialRequest, Credential, TokenMaterial};
 use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
 
@@ -79,6 +81,23 @@ clients.acme-main = { provider = "acme", client_id = "id", client_secret = "secr
         Ok(channels)
     }
 
+    /// Stores the credential that everything is about.
+    pub async fn store(&self) -> Result<()> {
+        let channel = self.channels(1).await?.remove(0);
+        let credential = Credential {
+            credential_id: CREDENTIAL.to_owned(),
+            provider: "acme".to_owned(),
+            ..Credential::default()
+        };
+        CredentialServiceClient::new(channel)
+            .create_credential(CreateCredentialRequest {
+                credential: Some(credential),
+                material: Some(material()),
+            })
+            .await?;
+        Ok(())
+    }
+
     /// Processor time spent so far, in user and kernel mode.
     pub fn processor_time(&self) -> Result<Duration> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
@@ -102,6 +121,20 @@ clients.acme-main = { provider = "acme", client_id = "id", client_secret = "secr
         let kibibytes = line.trim().trim_end_matches(" kB").parse::<u64>()?;
         Ok(kibibytes * 1024)
     }
+}
+
+/// The tokens that Evergrant is given.
+pub fn material() -> TokenMaterial {
+    TokenMaterial {
+        access_token: token(),
+        refresh_token: "r".repeat(64),
+        ..TokenMaterial::default()
+    }
+}
+
+/// As long as an opaque token of a large provider.
+pub fn token() -> String {
+    "t".repeat(96)
 }
 
 impl Drop for Server {

@@ -97,7 +97,7 @@ pub fn run(build: Build) -> ExitCode {
     .into()
 }
 
-fn run_with(
+pub(crate) fn run_with(
     build: Build,
     arguments: impl IntoIterator<Item = OsString>,
     out: Out<'_>,

@@ -1,3 +1,4 @@
+use std::ffi::OsString;
 use std::path::Path;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -27,6 +28,20 @@ async fn live_once(config: &Config) {
     let replica = start(config, &life).await.unwrap();
     life.drain();
     replica.finish().await.unwrap();
+}
+
+/// `evergrant keys verify`: its exit code, and what it wrote to standard error.
+fn verify_keys(config: &Path) -> (u8, String) {
+    let build = crate::Build {
+        version: "0",
+        revision: "test",
+        profile: "test",
+    };
+    let words = ["evergrant", "keys", "verify", "--config"].map(OsString::from);
+    let (mut out, mut notes) = (Vec::new(), Vec::new());
+    let words = words.into_iter().chain([config.into()]);
+    let exit = crate::cli::run_with(build, words, &mut out, &mut notes);
+    (exit as u8, String::from_utf8(notes).unwrap())
 }
 
 #[tokio::test]
@@ -65,6 +80,15 @@ async fn a_key_file_that_was_lost_is_not_replaced() {
         "{line}"
     );
     assert!(!key.exists(), "none is made in its place");
+
+    let file = folder.path().join("evergrant.toml");
+    let told = tokio::task::spawn_blocking(move || verify_keys(&file));
+    let (code, told) = told.await.unwrap();
+    assert_ne!(code, 0, "{told}");
+    assert!(
+        told.contains("what file-") && told.contains("does not exist"),
+        "{told}"
+    );
 
     std::fs::write(&key, lost).unwrap();
     live_once(&config).await;
