@@ -11,7 +11,7 @@ use evergrant_core::clock::Clock;
 use evergrant_core::grant::{Grant, GrantType, InvalidationReason};
 use evergrant_core::ids::{ClientKey, ClientName, ProviderName};
 use evergrant_core::provider::{
-    CallError, Delivery, Issued, Profile, Providers, UnknownClient, Verdict,
+    CallError, Delivery, Issued, Profile, Providers, Renewal, Rotation, UnknownClient, Verdict,
 };
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
@@ -216,6 +216,10 @@ impl Providers for HttpProviders {
             rotation: entry.rotation,
             grant_types: entry.grant_types.clone(),
             flaky_refusals: entry.flaky_refusals,
+            renewal: Renewal {
+                end_moves: entry.rotation != Rotation::None,
+                ..Renewal::default()
+            },
             header_name: entry.token.header.clone(),
             header_scheme: entry.token.scheme.clone(),
         })
