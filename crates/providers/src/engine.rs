@@ -14,7 +14,7 @@ use evergrant_core::clock::Clock;
 use evergrant_core::grant::{Grant, GrantType, InvalidationReason};
 use evergrant_core::ids::{ClientKey, ClientName, ProviderName};
 use evergrant_core::provider::{
-    CallError, Delivery, Issued, Profile, Providers, UnknownClient, Verdict,
+    CallError, Delivery, Issued, Profile, Providers, Renewal, Rotation, UnknownClient, Verdict,
 };
 
 use self::ask::{Ask, OwnCredentials, deadline};
@@ -119,6 +119,10 @@ impl Providers for HttpProviders {
             rotation: entry.rotation,
             grant_types: grant_types(entry),
             flaky_refusals: entry.flaky_refusals,
+            renewal: Renewal {
+                end_moves: entry.rotation != Rotation::None,
+                ..Renewal::default()
+            },
             header_name: entry.token.header.clone(),
             header_scheme: entry.token.scheme.clone(),
         })
