@@ -42,6 +42,8 @@ pub struct Profile {
     /// Whether the provider is known to refuse a good refresh token now and then, so that one refusal is
     /// confirmed by a second call.
     pub flaky_refusals: bool,
+    /// Whether minting a token ends the one that was minted before with the same means.
+    pub single_active_token: bool,
     /// Name of the HTTP header that carries an access token, e.g. `Authorization`.
     pub header_name: String,
     /// What stands before the token in that header, e.g. `Bearer`; empty for the bare token.

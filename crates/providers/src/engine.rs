@@ -216,6 +216,7 @@ impl Providers for HttpProviders {
             rotation: entry.rotation,
             grant_types: entry.grant_types.clone(),
             flaky_refusals: entry.flaky_refusals,
+            single_active_token: false,
             header_name: entry.token.header.clone(),
             header_scheme: entry.token.scheme.clone(),
         })
@@ -305,7 +306,7 @@ impl Client {
                 not_refreshable("the grant has no refresh token".to_owned())
             }
             (GrantType::Static, _) => not_refreshable("a static token is not renewed".to_owned()),
-            (GrantType::ClientCredentials | GrantType::JwtBearer, _) => {
+            (GrantType::ClientCredentials | GrantType::JwtBearer | GrantType::TokenExchange, _) => {
                 let message = format!("{name} mints no tokens");
                 Err(final_refusal(Verdict::Request, Delivery::NotSent, message).error)
             }

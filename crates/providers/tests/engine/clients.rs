@@ -109,6 +109,7 @@ fn a_profile_tells_what_the_catalogue_knows() {
             rotation: Rotation::Grace(Duration::from_secs(600)),
             grant_types: vec![GrantType::Static],
             flaky_refusals: true,
+            single_active_token: false,
             header_name: "X-Token".to_owned(),
             header_scheme: String::new(),
         }

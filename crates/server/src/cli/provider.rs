@@ -174,6 +174,7 @@ fn grant_type(grant_type: GrantType) -> &'static str {
         GrantType::AuthorizationCode => "authorization_code",
         GrantType::ClientCredentials => "client_credentials",
         GrantType::JwtBearer => "jwt_bearer",
+        GrantType::TokenExchange => "token_exchange",
         GrantType::Static => "static",
     }
 }
