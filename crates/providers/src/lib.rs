@@ -31,5 +31,6 @@ pub mod sandbox;
 
 pub use catalogue::Catalogue;
 pub use engine::{
-    ClientConfigError, CodeExchange, Consent, ConsentError, Consented, HttpProviders, OAuthClient,
+    ClientConfigError, CodeExchange, Consent, ConsentError, Consented, DeviceAuthorization,
+    DevicePoll, HttpProviders, OAuthClient, Revocation,
 };

@@ -4,6 +4,8 @@
 mod clients;
 mod consents;
 mod faults;
+mod keys;
+mod minted;
 mod quirks;
 mod requests;
 mod support;
