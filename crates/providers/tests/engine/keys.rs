@@ -1,6 +1,7 @@
 //! Private keys made for one test, and what they signed.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rsa::KeySize;
@@ -20,8 +21,13 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// An RSA key.
-    pub fn rsa() -> Self {
+    /// An RSA key, the same each time, since it takes long to make one.
+    pub fn rsa() -> &'static Self {
+        static KEYS: LazyLock<Keys> = LazyLock::new(Keys::new_rsa);
+        &KEYS
+    }
+
+    fn new_rsa() -> Self {
         let pair = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
         let private: Pkcs8V1Der<'_> = AsDer::as_der(&pair).unwrap();
         let private = pem("PRIVATE KEY", private.as_ref());

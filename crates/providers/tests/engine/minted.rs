@@ -212,7 +212,7 @@ async fn an_assertion_is_signed_with_the_key_of_the_grant() {
     ] {
         let keys = match algorithm {
             Algorithm::RS256 | Algorithm::PS256 => Keys::rsa(),
-            _ => Keys::elliptic(algorithm),
+            _ => &Keys::elliptic(algorithm),
         };
         let file = json!({
             "type": "service_account", "private_key": keys.private, "private_key_id": "k1",

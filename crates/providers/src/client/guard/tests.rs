@@ -111,6 +111,8 @@ fn a_host_that_is_an_address_is_checked_without_a_resolver() {
 #[test]
 fn the_reason_is_found_beneath_other_errors() {
     assert!(is_not_public(&NotPublic));
-    assert!(is_not_public(&io::Error::other(io::Error::other(NotPublic))));
+    assert!(is_not_public(&io::Error::other(io::Error::other(
+        NotPublic
+    ))));
     assert!(!is_not_public(&io::Error::other("refused")));
 }
