@@ -39,6 +39,8 @@ pub(super) struct Ask<'a> {
     pub(super) assertion: Option<&'a AssertionFacts>,
     /// The token that a bearer header carries, where the client proves itself with one.
     pub(super) bearer: &'a str,
+    /// Whether the client's alternates may ask too. A code belongs to the client that sent the user.
+    pub(super) alternates: bool,
     /// What comes before the client's own parameters.
     pub(super) placeholders: Placeholders<'a>,
     /// Credentials that the grant brings, in place of the client's.
@@ -83,6 +85,7 @@ impl<'a> Ask<'a> {
                 _ => None,
             },
             bearer: "",
+            alternates: grant == TokenGrant::RefreshToken,
             placeholders: Placeholders::default(),
             own: OwnCredentials::default(),
             secrets: Vec::new(),
@@ -96,7 +99,10 @@ impl<'a> Ask<'a> {
         facts: &'a TokenCallFacts,
         values: Vec<(Parameter, &'a str)>,
     ) -> Self {
-        Self::plain(field, url, &facts.request, &facts.response, values)
+        Self {
+            alternates: true,
+            ..Self::plain(field, url, &facts.request, &facts.response, values)
+        }
     }
 
     /// A request that has nothing but values.
@@ -119,6 +125,7 @@ impl<'a> Ask<'a> {
             sends_scopes: false,
             assertion: None,
             bearer: "",
+            alternates: false,
             placeholders: Placeholders::default(),
             own: OwnCredentials::default(),
             secrets: Vec::new(),
@@ -184,11 +191,11 @@ impl HttpProviders {
 
     /// The clients that may ask, the one that was accepted last time first.
     fn candidates<'c>(&'c self, client: &'c Client, ask: &Ask<'_>) -> Vec<&'c Client> {
-        if ask.own.client_id.is_some() {
-            return vec![client];
+        let mut clients = vec![client];
+        if !ask.alternates || ask.own.client_id.is_some() {
+            return clients;
         }
         let alternates = client.config.alternates.iter();
-        let mut clients = vec![client];
         clients.extend(alternates.filter_map(|name| self.client_named(name)));
         let last = ask.placeholders.get(OAUTH_CLIENT);
         // A stable sort: the others stay in the order of the configuration.
