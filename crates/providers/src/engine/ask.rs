@@ -29,6 +29,8 @@ pub(super) struct Ask<'a> {
     pub(super) url: Fact<&'a UrlTemplate>,
     pub(super) request: &'a RequestFacts,
     pub(super) response: &'a ResponseFacts,
+    /// What the answer is to hold, in words.
+    pub(super) wanted: &'static str,
     /// Standard parameters, those of scopes, client and assertion aside.
     pub(super) values: Vec<(Parameter, &'a str)>,
     /// The scopes that fill `{scopes}`.
@@ -73,6 +75,7 @@ impl<'a> Ask<'a> {
             },
             request: &facts.request,
             response: &facts.response,
+            wanted: "an access token",
             values,
             scopes: &[],
             // The scopes of the others were settled before.
@@ -94,6 +97,7 @@ impl<'a> Ask<'a> {
 
     /// A request to another endpoint that a token is sent to.
     pub(super) fn call(
+        wanted: &'static str,
         field: &str,
         url: &'a UrlTemplate,
         facts: &'a TokenCallFacts,
@@ -101,12 +105,13 @@ impl<'a> Ask<'a> {
     ) -> Self {
         Self {
             alternates: true,
-            ..Self::plain(field, url, &facts.request, &facts.response, values)
+            ..Self::plain(wanted, field, url, &facts.request, &facts.response, values)
         }
     }
 
     /// A request that has nothing but values.
     pub(super) fn plain(
+        wanted: &'static str,
         field: &str,
         url: &'a UrlTemplate,
         request: &'a RequestFacts,
@@ -120,6 +125,7 @@ impl<'a> Ask<'a> {
             },
             request,
             response,
+            wanted,
             values,
             scopes: &[],
             sends_scopes: false,
@@ -272,6 +278,7 @@ impl HttpProviders {
         let context = Context {
             entry,
             facts: ask.response,
+            wanted: ask.wanted,
             sent_at,
             now: self.clock.now(),
             secrets: &secrets,
