@@ -8,7 +8,7 @@ use crate::grant::{
     Attempts, Grant, GrantFacts, GrantState, GrantType, Invalidation, InvalidationReason, TokenSet,
 };
 use crate::ids::{ClientKey, ClientName, Generation, GrantId, ProviderName, TenantId};
-use crate::provider::{Profile, Rotation};
+use crate::provider::{Profile, Renewal, Rotation};
 use crate::secret::AccessToken;
 
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
@@ -67,6 +67,7 @@ pub(crate) fn profile() -> Profile {
         rotation: Rotation::SingleUse,
         grant_types: Vec::new(),
         flaky_refusals: false,
+        renewal: Renewal::default(),
         header_name: "Authorization".into(),
         header_scheme: "Bearer".into(),
     }
