@@ -48,6 +48,16 @@ pub(crate) enum SendFault {
     Unknown(String),
 }
 
+/// A network in which one server is every provider, for tests.
+#[cfg(feature = "testing")]
+#[derive(Debug, Clone)]
+pub struct Network {
+    /// Where every host name leads, whatever port the URL means.
+    pub address: std::net::SocketAddr,
+    /// The only certificate authority that is trusted, in DER.
+    pub authority: Vec<u8>,
+}
+
 impl HttpClient {
     /// Fails if TLS cannot be set up on this machine.
     #[expect(
@@ -55,7 +65,23 @@ impl HttpClient {
         reason = "this is the one client that everything else must use"
     )]
     pub(crate) fn new() -> Result<Self, String> {
-        reqwest::Client::builder()
+        Self::build(reqwest::Client::builder())
+    }
+
+    /// A client that knows no other network than this one.
+    #[cfg(feature = "testing")]
+    #[expect(clippy::disallowed_methods, reason = "it is built like the one client")]
+    pub(crate) fn within(network: &Network) -> Result<Self, String> {
+        let authority =
+            reqwest::Certificate::from_der(&network.authority).map_err(|error| cause(&error))?;
+        let builder = reqwest::Client::builder()
+            .tls_certs_only([authority])
+            .dns_resolver(OneAddress(network.address));
+        Self::build(builder)
+    }
+
+    fn build(builder: reqwest::ClientBuilder) -> Result<Self, String> {
+        builder
             .connect_timeout(CONNECT_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
@@ -174,4 +200,15 @@ fn cause(error: &dyn Error) -> String {
         innermost = source;
     }
     innermost.to_string().to_lowercase()
+}
+
+#[cfg(feature = "testing")]
+struct OneAddress(std::net::SocketAddr);
+
+#[cfg(feature = "testing")]
+impl reqwest::dns::Resolve for OneAddress {
+    fn resolve(&self, _: reqwest::dns::Name) -> reqwest::dns::Resolving {
+        let addresses: reqwest::dns::Addrs = Box::new(std::iter::once(self.0));
+        Box::pin(std::future::ready(Ok(addresses)))
+    }
 }

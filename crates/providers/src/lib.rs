@@ -30,6 +30,8 @@ mod response;
 pub mod sandbox;
 
 pub use catalogue::Catalogue;
+#[cfg(feature = "testing")]
+pub use client::Network;
 pub use engine::{
     ClientConfigError, CodeExchange, Consent, ConsentError, Consented, HttpProviders, OAuthClient,
 };

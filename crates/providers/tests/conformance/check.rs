@@ -65,7 +65,11 @@ pub fn check_request(row: &Exchange, bench: &Bench, mistakes: &mut Mistakes) {
         }
     }
     let mut absent = row.absent.clone();
-    if !row.headers.keys().any(|name| name.eq_ignore_ascii_case("authorization")) {
+    if !row
+        .headers
+        .keys()
+        .any(|name| name.eq_ignore_ascii_case("authorization"))
+    {
         absent.push("authorization".to_owned());
     }
     for name in absent {
@@ -82,7 +86,10 @@ fn fields(seen: &Seen, mistakes: &mut Mistakes) -> BTreeMap<String, String> {
     if seen.body.is_empty() {
         return BTreeMap::new();
     }
-    let json = seen.headers.get("content-type").is_some_and(|kind| kind.contains("json"));
+    let json = seen
+        .headers
+        .get("content-type")
+        .is_some_and(|kind| kind.contains("json"));
     let read = if json {
         serde_json::from_str(&seen.body).map_err(|error| error.to_string())
     } else {
@@ -112,30 +119,40 @@ fn same(
     }
 }
 
-fn check_assertion(
-    row: &Assertion,
-    fields: &BTreeMap<String, String>,
-    mistakes: &mut Mistakes,
-) {
-    let token = ["assertion", "client_assertion"].into_iter().find_map(|name| fields.get(name));
+fn check_assertion(row: &Assertion, fields: &BTreeMap<String, String>, mistakes: &mut Mistakes) {
+    let token = ["assertion", "client_assertion"]
+        .into_iter()
+        .find_map(|name| fields.get(name));
     let Some([header, claims]) = token.and_then(|token| decoded(token)) else {
         mistakes.note("there is no signed assertion".to_owned());
         return;
     };
     for (name, documented) in &row.header {
-        mistakes.equal(&format!("assertion header {name}"), &header.get(name), &Some(&Value::from(documented.as_str())));
+        mistakes.equal(
+            &format!("assertion header {name}"),
+            &header.get(name),
+            &Some(&Value::from(documented.as_str())),
+        );
     }
     let times = ["exp", "iat", "nbf", "jti"];
     let stated: BTreeMap<String, Value> = claims
         .as_object()
-        .map(|claims| claims.clone().into_iter().filter(|(name, _)| !times.contains(&name.as_str())).collect())
+        .map(|claims| {
+            claims
+                .clone()
+                .into_iter()
+                .filter(|(name, _)| !times.contains(&name.as_str()))
+                .collect()
+        })
         .unwrap_or_default();
     mistakes.equal("claims", &stated, &row.claims);
     let now = NOW.as_millis() / 1000;
     let issued = claims.get("iat").and_then(Value::as_i64).unwrap_or(now);
     let ends = claims.get("exp").and_then(Value::as_i64).unwrap_or(0);
     if !(now - 120..=now).contains(&issued) || !(now + 60..=now + 3600).contains(&ends) {
-        mistakes.note(format!("the assertion runs from {issued} to {ends}, and it is {now}"));
+        mistakes.note(format!(
+            "the assertion runs from {issued} to {ends}, and it is {now}"
+        ));
     }
 }
 
@@ -158,11 +175,17 @@ pub fn check_answer(row: &Answer, outcome: Result<Issued, CallError>, mistakes: 
             let mut is = stated(issued);
             // Not every provider documents these.
             is.scopes = is.scopes.filter(|_| documented.scopes.is_some());
-            is.refresh_expires_in = is.refresh_expires_in.filter(|_| documented.refresh_expires_in.is_some());
+            is.refresh_expires_in = is
+                .refresh_expires_in
+                .filter(|_| documented.refresh_expires_in.is_some());
             mistakes.equal(&what, &is, &plain(documented));
         }
         (Err(error), None, Some(verdict)) => {
-            mistakes.equal(&format!("{what} the verdict"), &word(error.verdict), &verdict.as_str());
+            mistakes.equal(
+                &format!("{what} the verdict"),
+                &word(error.verdict),
+                &verdict.as_str(),
+            );
             let code = row.code.clone().unwrap_or_default();
             mistakes.equal(&format!("{what} the code"), &error.code, &code);
             if let Some(seconds) = row.retry_after {
@@ -173,7 +196,9 @@ pub fn check_answer(row: &Answer, outcome: Result<Issued, CallError>, mistakes: 
         (Ok(_), None, _) => mistakes.note(format!("{what}: tokens were found")),
         (Err(error), Some(_), None) => mistakes.note(format!("{what}: {error}")),
         (_, Some(_), Some(_)) | (Err(_), None, None) => {
-            mistakes.note(format!("{what}: the row must have either issued or verdict"));
+            mistakes.note(format!(
+                "{what}: the row must have either issued or verdict"
+            ));
         }
     }
 }
@@ -184,7 +209,12 @@ fn plain(documented: &facts::Issued) -> facts::Issued {
         refresh_token: documented.refresh_token.clone(),
         expires_in: documented.expires_in,
         refresh_expires_in: documented.refresh_expires_in,
-        token_type: Some(documented.token_type.clone().unwrap_or_else(|| "Bearer".to_owned())),
+        token_type: Some(
+            documented
+                .token_type
+                .clone()
+                .unwrap_or_else(|| "Bearer".to_owned()),
+        ),
         scopes: documented.scopes.clone(),
         metadata: documented.metadata.clone(),
     }

@@ -106,7 +106,8 @@ pub fn all() -> BTreeMap<String, Facts> {
         let path = file.expect("the folder can be read").path();
         let name = path.file_stem().expect("a file has a name");
         let text = std::fs::read_to_string(&path).expect("a row can be read");
-        let rows = toml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let rows =
+            toml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         facts.insert(name.to_string_lossy().into_owned(), rows);
     }
     facts

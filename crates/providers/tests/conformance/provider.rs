@@ -108,7 +108,9 @@ async fn serve(listener: TcpListener, acceptor: TlsAcceptor, script: Arc<Mutex<S
             };
             let service = service_fn(|request| answer(request, Arc::clone(&script)));
             let connection = hyper::server::conn::http1::Builder::new();
-            let _ = connection.serve_connection(TokioIo::new(stream), service).await;
+            let _ = connection
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
         });
     }
 }
@@ -122,7 +124,12 @@ async fn answer(
     let headers: BTreeMap<String, String> = head
         .headers
         .iter()
-        .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into()))
+        .map(|(name, value)| {
+            (
+                name.to_string(),
+                String::from_utf8_lossy(value.as_bytes()).into(),
+            )
+        })
         .collect();
     let query = head.uri.query().unwrap_or_default();
     let host = headers.get("host").cloned().unwrap_or_default();
@@ -140,7 +147,9 @@ async fn answer(
     for (name, value) in &reply.headers {
         response = response.header(name, value);
     }
-    Ok(response.body(Full::new(reply.body)).expect("the row is a valid answer"))
+    Ok(response
+        .body(Full::new(reply.body))
+        .expect("the row is a valid answer"))
 }
 
 fn lock(script: &Mutex<Script>) -> std::sync::MutexGuard<'_, Script> {
@@ -150,6 +159,7 @@ fn lock(script: &Mutex<Script>) -> std::sync::MutexGuard<'_, Script> {
 /// Makes a certificate for each name that a client asks for.
 struct Certificates {
     issuer: Issuer<'static, KeyPair>,
+    key: KeyPair,
     authority: CertificateDer<'static>,
 }
 
@@ -164,9 +174,14 @@ impl Certificates {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
         params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        let authority = params.self_signed(&key).expect("a certificate").der().clone();
+        let authority = params
+            .self_signed(&key)
+            .expect("a certificate")
+            .der()
+            .clone();
         Self {
             issuer: Issuer::new(params, key),
+            key: KeyPair::generate().expect("a key"),
             authority,
         }
     }
@@ -175,11 +190,13 @@ impl Certificates {
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let name = hello.server_name()?.to_owned();
-        let key = KeyPair::generate().ok()?;
         let params = CertificateParams::new(vec![name]).ok()?;
-        let certificate = params.signed_by(&key, &self.issuer).ok()?;
-        let private = PrivateKeyDer::try_from(key.serialize_der()).ok()?;
+        let certificate = params.signed_by(&self.key, &self.issuer).ok()?;
+        let private = PrivateKeyDer::try_from(self.key.serialize_der()).ok()?;
         let signing = rustls::crypto::aws_lc_rs::sign::any_supported_type(&private).ok()?;
-        Some(Arc::new(CertifiedKey::new(vec![certificate.der().clone()], signing)))
+        Some(Arc::new(CertifiedKey::new(
+            vec![certificate.der().clone()],
+            signing,
+        )))
     }
 }
