@@ -44,6 +44,8 @@ pub struct Profile {
     pub flaky_refusals: bool,
     /// When and how its grants are renewed, and what ends in spite of it.
     pub renewal: Renewal,
+    /// Whether minting a token ends the one that was minted before with the same means.
+    pub single_active_token: bool,
     /// Name of the HTTP header that carries an access token, e.g. `Authorization`.
     pub header_name: String,
     /// What stands before the token in that header, e.g. `Bearer`; empty for the bare token.

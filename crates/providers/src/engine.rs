@@ -119,10 +119,8 @@ impl Providers for HttpProviders {
             rotation: entry.rotation,
             grant_types: grant_types(entry),
             flaky_refusals: entry.flaky_refusals,
-            renewal: Renewal {
-                end_moves: entry.rotation != Rotation::None,
-                ..Renewal::default()
-            },
+            renewal: renewal(entry),
+            single_active_token: entry.single_active_token,
             header_name: entry.token.header.clone(),
             header_scheme: entry.token.scheme.clone(),
         })
@@ -154,6 +152,22 @@ impl Providers for HttpProviders {
     }
 }
 
+/// The end of a refresh token moves with each use if idleness ends it, or if each use brings one with an end of its
+/// own. Where nothing but the whole grant has a known lifetime, an end that an answer states is that of the grant.
+fn renewal(entry: &Entry) -> Renewal {
+    let (facts, lifetime) = (entry.renewal, entry.lifetime);
+    let new_ones = entry.rotation != Rotation::None
+        && (lifetime.grant.is_none() || lifetime.refresh_token.is_some());
+    Renewal {
+        self_renewing: facts.self_renewing,
+        min_age: facts.min_age,
+        only_while_valid: facts.only_while_valid,
+        refresh_token_margin: facts.refresh_token_margin,
+        end_moves: new_ones || lifetime.refresh_token_idle.is_some(),
+        grant_lifetime: lifetime.grant,
+    }
+}
+
 /// A grant of a device is like any other that a user consented to.
 fn grant_types(entry: &Entry) -> Vec<GrantType> {
     let mut types = Vec::new();
@@ -162,8 +176,8 @@ fn grant_types(entry: &Entry) -> Vec<GrantType> {
             GrantKind::AuthorizationCode | GrantKind::DeviceCode => GrantType::AuthorizationCode,
             GrantKind::ClientCredentials => GrantType::ClientCredentials,
             GrantKind::JwtBearer => GrantType::JwtBearer,
+            GrantKind::TokenExchange => GrantType::TokenExchange,
             GrantKind::Static => GrantType::Static,
-            GrantKind::TokenExchange => continue,
         };
         if !types.contains(&grant_type) {
             types.push(grant_type);
@@ -191,7 +205,7 @@ fn redeemable<'g>(entry: &Entry, grant: &'g Grant) -> Result<&'g str, CallError>
             not_refreshable("the grant has no refresh token".to_owned())
         }
         (GrantType::Static, _) => not_refreshable("a static token is not renewed".to_owned()),
-        (GrantType::ClientCredentials | GrantType::JwtBearer, _) => {
+        (GrantType::ClientCredentials | GrantType::JwtBearer | GrantType::TokenExchange, _) => {
             let message = format!("{name} mints no tokens");
             Err(not_sent(Verdict::Request, message))
         }

@@ -112,6 +112,7 @@ fn a_profile_tells_what_the_catalogue_knows() {
             grant_types: vec![GrantType::Static],
             flaky_refusals: true,
             renewal: Renewal::default(),
+            single_active_token: false,
             header_name: "X-Token".to_owned(),
             header_scheme: String::new(),
         }
