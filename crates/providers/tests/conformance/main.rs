@@ -4,6 +4,7 @@
 
 mod check;
 mod facts;
+mod page;
 mod perform;
 mod provider;
 
