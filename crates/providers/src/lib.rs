@@ -33,5 +33,6 @@ pub use catalogue::Catalogue;
 #[cfg(feature = "testing")]
 pub use client::Network;
 pub use engine::{
-    ClientConfigError, CodeExchange, Consent, ConsentError, Consented, HttpProviders, OAuthClient,
+    ClientConfigError, CodeExchange, Consent, ConsentError, Consented, DeviceAuthorization,
+    DevicePoll, HttpProviders, OAuthClient, Revocation,
 };

@@ -14,7 +14,9 @@ use evergrant_core::ids::{ClientKey, ClientName, Generation, GrantId, ProviderNa
 use evergrant_core::provider::{CallError, Issued, Providers};
 use evergrant_core::secret::{AccessToken, Parameter, RefreshToken, SigningKey};
 use evergrant_providers::catalogue::{Entry, GrantKind, SigningAlgorithm};
-use evergrant_providers::{Catalogue, CodeExchange, HttpProviders, Network, OAuthClient};
+use evergrant_providers::{
+    Catalogue, CodeExchange, DevicePoll, HttpProviders, Network, OAuthClient,
+};
 
 use crate::facts::{Answer, Exchange};
 use crate::provider::Provider;
@@ -104,6 +106,15 @@ impl Bench {
                 };
                 let consented = providers.exchange_code(&exchange, PATIENCE).await;
                 consented.map(|consented| without(consented.issued, &row.given))
+            }
+            "device_code" => {
+                let poll = providers
+                    .poll_device(&client, "the-device-code", &row.given, PATIENCE)
+                    .await?;
+                match poll {
+                    DevicePoll::Consented(consented) => Ok(without(consented.issued, &row.given)),
+                    waiting => panic!("a row of {provider} describes {waiting:?}"),
+                }
             }
             _ => providers.refresh(&grant(client, row, key), PATIENCE).await,
         }
