@@ -8,7 +8,7 @@ use evergrant_core::provider::{CallError, Issued, Verdict};
 use serde_json::Value;
 
 use crate::facts::{self, Answer, Assertion, Exchange};
-use crate::perform::{Bench, NOW};
+use crate::perform::NOW;
 use crate::provider::Seen;
 
 /// Where rows and program differ.
@@ -42,9 +42,8 @@ impl Mistakes {
 }
 
 /// Exactly one request was sent, and it is the documented one.
-pub fn check_request(row: &Exchange, bench: &Bench, mistakes: &mut Mistakes) {
-    let seen = bench.provider.seen();
-    let [seen] = seen.as_slice() else {
+pub fn check_request(row: &Exchange, seen: &[Seen], mistakes: &mut Mistakes) {
+    let [seen] = seen else {
         mistakes.note(format!("{} requests were sent", seen.len()));
         return;
     };

@@ -23,9 +23,11 @@ async fn every_provider_is_asked_and_understood_as_it_documents() {
     for (name, facts) in facts::all() {
         for exchange in &facts.exchange {
             mistakes.of(format!("{name} {}", exchange.grant));
+            let asker = bench.asker(&name, exchange);
             for answer in &exchange.answer {
-                let outcome = bench.perform(&name, exchange, answer).await;
-                check_request(exchange, &bench, &mut mistakes);
+                bench.provider.answers(answer);
+                let outcome = asker.perform(exchange).await;
+                check_request(exchange, &asker.sent(&bench.provider), &mut mistakes);
                 check_answer(answer, outcome, &mut mistakes);
             }
         }

@@ -18,8 +18,8 @@ use evergrant_providers::{
     Catalogue, CodeExchange, DevicePoll, HttpProviders, Network, OAuthClient,
 };
 
-use crate::facts::{Answer, Exchange};
-use crate::provider::Provider;
+use crate::facts::Exchange;
+use crate::provider::{Provider, Seen};
 
 /// When the table is held against the program: the first second of 2026.
 pub const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000);
@@ -57,16 +57,10 @@ impl Bench {
         }
     }
 
-    /// Asks `provider` for what the row describes, and has it answer `answer`.
-    pub async fn perform(
-        &self,
-        provider: &str,
-        row: &Exchange,
-        answer: &Answer,
-    ) -> Result<Issued, CallError> {
-        self.provider.answers(answer);
-        let catalogue = Arc::clone(&self.catalogue);
-        let entry = catalogue
+    /// A client of `provider` that knows no other network than the stand-in's.
+    pub fn asker(&self, provider: &str, row: &Exchange) -> Asker {
+        let entry = self
+            .catalogue
             .get(&ProviderName::parse(provider).unwrap())
             .unwrap_or_else(|| panic!("no entry {provider}"))
             .clone();
@@ -90,33 +84,13 @@ impl Bench {
             address: self.provider.address,
             authority: self.provider.authority.clone(),
         };
-        let providers = HttpProviders::new(catalogue, vec![config], Arc::new(Fixed))
-            .unwrap()
-            .through(&network)
-            .unwrap();
-        match row.grant.as_str() {
-            "authorization_code" => {
-                let exchange = CodeExchange {
-                    client: &client,
-                    code: "the-code",
-                    redirect_uri: REDIRECT_URI,
-                    code_verifier: Some("the-verifier"),
-                    nonce: None,
-                    placeholders: &row.given,
-                };
-                let consented = providers.exchange_code(&exchange, PATIENCE).await;
-                consented.map(|consented| without(consented.issued, &row.given))
-            }
-            "device_code" => {
-                let poll = providers
-                    .poll_device(&client, "the-device-code", &row.given, PATIENCE)
-                    .await?;
-                match poll {
-                    DevicePoll::Consented(consented) => Ok(without(consented.issued, &row.given)),
-                    waiting => panic!("a row of {provider} describes {waiting:?}"),
-                }
-            }
-            _ => providers.refresh(&grant(client, row, key), PATIENCE).await,
+        let clock = Arc::new(Fixed);
+        let providers = HttpProviders::new(Arc::clone(&self.catalogue), vec![config], clock);
+        Asker {
+            providers: providers.unwrap().through(&network).unwrap(),
+            entry,
+            client,
+            key,
         }
     }
 
@@ -138,6 +112,59 @@ impl Bench {
         }
         file.insert("private_key".to_owned(), pem.as_str().into());
         serde_json::Value::Object(file).to_string()
+    }
+}
+
+/// The real client of one provider.
+pub struct Asker {
+    providers: HttpProviders,
+    entry: Arc<Entry>,
+    client: ClientKey,
+    key: String,
+}
+
+impl Asker {
+    /// Asks for what the row describes.
+    pub async fn perform(&self, row: &Exchange) -> Result<Issued, CallError> {
+        let Self {
+            providers, client, ..
+        } = self;
+        match row.grant.as_str() {
+            "authorization_code" => {
+                let exchange = CodeExchange {
+                    client,
+                    code: "the-code",
+                    redirect_uri: REDIRECT_URI,
+                    code_verifier: Some("the-verifier"),
+                    nonce: None,
+                    placeholders: &row.given,
+                };
+                let consented = providers.exchange_code(&exchange, PATIENCE).await;
+                consented.map(|consented| without(consented.issued, &row.given))
+            }
+            "device_code" => {
+                let poll = providers
+                    .poll_device(client, "the-device-code", &row.given, PATIENCE)
+                    .await?;
+                match poll {
+                    DevicePoll::Consented(consented) => Ok(without(consented.issued, &row.given)),
+                    waiting => panic!("a row of {} describes {waiting:?}", self.entry.name),
+                }
+            }
+            _ => {
+                let grant = grant(client.clone(), row, self.key.clone());
+                providers.refresh(&grant, PATIENCE).await
+            }
+        }
+    }
+
+    /// What was sent to the token endpoint. Some providers are asked afterwards how long the token lives.
+    pub fn sent(&self, provider: &Provider) -> Vec<Seen> {
+        let mut seen = provider.seen();
+        if self.entry.introspect_url.is_some() && seen.len() == 2 {
+            seen.retain(|request| !request.url.ends_with("/introspect"));
+        }
+        seen
     }
 }
 
@@ -184,7 +211,8 @@ fn grant(client: ClientKey, row: &Exchange, key: String) -> Grant {
             generation: Generation::FIRST,
             version: 1,
             state: GrantState::Active,
-            issued_at: NOW,
+            // Old enough to be renewed by providers that want a token to have lived a while.
+            issued_at: NOW.minus(Duration::from_hours(48)),
             expires_at: None,
             refresh_expires_at: None,
             refreshable: true,
