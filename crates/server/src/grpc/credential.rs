@@ -9,7 +9,7 @@ use evergrant_core::clock::Clock;
 use evergrant_core::ids::{
     ClientKey, ClientName, CredentialId, CredentialKey, Generation, ProviderName,
 };
-use evergrant_core::provider::Providers as _;
+use evergrant_core::provider::{Providers as _, Renewal};
 use evergrant_core::registry::Registry;
 use evergrant_core::store::{CredentialQuery, CredentialView, Store};
 use evergrant_proto::v1::credential_service_server::CredentialService;
@@ -115,6 +115,7 @@ impl Credentials {
             labels: labels("credential.labels", wire.labels)?,
             tokens: tokens(grant_type, material, now)?,
             issued_at: now,
+            renewal: profile.renewal,
             key: key.clone(),
         };
         self.registry
@@ -124,6 +125,12 @@ impl Credentials {
         Ok(v1::CreateCredentialResponse {
             credential: self.rendered(&key).await?,
         })
+    }
+
+    /// How the grants of a client are renewed; as usual, where the catalogue no longer knows the provider.
+    fn renewal(&self, client: &ClientKey) -> Renewal {
+        let profile = self.providers.profile(client);
+        profile.map_or_else(|_| Renewal::default(), |profile| profile.renewal)
     }
 
     fn client(&self, provider: &str, client: &str) -> Result<ClientKey, ApiError> {
@@ -250,6 +257,7 @@ impl Credentials {
             resume_paused,
             tokens: tokens(grant.grant_type, material, now)?,
             issued_at: now,
+            renewal: self.renewal(&grant.client),
             key: key.clone(),
         };
         let changed = self

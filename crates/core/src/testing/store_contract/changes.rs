@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::StoreHarness;
 use super::sample::{
-    Subject, T0, client, faults, integration_key, key, new_credential, new_grant, new_integration,
-    restored, revoked, tokens,
+    Subject, T0, client, due, faults, integration_key, key, new_credential, new_grant,
+    new_integration, restored, revoked, tokens,
 };
 use crate::change::{ChangeSet, ClientHealth, NewGrant, Write};
 use crate::grant::GrantState;
@@ -48,7 +48,8 @@ fn store_tokens(grant: &GrantId, base: u64) -> Write {
         next: Generation(base + 1),
         tokens: Box::new(tokens("next")),
         issued_at: T0,
-        due_at: None,
+        dates: due(None),
+        consent: true,
         account: None,
     }
 }
@@ -59,6 +60,15 @@ fn invalidate(grant: &GrantId, generation: u64, epoch: Option<u64>) -> Write {
         generation: Generation(generation),
         epoch: epoch.map(Epoch),
         invalidation: revoked("gone"),
+    }
+}
+
+fn date(grant: &GrantId, generation: u64) -> Write {
+    Write::DateGrant {
+        grant: grant.clone(),
+        generation: Generation(generation),
+        dates: due(None),
+        announced: None,
     }
 }
 
@@ -184,6 +194,8 @@ pub async fn every_kind_of_write_expects_its_row(harness: &impl StoreHarness) {
         store_tokens(&nowhere, 1),
         invalidate(&grant, 2, None),
         invalidate(&grant, 1, Some(epoch + 1)),
+        date(&grant, 2),
+        date(&nowhere, 1),
         Write::TouchGrant(nowhere.clone()),
         Write::DeleteGrant(nowhere.clone()),
         labels("a", 2),
@@ -205,6 +217,7 @@ pub async fn every_kind_of_write_expects_its_row(harness: &impl StoreHarness) {
     subject
         .conflicts(vec![invalidate(&grant, 1, Some(epoch))])
         .await;
+    subject.conflicts(vec![date(&grant, 1)]).await;
     let facts = subject.0.grant(&grant).await.unwrap().unwrap().facts;
     assert_eq!(facts.state, GrantState::Invalidated(revoked("gone")));
     assert_eq!(facts.lease, None);
@@ -246,7 +259,8 @@ pub async fn no_two_grants_have_one_account_and_no_two_rows_one_name(harness: &i
         next,
         tokens,
         issued_at,
-        due_at,
+        dates,
+        consent,
         ..
     } = store_tokens(&learnt, 1)
     else {
@@ -259,7 +273,8 @@ pub async fn no_two_grants_have_one_account_and_no_two_rows_one_name(harness: &i
         next,
         tokens,
         issued_at,
-        due_at,
+        dates,
+        consent,
         account,
     };
     subject.conflicts(vec![taken]).await;
@@ -356,7 +371,8 @@ pub async fn a_restored_grant_is_as_good_as_new(harness: &impl StoreHarness) {
         next: Generation(2),
         tokens: Box::new(tokens("next")),
         issued_at: T0,
-        due_at: Some(T0),
+        dates: due(Some(T0)),
+        consent: true,
         account: Some("T0".into()),
     };
     subject.write(vec![restore]).await;

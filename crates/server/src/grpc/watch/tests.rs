@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use evergrant_core::ageing::Dates;
 use evergrant_core::change::{ChangeSet, NewGrant, Scope, Write};
 use evergrant_core::clock::Timestamp;
 use evergrant_core::events::tail::TailOptions;
@@ -152,7 +153,7 @@ async fn add_dead(store: &MemoryStore, names: &[&str]) {
                 metadata: BTreeMap::new(),
             },
             issued_at: at,
-            due_at: None,
+            dates: Dates::default(),
         };
         let credential = Credential {
             key: CredentialKey {
