@@ -25,6 +25,8 @@ use super::convert::{credential_key, etag, labels, page_size, tenant};
 use super::meter;
 use super::status::{ApiError, change_error, store_error};
 
+mod forecast;
+
 /// Serves CredentialService.
 #[derive(Clone)]
 pub struct Credentials {
@@ -200,7 +202,7 @@ impl Credentials {
             })
             .await
             .map_err(|error| store_error(&error))?;
-        let next_page_token = cut(&mut views, limit, |view| view.credential.key.id.as_str());
+        let next_page_token = cut(&mut views, limit, |view| view.credential.key.id.to_string());
         Ok(v1::ListCredentialsResponse {
             credentials: views.into_iter().map(to_credential).collect(),
             next_page_token,
@@ -358,6 +360,14 @@ impl CredentialService for Credentials {
         meter::request("ListCredentials", self.list(metadata, request)).await
     }
 
+    async fn forecast_credentials(
+        &self,
+        request: Request<v1::ForecastCredentialsRequest>,
+    ) -> Result<Response<v1::ForecastCredentialsResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        meter::request("ForecastCredentials", self.forecast(metadata, request)).await
+    }
+
     async fn update_credential(
         &self,
         request: Request<v1::UpdateCredentialRequest>,
@@ -457,7 +467,7 @@ pub(super) fn bad_page_token() -> ApiError {
 }
 
 /// Cuts a page that was read with one row too many, and names the page after it.
-pub(super) fn cut<T>(page: &mut Vec<T>, limit: u32, name: impl Fn(&T) -> &str) -> String {
+pub(super) fn cut<T>(page: &mut Vec<T>, limit: u32, name: impl Fn(&T) -> String) -> String {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     if page.len() <= limit {
         return String::new();
