@@ -67,6 +67,7 @@ macro_rules! store_contract_tests {
             ageing::dates_come_back_and_end_with_the_grant,
             ageing::a_consent_begins_anew_and_a_refresh_goes_on,
             ageing::dating_a_grant_leaves_everything_else,
+            ageing::dating_a_grant_needs_its_generation_and_that_it_lives,
             ageing::what_is_to_be_announced_comes_longest_due_first,
             ageing::a_forecast_has_every_end_soonest_first_in_pages,
             ageing::every_filter_of_a_forecast_holds,

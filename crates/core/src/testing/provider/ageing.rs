@@ -37,5 +37,6 @@ pub(super) fn renews(renewal: &Renewal, grant: &Grant, now: Timestamp) -> bool {
     let is_young = renewal
         .min_age
         .is_some_and(|age| now.since(facts.issued_at) < age);
-    !(renewal.only_while_valid && has_expired) && !is_young
+    let is_late = renewal.only_while_valid && has_expired;
+    !is_young && !is_late
 }

@@ -142,6 +142,21 @@ pub async fn dating_a_grant_leaves_everything_else(harness: &impl StoreHarness) 
     assert_eq!(subject.facts(&grant).await.dates, Dates::default());
 }
 
+pub async fn dating_a_grant_needs_its_generation_and_that_it_lives(harness: &impl StoreHarness) {
+    let subject = Subject::of(harness);
+    let grant = subject.add_slack(&["a"]).await;
+    let date = |grant: &GrantId, generation: u64| Write::DateGrant {
+        grant: grant.clone(),
+        generation: Generation(generation),
+        dates: ends(EndOf::Grant, 9),
+        announced: None,
+    };
+    subject.conflicts(vec![date(&grant, 2)]).await;
+    subject.conflicts(vec![date(&GrantId::random(), 1)]).await;
+    subject.invalidate(&grant, "gone").await;
+    subject.conflicts(vec![date(&grant, 1)]).await;
+}
+
 pub async fn what_is_to_be_announced_comes_longest_due_first(harness: &impl StoreHarness) {
     let subject = Subject::of(harness);
     let announce_at = |days: u32| Dates {

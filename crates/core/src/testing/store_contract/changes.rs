@@ -19,7 +19,7 @@ impl Subject {
     }
 
     /// Tries `writes` with an event, and checks that nothing came of it.
-    async fn conflicts(&self, writes: Vec<Write>) {
+    pub(super) async fn conflicts(&self, writes: Vec<Write>) {
         let before = (self.head().await, self.revision().await);
         let what = format!("{writes:?}");
         let applied = self.try_apply(writes, vec![restored("a")]).await;
@@ -60,15 +60,6 @@ fn invalidate(grant: &GrantId, generation: u64, epoch: Option<u64>) -> Write {
         generation: Generation(generation),
         epoch: epoch.map(Epoch),
         invalidation: revoked("gone"),
-    }
-}
-
-fn date(grant: &GrantId, generation: u64) -> Write {
-    Write::DateGrant {
-        grant: grant.clone(),
-        generation: Generation(generation),
-        dates: due(None),
-        announced: None,
     }
 }
 
@@ -194,8 +185,6 @@ pub async fn every_kind_of_write_expects_its_row(harness: &impl StoreHarness) {
         store_tokens(&nowhere, 1),
         invalidate(&grant, 2, None),
         invalidate(&grant, 1, Some(epoch + 1)),
-        date(&grant, 2),
-        date(&nowhere, 1),
         Write::TouchGrant(nowhere.clone()),
         Write::DeleteGrant(nowhere.clone()),
         labels("a", 2),
@@ -217,7 +206,6 @@ pub async fn every_kind_of_write_expects_its_row(harness: &impl StoreHarness) {
     subject
         .conflicts(vec![invalidate(&grant, 1, Some(epoch))])
         .await;
-    subject.conflicts(vec![date(&grant, 1)]).await;
     let facts = subject.0.grant(&grant).await.unwrap().unwrap().facts;
     assert_eq!(facts.state, GrantState::Invalidated(revoked("gone")));
     assert_eq!(facts.lease, None);
