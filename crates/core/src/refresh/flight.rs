@@ -99,8 +99,9 @@ impl Refresher {
 
         let now = self.ports.clock.now();
         let facts = &grant.facts;
+        let renewal = self.renewal(&facts.client);
         let is_over = facts.expires_at.is_some_and(|end| end <= now);
-        if grant.tokens.refresh_token.is_none() {
+        if !renewal.can_renew(facts.grant_type, facts.refreshable) {
             if is_over || trigger.cause == Cause::Refusal {
                 let why = "the access token is no longer good and there is no refresh token";
                 return self
@@ -109,10 +110,8 @@ impl Refresher {
             }
             return Look::Done(self.outcome_of(grant));
         }
-        if facts.refresh_expires_at.is_some_and(|end| end <= now)
-            && (is_over || trigger.cause == Cause::Refusal)
-        {
-            let why = "the refresh token reached its end";
+        if is_over && renewal.only_while_valid {
+            let why = "the token reached its end, and the provider renews none that has";
             return self
                 .end_without_call(grant, InvalidationReason::RefreshTokenExpired, why)
                 .await;
@@ -121,6 +120,10 @@ impl Refresher {
         if let Err(error) = self.ports.providers.check(&facts.client) {
             let failure = Failure::new(FailureReason::UnknownClient, error.to_string());
             return Look::Done(Outcome::Failed(failure));
+        }
+        let young_until = renewal.young_until(facts.issued_at, facts.expires_at);
+        if let Some(until) = young_until.filter(|until| now < *until) {
+            return Look::Done(Outcome::Failed(Failure::too_young(until)));
         }
         if let Some(failure) = cooling(&grant, now) {
             self.memory.cool(id, facts.generation, failure.clone());
