@@ -2,10 +2,12 @@
 
 use evergrant_core::broker::Ask;
 use evergrant_core::clock::Clock;
+use evergrant_core::coordinator::{Escrow, EscrowEntry};
 use evergrant_core::events::EventKind;
 use evergrant_core::failure::FailureReason;
-use evergrant_core::grant::InvalidationReason;
-use evergrant_core::ids::CredentialKey;
+use evergrant_core::grant::{InvalidationReason, TokenSet};
+use evergrant_core::ids::{CredentialKey, Epoch};
+use evergrant_core::secret::AccessToken;
 use evergrant_core::testing::clock::ManualClock;
 
 use super::ageing::{ageing, pass_days, rule, stop};
@@ -80,6 +82,53 @@ async fn an_expired_token_is_dead_without_a_call_and_told_once() {
     }
     assert_eq!(world.calls(), 0);
     assert_eq!(world.kinds().await, [EventKind::CredentialInvalidated]);
+}
+
+// R5: a call that was made in time brings tokens after the end of the old one.
+#[tokio::test(start_paused = true)]
+async fn r5_a_token_that_expires_while_it_is_renewed_is_waited_for() {
+    let (world, replica, key) = instagram().await;
+    pass_days(50).await;
+    let held = world.provider.hold_next_answer();
+    assert_eq!(generation_of(&replica.token(&key).await), 1);
+    held.reached().await;
+    world.clock.shift(seconds(11 * DAY));
+    let others = [world.replica().begin(&key), replica.begin(&key)];
+    tokio::time::sleep(seconds(5)).await;
+    held.release();
+    for other in others {
+        assert_eq!(generation_of(&other.await.unwrap()), 2);
+    }
+    replica.idle().await;
+    assert_eq!(world.calls(), 1);
+    assert_eq!(world.kinds().await, []);
+    world.check(&key).await;
+}
+
+// R5
+#[tokio::test(start_paused = true)]
+async fn r5_what_lies_in_escrow_keeps_an_expired_token_from_being_the_end() {
+    let (world, replica, key) = instagram().await;
+    pass_days(50).await;
+    let grant = world.grant(&key).await;
+    let tokens = TokenSet {
+        access_token: AccessToken::new("renewed in time".into()),
+        expires_at: Some(world.clock.now().plus(seconds(60 * DAY))),
+        ..grant.tokens
+    };
+    let entry = EscrowEntry {
+        grant: grant.facts.id,
+        base: grant.facts.generation,
+        epoch: Epoch(0),
+        tokens,
+        issued_at: world.clock.now(),
+    };
+    world.coordinator.put(&entry).await.unwrap();
+    pass_days(20).await;
+    assert_eq!(generation_of(&replica.token(&key).await), 2);
+    assert_eq!(world.calls(), 0);
+    assert_eq!(world.kinds().await, []);
+    world.check(&key).await;
 }
 
 #[tokio::test(start_paused = true)]
