@@ -23,6 +23,7 @@ pub mod catalogue;
 pub mod classify;
 mod client;
 pub mod engine;
+pub mod jwks;
 mod request;
 mod response;
 pub mod sandbox;
