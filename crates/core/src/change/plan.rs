@@ -8,6 +8,7 @@ mod credential;
 mod grant;
 mod integration;
 mod reconnect;
+mod report;
 #[cfg(test)]
 mod sample;
 
@@ -22,3 +23,4 @@ pub use integration::{
     delete_integration, update_integration,
 };
 pub use reconnect::{Reconnect, ReconnectError, reconnect};
+pub use report::{Reported, report};

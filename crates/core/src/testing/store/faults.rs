@@ -25,6 +25,7 @@ pub enum Op {
     Integration,
     ListIntegrations,
     Snapshot,
+    ForgetDeliveries,
     Apply,
     Position,
     EventsAfter,
