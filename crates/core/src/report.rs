@@ -39,10 +39,19 @@ pub struct Report {
 pub enum Subject {
     /// Grants of this account, as their credentials name it.
     Account(String),
+    /// Grants of every account whose name begins with this and a colon, e.g. all users of a workspace.
+    AccountsWithin(String),
     /// The grant whose refresh token has this [`RefreshToken::sha512_twice`].
     RefreshTokenHash([u8; 64]),
     /// Grants whose refresh token has this [`RefreshToken::prefix_sha256`].
     RefreshTokenPrefix([u8; 32]),
+}
+
+impl Subject {
+    /// Grants whose refresh token begins with these 16 characters.
+    pub fn refresh_token_prefix(prefix: &str) -> Self {
+        Self::RefreshTokenPrefix(Sha256::digest(prefix.as_bytes()).into())
+    }
 }
 
 /// Names one delivery to one receiver.
@@ -83,6 +92,10 @@ impl Report {
             && is_older
             && subjects.any(|subject| match subject {
                 Subject::Account(account) => grant.account.as_ref() == Some(account),
+                Subject::AccountsWithin(whole) => grant.account.as_ref().is_some_and(|account| {
+                    let inner = account.strip_prefix(whole.as_str());
+                    inner.is_some_and(|inner| inner.starts_with(':'))
+                }),
                 Subject::RefreshTokenHash(hash) => {
                     refresh_token.is_some_and(|token| token.sha512_twice() == *hash)
                 }

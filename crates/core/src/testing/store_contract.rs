@@ -83,6 +83,7 @@ macro_rules! store_contract_tests {
             log::a_page_holds_what_was_asked_for_and_where_the_log_stands,
             log::pruning_raises_the_floor_and_forgets_what_is_old,
             reports::a_report_has_the_active_grants_of_its_accounts_over_all_tenants,
+            reports::a_report_has_the_accounts_within_an_account,
             reports::tokens_that_are_newer_outweigh_a_report,
             reports::a_report_finds_a_grant_by_its_refresh_token,
             reports::a_delivery_is_remembered_once_and_with_its_whole_change,

@@ -2,7 +2,7 @@
 
 use evergrant_core::clock::Timestamp;
 use evergrant_core::report::{Report, Subject};
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, Value};
 
 use super::fragment::free_text;
 use super::sql::Sql;
@@ -14,11 +14,8 @@ pub(super) async fn concerned(
     limit: u32,
 ) -> Result<Vec<String>, DbErr> {
     let mut found = Vec::new();
-    for (column, values) in by_column(&report.subjects) {
-        if values.is_empty() {
-            continue;
-        }
-        let query = concerned_by(column, values, report, limit);
+    for named in named(&report.subjects) {
+        let query = concerned_by(named, report, limit);
         let query = query.build(database.get_database_backend());
         for row in database.query_all_raw(query).await? {
             found.push(row.try_get::<String>("", "id")?);
@@ -30,32 +27,38 @@ pub(super) async fn concerned(
     Ok(found)
 }
 
-/// What is looked for, by the index that finds it.
-fn by_column(subjects: &[Subject]) -> [(&'static str, Vec<sea_orm::Value>); 3] {
+/// The conditions by which grants are found, each of which has its index.
+fn named(subjects: &[Subject]) -> Vec<Sql> {
     let [mut accounts, mut hashes, mut prefixes] = [Vec::new(), Vec::new(), Vec::new()];
+    let mut conditions = Vec::new();
     for subject in subjects {
         match subject {
-            Subject::Account(account) => accounts.push(free_text(account).into()),
+            Subject::Account(account) => accounts.push(Value::from(free_text(account))),
+            Subject::AccountsWithin(whole) => {
+                // Names compare by bytes, and a semicolon is what follows a colon.
+                let ends = [":", ";"].map(|end| Value::from(free_text(whole) + end));
+                conditions.push(Sql::new("account >= ? AND account < ?", ends));
+            }
             Subject::RefreshTokenHash(hash) => hashes.push(hash.to_vec().into()),
             Subject::RefreshTokenPrefix(hash) => prefixes.push(hash.to_vec().into()),
         }
     }
-    [
+    let columns = [
         ("account", accounts),
         ("refresh_hash", hashes),
         ("refresh_prefix", prefixes),
-    ]
+    ];
+    let given = columns.into_iter().filter(|(_, values)| !values.is_empty());
+    conditions.extend(
+        given.map(|(column, values)| Sql::text(format!("{column} IN ")).then(Sql::tuple(values))),
+    );
+    conditions
 }
 
-fn concerned_by(
-    column: &'static str,
-    values: Vec<sea_orm::Value>,
-    report: &Report,
-    limit: u32,
-) -> Sql {
+fn concerned_by(named: Sql, report: &Report, limit: u32) -> Sql {
     let mut conditions = vec![
         Sql::new("provider = ?", [report.provider.as_str().into()]),
-        Sql::text(format!("{column} IN ")).then(Sql::tuple(values)),
+        named,
         Sql::text("invalid_reason IS NULL"),
     ];
     if let Some(client) = &report.client {
