@@ -43,6 +43,16 @@ fn of(tenant: &str, account: &str) -> Credential {
     }
 }
 
+/// The HMAC-SHA-256 of `message` in hexadecimal digits.
+fn tag(message: &str) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes());
+    let tag = hmac::sign(&key, message.as_bytes());
+    tag.as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
 fn uninstalled(id: &str, team: &str) -> Value {
     json!({
         "type": "event_callback", "team_id": team, "api_app_id": "A1",
@@ -54,10 +64,7 @@ fn uninstalled(id: &str, team: &str) -> Value {
 /// Sends `body` as Slack does, and gives the status of the answer.
 async fn slack(replica: &Replica, body: &Value) -> Result<u16> {
     let (at, body) = (in_seconds(0).seconds, body.to_string());
-    let key = hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes());
-    let tag = hmac::sign(&key, format!("v0:{at}:{body}").as_bytes());
-    let digits = tag.as_ref().iter().map(|byte| format!("{byte:02x}"));
-    let signature = format!("v0={}", digits.collect::<String>());
+    let signature = format!("v0={}", tag(&format!("v0:{at}:{body}")));
     let answer = http::client()
         .post(replica.inbound_url("/slack"))
         .header("content-type", "application/json")
@@ -173,6 +180,41 @@ async fn an_uninstalled_app_ends_its_grants_on_every_replica_within_a_second() -
     let log = replicas[1].log();
     assert!(log.contains("a provider reported dead grants"), "{log}");
     assert!(!log.contains("T4711") && !log.contains(SECRET), "{log}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_authorization_that_its_user_withdrew_at_github_ends_the_grant() -> Result<()> {
+    let scene = Scene::on_sqlite()
+        .await?
+        .set("inbound.listen", "127.0.0.1:0")
+        .set("inbound.receivers.github.kind", "github")
+        .set("inbound.receivers.github.provider", PROVIDER)
+        .set("inbound.receivers.github.secret", vec!["old", SECRET]);
+    let replica = scene.replica("replica").await?;
+    let caller = replica.caller();
+    let grant = scene.sandbox.grant(RotationMode::Strict)?;
+    caller.store(of("", "583231"), fresh(&grant)).await?;
+    let send = async |body: &str, signature: String| {
+        let answer = http::client()
+            .post(replica.inbound_url("/github"))
+            .header("content-type", "application/json")
+            .header("x-github-event", "github_app_authorization")
+            .header("x-github-delivery", "72d3162e-cc78-11e3-81ab-4c9367dc0958")
+            .header("x-hub-signature-256", signature)
+            .body(body.to_owned())
+            .send();
+        anyhow::Ok(answer.await?.status().as_u16())
+    };
+    let body = json!({ "action": "revoked", "sender": { "id": 583_231, "login": "octocat" } });
+    let body = body.to_string();
+    let forged = format!("sha256={}", tag("another body"));
+    assert_eq!(send(&body, forged).await?, 401);
+    assert_eq!(caller.token("c").await?.generation, 1);
+    assert_eq!(send(&body, format!("sha256={}", tag(&body))).await?, 200);
+    let dead = caller.credential("c").await?.invalidation;
+    let dead = dead.context("it was revoked")?;
+    assert_eq!(dead.provider_error, "github_app_authorization.revoked");
     Ok(())
 }
 

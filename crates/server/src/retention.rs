@@ -40,3 +40,50 @@ where
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use evergrant_core::change::{ChangeSet, Write};
+    use evergrant_core::ids::ReceiverName;
+    use evergrant_core::report::DeliveryId;
+    use evergrant_core::store::{ApplyError, Directory};
+    use evergrant_core::testing::clock::ManualClock;
+    use evergrant_core::testing::store::{MemoryStore, Op};
+
+    use super::*;
+
+    async fn remember(store: &MemoryStore, revision: u64) -> Result<u64, ApplyError> {
+        let receiver = ReceiverName::parse("slack").unwrap();
+        let delivery = DeliveryId::new(receiver, "Ev1");
+        let change = ChangeSet {
+            revision,
+            writes: vec![Write::RememberDelivery(delivery)],
+            events: Vec::new(),
+        };
+        store.apply(&change).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_delivery_is_remembered_for_thirty_days() {
+        let clock = ManualClock::new();
+        let store = Arc::new(MemoryStore::new(clock.clone()));
+        remember(&store, 0).await.unwrap();
+        let prune = async || {
+            let stop = CancellationToken::new();
+            let before = store.faults().calls(Op::ForgetDeliveries);
+            let pruned = async {
+                while store.faults().calls(Op::ForgetDeliveries) == before {
+                    tokio::task::yield_now().await;
+                }
+                stop.cancel();
+            };
+            tokio::join!(run(store.clone(), REMEMBERED, stop.clone()), pruned);
+        };
+        clock.shift(REMEMBERED);
+        prune().await;
+        assert_eq!(remember(&store, 1).await, Err(ApplyError::Conflict));
+        clock.shift(Duration::from_secs(1));
+        prune().await;
+        remember(&store, 1).await.unwrap();
+    }
+}
