@@ -83,6 +83,9 @@ pub struct Invalidation {
     pub message: String,
     /// When it was found dead.
     pub at: Timestamp,
+    /// Whether somebody outside said so, a caller or the provider by itself, rather than an answer to a call of ours. A
+    /// token that turns up later does not undo it.
+    pub reported: bool,
 }
 
 impl Invalidation {

@@ -29,6 +29,7 @@ pub mod leader;
 pub mod memory;
 pub mod refresh;
 pub mod registry;
+pub mod report;
 pub mod schedule;
 pub mod singleflight;
 pub mod terminal;

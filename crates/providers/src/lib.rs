@@ -25,6 +25,7 @@ pub mod catalogue;
 pub mod classify;
 mod client;
 pub mod engine;
+pub mod jwks;
 mod placeholders;
 mod request;
 mod response;

@@ -67,6 +67,7 @@ pub(crate) fn dead_grant(id: &GrantId, version: u64) -> Grant {
         provider_error: "invalid_grant".into(),
         message: "the provider says so".into(),
         at: NOW,
+        reported: false,
     });
     grant
 }

@@ -207,7 +207,7 @@ fn redirect_uri(key: &Key, text: String) -> Result<String, ConfigError> {
     Ok(text)
 }
 
-fn is_loopback(url: &Url) -> bool {
+pub(super) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(address)) => address.is_loopback(),

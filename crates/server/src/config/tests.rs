@@ -11,7 +11,7 @@ const EXAMPLE: &str = include_str!("../../../../evergrant.example.toml");
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
 /// Loads `text` as a file named evergrant.toml, with `environment` around it.
-fn load(text: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
+pub(super) fn load(text: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
     let path = Path::new("evergrant.toml");
     let environment: BTreeMap<_, _> = environment
         .iter()
@@ -22,7 +22,7 @@ fn load(text: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError>
     Config::understand(Section::root(root, &environment))
 }
 
-fn complaint(text: &str, environment: &[(&str, &str)]) -> String {
+pub(super) fn complaint(text: &str, environment: &[(&str, &str)]) -> String {
     match load(text, environment) {
         Ok(_) => panic!("this must be refused:\n{text}\n{environment:?}"),
         Err(error) => error.to_string(),
@@ -56,7 +56,7 @@ fn what_the_example_leaves_out_is_valid_too() {
         .split("#[server.tls]")
         .flat_map(|part| part.split_inclusive('\n'))
         .filter(|line| {
-            !["#cert", "#key =", "#client_ca"]
+            !["#cert", "#key =", "#client_ca", "#[inbound.tls]"]
                 .iter()
                 .any(|key| line.starts_with(key))
         })
@@ -66,10 +66,16 @@ fn what_the_example_leaves_out_is_valid_too() {
         })
         .collect();
     let full = full.replace("/etc/evergrant/k1", k1.to_str().unwrap());
-    let config = load(&full, &[("SLACK_SECRET", "hush")]).unwrap();
+    let environment = [
+        ("SLACK_SECRET", "hush"),
+        ("SLACK_SIGNING_SECRET", "hush"),
+        ("GITHUB_WEBHOOK_SECRET", "hush"),
+    ];
+    let config = load(&full, &environment).unwrap();
     assert_eq!(config.sealing_keys().unwrap().0, "k1");
     assert_eq!(config.clients.len(), 1);
     assert_eq!(config.callers.len(), 1);
+    assert_eq!(config.inbound.unwrap().receivers.len(), 3);
 }
 
 #[test]

@@ -76,5 +76,6 @@ pub fn revoked() -> Invalidation {
         provider_error: "token_revoked".into(),
         message: "slack answered HTTP 200 with token_revoked".into(),
         at: ISSUED_AT.plus(Duration::from_secs(60)),
+        reported: false,
     }
 }

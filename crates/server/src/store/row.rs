@@ -111,6 +111,8 @@ fn state(row: &grant::Model) -> Result<GrantState, StoreError> {
         provider_error: row.invalid_error.clone().unwrap_or_default(),
         message: row.invalid_message.clone().unwrap_or_default(),
         at: Timestamp::from_millis(row.invalid_at.unwrap_or(0)),
+        // An older version that still runs knows only the reason.
+        reported: row.invalid_reported || reason == InvalidationReason::Reported.as_str(),
     }))
 }
 

@@ -162,5 +162,7 @@ impl StoreHarness for Harness {
             .await;
         self.execute(&format!("UPDATE events SET at = at - {by}"))
             .await;
+        self.execute(&format!("UPDATE deliveries SET seen_at = seen_at - {by}"))
+            .await;
     }
 }

@@ -71,6 +71,7 @@ pub(super) fn death(code: &str) -> Invalidation {
         provider_error: code.to_owned(),
         message: "the provider says so".into(),
         at: NOW,
+        reported: false,
     }
 }
 
@@ -86,6 +87,7 @@ impl Scene {
             credentials: Vec::new(),
             integrations: Vec::new(),
             client: None,
+            delivered: false,
         })
     }
 
@@ -245,6 +247,7 @@ fn write(write: &Write) -> String {
         }
         Write::DeleteIntegration(key) => format!("delete {}", key.id),
         Write::SetClientHealth(health) => format!("client rejected: {}", health.rejected),
+        Write::RememberDelivery(_) => "remember a delivery".into(),
     }
 }
 

@@ -73,6 +73,7 @@ impl State {
                 let row = self.clients.get(&new.client);
                 row.is_none_or(|row| row.rejected != new.rejected)
             }
+            Write::RememberDelivery(id) => !self.deliveries.contains_key(id),
         }
     }
 
@@ -171,6 +172,9 @@ impl State {
             }
             Write::SetClientHealth(new) => {
                 self.clients.insert(new.client.clone(), new.clone());
+            }
+            Write::RememberDelivery(id) => {
+                self.deliveries.insert(id.clone(), now.wall);
             }
         }
     }

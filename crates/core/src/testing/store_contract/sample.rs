@@ -154,6 +154,7 @@ pub(super) fn revoked(provider_error: &str) -> Invalidation {
         provider_error: provider_error.to_owned(),
         message: "the provider says so".into(),
         at: T0,
+        reported: false,
     }
 }
 

@@ -60,6 +60,7 @@ fn to_invalidation(dead: &Invalidation) -> v1::Invalidation {
         provider_error,
         message,
         at,
+        reported: _,
     } = dead;
     v1::Invalidation {
         reason: invalidation_reason(*reason).into(),

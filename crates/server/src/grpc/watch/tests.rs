@@ -180,6 +180,7 @@ async fn add_dead(store: &MemoryStore, names: &[&str]) {
             provider_error: String::new(),
             message: String::new(),
             at,
+            reported: false,
         };
         write(
             store,

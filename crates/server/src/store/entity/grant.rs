@@ -14,11 +14,12 @@ pub struct Model {
     pub grant_type: String,
     pub generation: i64,
     pub version: i64,
-    /// Null while the grant is active, and so are the other three.
+    /// Null while the grant is active, and so are the next three.
     pub invalid_reason: Option<String>,
     pub invalid_error: Option<String>,
     pub invalid_message: Option<String>,
     pub invalid_at: Option<i64>,
+    pub invalid_reported: bool,
     pub consented_at: i64,
     pub issued_at: i64,
     pub expires_at: Option<i64>,

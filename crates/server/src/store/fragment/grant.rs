@@ -6,6 +6,7 @@ use evergrant_core::clock::Timestamp;
 use evergrant_core::grant::{Invalidation, TokenSet};
 use evergrant_core::ids::{Epoch, Generation, GrantId};
 use evergrant_core::scopes::ScopeSet;
+use evergrant_core::secret::RefreshToken;
 
 use super::{Context, delete, free_text, is};
 use crate::seal::Sealer;
@@ -67,6 +68,7 @@ pub(super) fn store_tokens(
         "invalid_at",
     ];
     columns.extend(invalidation.map(|column| (column, Sql::text("NULL"))));
+    columns.push(("invalid_reported", Sql::text("FALSE")));
     columns.extend(raise_grant(context.now));
     let of_base = Sql::new("generation = ?", [stored(base.0).into()]);
     update("grants", columns, vec![is("id", grant.as_str()), of_base])
@@ -84,12 +86,14 @@ pub(super) fn invalidate_grant(
         provider_error,
         message,
         at,
+        reported,
     } = invalidation;
     let mut columns = vec![
         ("invalid_reason", Sql::value(reason.as_str())),
         ("invalid_error", Sql::value(free_text(provider_error))),
         ("invalid_message", Sql::value(free_text(message))),
         ("invalid_at", Sql::value(at.as_millis())),
+        ("invalid_reported", Sql::value(*reported)),
     ];
     columns.extend(date_columns(&Dates::default()));
     columns.extend(no_lease());
@@ -200,6 +204,9 @@ fn token_columns(
     let sealed = tokens::seal(sealer, grant, generation, tokens);
     let scopes = serde_json::json!(tokens.scopes).to_string();
     let requested_scopes = requested_scopes(&tokens.means.scopes);
+    let refresh_token = tokens.refresh_token.as_ref();
+    let hash = refresh_token.map(|token| token.sha512_twice().to_vec());
+    let prefix = refresh_token.and_then(RefreshToken::prefix_sha256);
     let mut columns = vec![
         ("generation", Sql::value(stored(generation.0))),
         ("tokens", Sql::value(sealed)),
@@ -207,6 +214,11 @@ fn token_columns(
         ("issued_at", Sql::value(issued_at.as_millis())),
         ("expires_at", millis(tokens.expires_at)),
         ("refresh_expires_at", millis(tokens.refresh_expires_at)),
+        ("refresh_hash", Sql::value(hash)),
+        (
+            "refresh_prefix",
+            Sql::value(prefix.map(|hash| hash.to_vec())),
+        ),
         ("refreshable", Sql::value(tokens.refresh_token.is_some())),
         ("scopes", Sql::value(scopes)),
         ("requested_scopes", Sql::value(requested_scopes)),
