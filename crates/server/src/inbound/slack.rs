@@ -101,12 +101,11 @@ impl Slack {
 
 impl Envelope {
     fn said(self) -> Result<Said, Answer> {
-        let malformed = |why| Answer::Malformed(why);
         match self.r#type.as_str() {
             "url_verification" => self
                 .challenge
                 .map(Said::Challenge)
-                .ok_or(malformed("it has no challenge")),
+                .ok_or(Answer::Malformed("it has no challenge")),
             "event_callback" => self.event(),
             _ => Ok(Said::Nothing),
         }
