@@ -22,6 +22,13 @@ pub enum GrantType {
     Static,
 }
 
+impl GrantType {
+    /// Whether its tokens are minted, without any user and as often as they are wanted.
+    pub const fn is_minted(self) -> bool {
+        matches!(self, Self::ClientCredentials | Self::JwtBearer)
+    }
+}
+
 /// One token set as a provider issued it, or as a caller brought it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenSet {
