@@ -12,6 +12,7 @@ mod failover;
 mod harness;
 mod harness_works;
 mod health;
+mod inbound;
 mod invalidation;
 mod python;
 mod reconnect;

@@ -15,6 +15,7 @@ use crate::ids::{
     ClientKey, CredentialId, CredentialKey, Epoch, Generation, GrantId, IntegrationKey, TenantId,
 };
 use crate::integration::Integration;
+use crate::report::{DeliveryId, Report};
 use crate::store::Credential;
 
 pub mod plan;
@@ -43,6 +44,14 @@ pub enum Scope {
     },
     /// The health of an OAuth client.
     Client(ClientKey),
+    /// What a provider reports: whether its delivery is remembered, and the first `limit` active grants that it
+    /// [concerns](Report::concerns), by id and over all tenants, each as in [`Scope::Grant`].
+    Report {
+        /// The report.
+        report: Report,
+        /// Grants at most.
+        limit: u32,
+    },
 }
 
 /// Credentials of one tenant and client with the same account share one grant.
@@ -72,6 +81,8 @@ pub struct Snapshot {
     pub integrations: Vec<Integration>,
     /// How the client in scope stands; `None` if none is in scope or nothing was ever said of it.
     pub client: Option<ClientHealth>,
+    /// Whether the delivery of the report in scope is remembered; `false` if none is in scope.
+    pub delivered: bool,
 }
 
 /// Whether a provider accepts an OAuth client.
@@ -214,6 +225,8 @@ pub enum Write {
     DeleteIntegration(IntegrationKey),
     /// How a client stands from now on. Expects it to have stood otherwise, or unknown.
     SetClientHealth(ClientHealth),
+    /// A delivery was dealt with. Expects that it is not remembered yet.
+    RememberDelivery(DeliveryId),
 }
 
 #[derive(PartialEq, Eq)]
@@ -222,6 +235,7 @@ enum Row<'a> {
     Credential(&'a CredentialKey),
     Integration(&'a IntegrationKey),
     Client(&'a ClientKey),
+    Delivery(&'a DeliveryId),
 }
 
 impl Write {
@@ -242,6 +256,7 @@ impl Write {
             }
             Self::DeleteIntegration(key) => Row::Integration(key),
             Self::SetClientHealth(health) => Row::Client(&health.client),
+            Self::RememberDelivery(id) => Row::Delivery(id),
         }
     }
 
@@ -272,6 +287,8 @@ pub struct NewGrant {
     pub account: Option<String>,
     /// How its tokens are obtained.
     pub grant_type: GrantType,
+    /// The grant whose means it mints with; see [`GrantFacts::parent`].
+    pub parent: Option<GrantId>,
     /// The generation of its first token set.
     pub generation: Generation,
     /// Its first token set.

@@ -7,7 +7,8 @@ use crate::ageing::{Ahead, Dates};
 use crate::clock::Timestamp;
 use crate::failure::FailureReason;
 use crate::ids::{ClientKey, Epoch, Generation, GrantId, OwnerToken, TenantId};
-use crate::secret::{AccessToken, RefreshToken};
+use crate::scopes::ScopeSet;
+use crate::secret::{AccessToken, Parameter, RefreshToken, SigningKey};
 
 /// How a grant's access tokens are obtained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -18,14 +19,20 @@ pub enum GrantType {
     ClientCredentials,
     /// Minted with a signed assertion (RFC 7523).
     JwtBearer,
+    /// Minted from another credential's access token (RFC 8693).
+    TokenExchange,
     /// Stored as it is and never renewed.
     Static,
 }
 
 impl GrantType {
-    /// Whether its tokens are minted, without any user and as often as they are wanted.
+    /// Whether tokens of this kind are minted with the grant's own [`Means`], as often as they are wanted: no refresh
+    /// token is spent, and no user is needed.
     pub const fn is_minted(self) -> bool {
-        matches!(self, Self::ClientCredentials | Self::JwtBearer)
+        match self {
+            Self::ClientCredentials | Self::JwtBearer | Self::TokenExchange => true,
+            Self::AuthorizationCode | Self::Static => false,
+        }
     }
 }
 
@@ -46,6 +53,23 @@ pub struct TokenSet {
     pub scopes: Vec<String>,
     /// Non-secret facts that came with the tokens, e.g. `instance_url`. Sealed at rest all the same.
     pub metadata: BTreeMap<String, String>,
+    /// With what the next token is minted; none unless the [grant type](GrantType::is_minted) says so.
+    pub means: Means,
+}
+
+/// With what the tokens of a minted grant are minted. All of it is what a caller brought, and refreshing keeps it.
+///
+/// `Debug` shows the names of the parameters and nothing of their values.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Means {
+    /// Parameters that the provider's grant needs, by name, e.g. `corpid`, `account_id`, `subject`.
+    pub parameters: BTreeMap<String, Parameter>,
+    /// What signs the assertion of RFC 7523.
+    pub signing_key: Option<SigningKey>,
+    /// The scopes to ask for; empty leaves them to the provider.
+    pub scopes: ScopeSet,
+    /// The subject's access token (`subject_token` of RFC 8693 section 2.1), put there for one call and never stored.
+    pub subject_token: Option<AccessToken>,
 }
 
 /// Why and when a grant died.
@@ -59,6 +83,9 @@ pub struct Invalidation {
     pub message: String,
     /// When it was found dead.
     pub at: Timestamp,
+    /// Whether somebody outside said so, a caller or the provider by itself, rather than an answer to a call of ours. A
+    /// token that turns up later does not undo it.
+    pub reported: bool,
 }
 
 impl Invalidation {
@@ -181,6 +208,10 @@ pub struct GrantFacts {
     pub account: Option<String>,
     /// How its tokens are obtained.
     pub grant_type: GrantType,
+    /// The grant whose means this one mints with, for another set of scopes. `None`: it is one of its own.
+    pub parent: Option<GrantId>,
+    /// The scopes that its means ask for; see [`Means::scopes`].
+    pub requested_scopes: ScopeSet,
     /// The generation of the stored token set.
     pub generation: Generation,
     /// Raised by every write that makes what a replica remembers of the grant wrong: a new token set, a
@@ -196,7 +227,7 @@ pub struct GrantFacts {
     pub expires_at: Option<Timestamp>,
     /// When its refresh token ends, if known.
     pub refresh_expires_at: Option<Timestamp>,
-    /// Whether there is a refresh token.
+    /// Whether it can be renewed without its user: there is a refresh token, or tokens are minted.
     pub refreshable: bool,
     /// When it is due, and when it ends, as reckoned with the stored token set; none while it is dead.
     pub dates: Dates,

@@ -13,6 +13,7 @@ pub mod failure;
 pub mod grant;
 pub mod ids;
 pub mod integration;
+pub mod scopes;
 pub mod secret;
 
 pub mod ageing;
@@ -28,6 +29,7 @@ pub mod leader;
 pub mod memory;
 pub mod refresh;
 pub mod registry;
+pub mod report;
 pub mod schedule;
 pub mod singleflight;
 pub mod terminal;

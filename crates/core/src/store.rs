@@ -313,6 +313,10 @@ pub trait Directory: Send + Sync + 'static {
     /// read first, so a change computed from a torn read is refused by [`apply`](Self::apply).
     async fn snapshot(&self, scope: &Scope) -> Result<Snapshot, StoreError>;
 
+    /// Forgets at most `limit` deliveries that are remembered for longer than `older_than` by the store's clock. Answers
+    /// how many.
+    async fn forget_deliveries(&self, older_than: Duration, limit: u32) -> Result<u64, StoreError>;
+
     /// Applies all writes of `change` and appends all its events, or does nothing: one statement or one
     /// transaction that no client round trip can hold open.
     ///

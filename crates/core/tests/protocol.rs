@@ -20,6 +20,7 @@ mod protocol {
     mod rejected_token;
     mod renewal;
     mod replica;
+    mod reports;
     mod rotation;
     mod shared_grants;
     mod single_call;

@@ -19,9 +19,8 @@ use evergrant_core::store::Store;
 use evergrant_providers::HttpProviders;
 use metrics_exporter_prometheus::PrometheusHandle;
 use thiserror::Error;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use crate::admin;
 use crate::clock::SystemClock;
@@ -44,9 +43,13 @@ use crate::store::{SqlStore, StoreOptions};
 
 mod coordination;
 mod error;
+mod inbound;
+mod socket;
 
 use coordination::Coordination;
 pub use error::StartError;
+use inbound::InboundListener;
+use socket::{listen, local_address, share};
 
 /// Credentials that a replica remembers. An entry takes about a kilobyte.
 const REMEMBERED: usize = 100_000;
@@ -80,6 +83,7 @@ pub struct Replica {
     shutdown_timeout: Duration,
     grpc: SocketAddr,
     admin: Option<SocketAddr>,
+    inbound: Option<SocketAddr>,
 }
 
 impl Replica {
@@ -97,7 +101,12 @@ impl Replica {
         let grpc = local_address(&grpc_listener)?;
         let admin = admin_listener.as_ref().map(local_address).transpose()?;
 
-        let tls = config.server.tls.as_ref().map(acceptor).transpose()?;
+        let tls = config.server.tls.as_ref();
+        let tls = tls.map(|tls| acceptor(tls, "h2")).transpose()?;
+        let inbound = match &config.inbound {
+            Some(inbound) => Some(InboundListener::open(inbound).await?),
+            None => None,
+        };
 
         let (health, health_service) = Health::new().await;
         let started = CancellationToken::new();
@@ -164,6 +173,10 @@ impl Replica {
             grace,
             stop,
         ));
+        let inbound_address = match inbound {
+            Some(inbound) => Some(inbound.serve(&broker, grace, &life)?),
+            None => None,
+        };
         store.ping().await?;
         health.tell(true).await;
         life.tracker().spawn(health.run(store.clone(), life.stop()));
@@ -177,6 +190,7 @@ impl Replica {
             shutdown_timeout: config.server.shutdown_timeout,
             grpc,
             admin,
+            inbound: inbound_address,
         })
     }
 
@@ -188,6 +202,11 @@ impl Replica {
     /// Where the HTTP listener for metrics and probes listens.
     pub fn admin(&self) -> Option<SocketAddr> {
         self.admin
+    }
+
+    /// Where providers report by themselves.
+    pub fn inbound(&self) -> Option<SocketAddr> {
+        self.inbound
     }
 
     /// Ends what drains already: waits for streams and flights as long as the configuration allows, then
@@ -360,34 +379,6 @@ fn spawn_tasks(
         redis: coordination.redis_up(),
     };
     tasks.spawn(sampler.run(life.stop()));
-}
-
-async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| StartError::Listen(key, format!("cannot listen on {address}: {error}")))
-}
-
-fn local_address(listener: &TcpListener) -> Result<SocketAddr, StartError> {
-    listener
-        .local_addr()
-        .map_err(|error| StartError::Listen("server.listen", error.to_string()))
-}
-
-/// Two handles of one listening socket, for the two servers that listen on it one after the other.
-fn share(listener: TcpListener) -> Result<(TcpListener, TcpListener), StartError> {
-    let shared = || -> std::io::Result<(TcpListener, TcpListener)> {
-        let first = listener.into_std()?;
-        let second = first.try_clone()?;
-        Ok((
-            TcpListener::from_std(first)?,
-            TcpListener::from_std(second)?,
-        ))
-    };
-    shared().map_err(|error| {
-        warn!(%error, "the listener cannot be shared");
-        StartError::Listen("server.listen", error.to_string())
-    })
 }
 
 fn size(count: u32) -> usize {

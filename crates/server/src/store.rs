@@ -6,6 +6,7 @@
 
 mod apply;
 mod database;
+mod deliveries;
 mod directory;
 mod entity;
 mod error;
@@ -18,6 +19,7 @@ mod migration;
 mod names;
 mod open;
 mod payload;
+mod reports;
 mod row;
 mod snapshot;
 mod sql;

@@ -37,6 +37,7 @@ pub struct Replica {
 struct Ready {
     grpc: SocketAddr,
     admin: SocketAddr,
+    inbound: Option<SocketAddr>,
 }
 
 impl Replica {
@@ -67,6 +68,12 @@ impl Replica {
     /// A URL of the admin listener; `path` begins with a slash.
     pub fn admin_url(&self, path: &str) -> String {
         format!("http://{}{path}", self.ready.admin)
+    }
+
+    /// A URL of the listener for what providers report, which the test must have configured; `path` begins with a slash.
+    pub fn inbound_url(&self, path: &str) -> String {
+        let inbound = self.ready.inbound.expect("the test configured it");
+        format!("http://{inbound}{path}")
     }
 
     /// A connection of its own to this replica, made when it is first used.
@@ -183,24 +190,38 @@ fn spawn(config: &ReplicaConfig) -> Result<(Process, TempDir)> {
 }
 
 impl Ready {
-    /// `evergrant ready grpc=127.0.0.1:7070 admin=127.0.0.1:7071`
+    /// `evergrant ready grpc=127.0.0.1:7070 admin=127.0.0.1:7071`, and perhaps ` inbound=127.0.0.1:7072`
     fn parse(line: &str) -> Option<Self> {
         let mut words = line.strip_prefix("evergrant ready ")?.split(' ');
         let grpc = words.next()?.strip_prefix("grpc=")?.parse().ok()?;
         let admin = words.next()?.strip_prefix("admin=")?.parse().ok()?;
-        Some(Self { grpc, admin })
+        let inbound = match words.next() {
+            Some(word) => Some(word.strip_prefix("inbound=")?.parse().ok()?),
+            None => None,
+        };
+        Some(Self {
+            grpc,
+            admin,
+            inbound,
+        })
     }
 }
 
 #[test]
-fn the_ready_line_gives_both_addresses() {
-    assert_eq!(
-        Ready::parse("evergrant ready grpc=127.0.0.1:7070 admin=127.0.0.1:7071"),
-        Some(Ready {
-            grpc: ([127, 0, 0, 1], 7070).into(),
-            admin: ([127, 0, 0, 1], 7071).into(),
-        })
-    );
+fn the_ready_line_gives_all_addresses() {
+    let line = "evergrant ready grpc=127.0.0.1:7070 admin=127.0.0.1:7071";
+    let both = Ready {
+        grpc: ([127, 0, 0, 1], 7070).into(),
+        admin: ([127, 0, 0, 1], 7071).into(),
+        inbound: None,
+    };
+    assert_eq!(Ready::parse(line), Some(both));
+    let all = Ready {
+        inbound: Some(([127, 0, 0, 1], 7072).into()),
+        ..both
+    };
+    let line = format!("{line} inbound=127.0.0.1:7072");
+    assert_eq!(Ready::parse(&line), Some(all));
     assert_eq!(Ready::parse("evergrant ready grpc=127.0.0.1:7070"), None);
     assert_eq!(Ready::parse("listening on 127.0.0.1:7070"), None);
 }

@@ -6,10 +6,12 @@ use std::time::Duration;
 use crate::ageing::Dates;
 use crate::clock::Timestamp;
 use crate::grant::{
-    Attempts, Grant, GrantFacts, GrantState, GrantType, Invalidation, InvalidationReason, TokenSet,
+    Attempts, Grant, GrantFacts, GrantState, GrantType, Invalidation, InvalidationReason, Means,
+    TokenSet,
 };
 use crate::ids::{ClientKey, ClientName, Generation, GrantId, ProviderName, TenantId};
 use crate::provider::{Profile, Renewal, Rotation};
+use crate::scopes::ScopeSet;
 use crate::secret::AccessToken;
 
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
@@ -27,6 +29,8 @@ pub(crate) fn grant(id: &GrantId, version: u64) -> Grant {
             },
             account: None,
             grant_type: GrantType::AuthorizationCode,
+            parent: None,
+            requested_scopes: ScopeSet::default(),
             generation: Generation(version),
             version,
             state: GrantState::Active,
@@ -50,6 +54,7 @@ pub(crate) fn grant(id: &GrantId, version: u64) -> Grant {
             refresh_expires_at: None,
             scopes: Vec::new(),
             metadata: BTreeMap::new(),
+            means: Means::default(),
         },
     }
 }
@@ -62,6 +67,7 @@ pub(crate) fn dead_grant(id: &GrantId, version: u64) -> Grant {
         provider_error: "invalid_grant".into(),
         message: "the provider says so".into(),
         at: NOW,
+        reported: false,
     });
     grant
 }
@@ -72,6 +78,7 @@ pub(crate) fn profile() -> Profile {
         grant_types: Vec::new(),
         flaky_refusals: false,
         renewal: Renewal::default(),
+        single_active_token: false,
         header_name: "Authorization".into(),
         header_scheme: "Bearer".into(),
     }

@@ -9,6 +9,7 @@ mod credential;
 mod grant;
 mod integration;
 mod reconnect;
+mod report;
 #[cfg(test)]
 mod sample;
 
@@ -24,3 +25,4 @@ pub use integration::{
     delete_integration, update_integration,
 };
 pub use reconnect::{Reconnect, ReconnectError, reconnect};
+pub use report::{Reported, report};

@@ -142,6 +142,7 @@ fn touched(write: &Write) -> Vec<&GrantId> {
         | Write::InsertIntegration(_)
         | Write::UpdateIntegration(_)
         | Write::DeleteIntegration(_)
-        | Write::SetClientHealth(_) => Vec::new(),
+        | Write::SetClientHealth(_)
+        | Write::RememberDelivery(_) => Vec::new(),
     }
 }

@@ -161,6 +161,7 @@ impl Refresher {
             provider_error: String::new(),
             message: why.to_owned(),
             at: self.ports.clock.now(),
+            reported: false,
         };
         Look::Done(self.invalidate(&grant, None, invalidation).await)
     }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use super::held::{Gate, Held};
 use crate::clock::Clock;
-use crate::grant::{Grant, GrantType, InvalidationReason, TokenSet};
+use crate::grant::{Grant, GrantType, InvalidationReason, Means, TokenSet};
 use crate::ids::{ClientKey, Generation, GrantId};
 use crate::provider::{
     CallError, Delivery, Issued, Profile, Providers, Renewal, Rotation, UnknownClient, Verdict,
@@ -145,6 +145,7 @@ impl ScriptedProviders {
             refresh_expires_at: issued.refresh_expires_at,
             scopes: Vec::new(),
             metadata: BTreeMap::new(),
+            means: Means::default(),
         }
     }
 
@@ -377,6 +378,7 @@ fn profile(rotation: Rotation) -> Profile {
         grant_types: vec![GrantType::AuthorizationCode],
         flaky_refusals: false,
         renewal: Renewal::default(),
+        single_active_token: false,
         header_name: "Authorization".into(),
         header_scheme: "Bearer".into(),
     }

@@ -295,6 +295,13 @@ impl Directory for MemoryStore {
             .await
     }
 
+    async fn forget_deliveries(&self, older_than: Duration, limit: u32) -> Result<u64, StoreError> {
+        self.call(Op::ForgetDeliveries, |state, now| {
+            state.forget_deliveries(now.wall.minus(older_than), limit)
+        })
+        .await
+    }
+
     async fn apply(&self, change: &ChangeSet) -> Result<u64, ApplyError> {
         self.faults
             .strike(Op::Apply, || {

@@ -16,6 +16,8 @@ pub mod leases;
 pub mod listings;
 #[expect(missing_docs, reason = "a claim's name says what it checks")]
 pub mod log;
+#[expect(missing_docs, reason = "a claim's name says what it checks")]
+pub mod reports;
 mod sample;
 #[expect(missing_docs, reason = "a claim's name says what it checks")]
 pub mod schedule;
@@ -89,6 +91,13 @@ macro_rules! store_contract_tests {
             log::every_kind_of_event_comes_back_as_it_was_told,
             log::a_page_holds_what_was_asked_for_and_where_the_log_stands,
             log::pruning_raises_the_floor_and_forgets_what_is_old,
+            reports::a_report_has_the_active_grants_of_its_accounts_over_all_tenants,
+            reports::a_report_has_the_accounts_within_an_account,
+            reports::tokens_that_are_newer_outweigh_a_report,
+            reports::a_report_finds_a_grant_by_its_refresh_token,
+            reports::a_delivery_is_remembered_once_and_with_its_whole_change,
+            reports::deliveries_are_forgotten_when_they_are_old,
+            reports::it_is_known_of_a_dead_grant_whether_somebody_reported_it,
             listings::credentials_are_listed_by_key_in_pages,
             listings::every_filter_of_credentials_holds,
             listings::labels_of_odd_characters_are_kept_and_found,

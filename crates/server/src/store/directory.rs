@@ -1,6 +1,7 @@
 //! Credentials and integrations: reads and listings.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use evergrant_core::change::{ChangeSet, Scope, Snapshot};
@@ -218,6 +219,10 @@ impl Directory for SqlStore {
 
     async fn snapshot(&self, scope: &Scope) -> Result<Snapshot, StoreError> {
         self.read_snapshot(scope).await
+    }
+
+    async fn forget_deliveries(&self, older_than: Duration, limit: u32) -> Result<u64, StoreError> {
+        self.prune_deliveries(older_than, limit).await
     }
 
     async fn apply(&self, change: &ChangeSet) -> Result<u64, ApplyError> {

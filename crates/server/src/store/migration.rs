@@ -2,6 +2,8 @@
 
 mod m0001_initial;
 mod m0002_ageing;
+mod m0003_minted;
+mod m0005_inbound;
 
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DbBackend, SqliteTransactionMode, TransactionOptions,
@@ -27,6 +29,8 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(m0001_initial::Initial),
             Box::new(m0002_ageing::Ageing),
+            Box::new(m0003_minted::Minted),
+            Box::new(m0005_inbound::Inbound),
         ]
     }
 }

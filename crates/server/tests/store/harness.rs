@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use evergrant_core::ageing::Dates;
 use evergrant_core::change::{ChangeSet, NewGrant, Write};
 use evergrant_core::clock::Timestamp;
-use evergrant_core::grant::{GrantType, TokenSet};
+use evergrant_core::grant::{GrantType, Means, TokenSet};
 use evergrant_core::ids::{
     ClientKey, ClientName, CredentialId, CredentialKey, GrantId, ProviderName, TenantId,
 };
@@ -68,6 +68,7 @@ pub fn first_change() -> (GrantId, ChangeSet) {
         },
         account: None,
         grant_type: GrantType::AuthorizationCode,
+        parent: None,
         generation: evergrant_core::ids::Generation::FIRST,
         tokens: tokens("first"),
         issued_at: at,
@@ -103,6 +104,7 @@ pub fn tokens(name: &str) -> TokenSet {
         refresh_expires_at: None,
         scopes: Vec::new(),
         metadata: BTreeMap::from([("instance_url".into(), "hush-metadata".into())]),
+        means: Means::default(),
     }
 }
 
@@ -159,6 +161,8 @@ impl StoreHarness for Harness {
         self.execute(&format!("UPDATE grants SET changed_at = changed_at - {by}"))
             .await;
         self.execute(&format!("UPDATE events SET at = at - {by}"))
+            .await;
+        self.execute(&format!("UPDATE deliveries SET seen_at = seen_at - {by}"))
             .await;
     }
 }

@@ -8,13 +8,15 @@ use crate::change::{ChangeSet, NewGrant, Snapshot, Write};
 use crate::clock::Timestamp;
 use crate::events::EventBody;
 use crate::grant::{
-    Attempts, GrantFacts, GrantState, GrantType, Invalidation, InvalidationReason, Lease, TokenSet,
+    Attempts, GrantFacts, GrantState, GrantType, Invalidation, InvalidationReason, Lease, Means,
+    TokenSet,
 };
 use crate::ids::{
     ClientKey, ClientName, CredentialId, CredentialKey, Epoch, Generation, GrantId, IntegrationId,
     IntegrationKey, OwnerToken, ProviderName, TenantId,
 };
 use crate::integration::{Facts, Fault, Integration, IntegrationStatus, Need};
+use crate::scopes::ScopeSet;
 use crate::secret::{AccessToken, RefreshToken};
 use crate::store::Credential;
 
@@ -59,6 +61,7 @@ pub(super) fn tokens(name: &str) -> TokenSet {
         refresh_expires_at: None,
         scopes: Vec::new(),
         metadata: BTreeMap::new(),
+        means: Means::default(),
     }
 }
 
@@ -68,6 +71,7 @@ pub(super) fn death(code: &str) -> Invalidation {
         provider_error: code.to_owned(),
         message: "the provider says so".into(),
         at: NOW,
+        reported: false,
     }
 }
 
@@ -83,6 +87,7 @@ impl Scene {
             credentials: Vec::new(),
             integrations: Vec::new(),
             client: None,
+            delivered: false,
         })
     }
 
@@ -96,6 +101,8 @@ impl Scene {
             client: client("main"),
             account: account.map(str::to_owned),
             grant_type: GrantType::AuthorizationCode,
+            parent: None,
+            requested_scopes: ScopeSet::default(),
             generation: Generation(5),
             version: 9,
             state: GrantState::Active,
@@ -240,6 +247,7 @@ fn write(write: &Write) -> String {
         }
         Write::DeleteIntegration(key) => format!("delete {}", key.id),
         Write::SetClientHealth(health) => format!("client rejected: {}", health.rejected),
+        Write::RememberDelivery(_) => "remember a delivery".into(),
     }
 }
 

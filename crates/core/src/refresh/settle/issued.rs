@@ -8,7 +8,7 @@ use super::count;
 use crate::ageing::{Dates, Life};
 use crate::change::{Scope, plan};
 use crate::coordinator::EscrowEntry;
-use crate::grant::{Attempts, Grant, GrantState, Invalidation, InvalidationReason, TokenSet};
+use crate::grant::{Attempts, Grant, GrantState, TokenSet};
 use crate::memory::Known;
 use crate::provider::Issued;
 use crate::refresh::attempt::Attempt;
@@ -148,12 +148,10 @@ impl Refresher {
                 let grant = Some(now);
                 return Ok(Committed { grant, kept });
             }
-            let reported = |dead: &Invalidation| dead.reason == InvalidationReason::Reported;
-            if now.facts.state.invalidation().is_some_and(reported) {
-                // A caller's word is not undone by a call that began before it.
-                let kept = self
-                    .orphan(entry, "a caller had invalidated the grant")
-                    .await;
+            let dead = now.facts.state.invalidation();
+            if dead.is_some_and(|dead| dead.reported) {
+                // The word of a caller or of the provider is not undone by a call that began before it.
+                let kept = self.orphan(entry, "the grant had been reported dead").await;
                 let grant = Some(now);
                 return Ok(Committed { grant, kept });
             }
@@ -278,7 +276,7 @@ fn with_tokens(grant: &Grant, entry: &EscrowEntry, dates: Dates) -> Grant {
     facts.issued_at = entry.issued_at;
     facts.expires_at = tokens.expires_at;
     facts.refresh_expires_at = tokens.refresh_expires_at;
-    facts.refreshable = tokens.refresh_token.is_some();
+    facts.refreshable = tokens.refresh_token.is_some() || facts.grant_type.is_minted();
     facts.dates = dates;
     facts.scopes.clone_from(&tokens.scopes);
     facts.attempts = Attempts::default();

@@ -122,6 +122,7 @@ impl Refresher {
             provider_error: error.code.clone(),
             message: error.message.clone(),
             at: self.ports.clock.now(),
+            reported: false,
         };
         count(&attempt.grant.facts.client, "invalidated");
         self.invalidate(&attempt.grant, Some(attempt.claimed.epoch), invalidation)

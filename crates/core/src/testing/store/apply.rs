@@ -73,6 +73,7 @@ impl State {
                 let row = self.clients.get(&new.client);
                 row.is_none_or(|row| row.rejected != new.rejected)
             }
+            Write::RememberDelivery(id) => !self.deliveries.contains_key(id),
         }
     }
 
@@ -172,6 +173,9 @@ impl State {
             Write::SetClientHealth(new) => {
                 self.clients.insert(new.client.clone(), new.clone());
             }
+            Write::RememberDelivery(id) => {
+                self.deliveries.insert(id.clone(), now.wall);
+            }
         }
     }
 
@@ -196,6 +200,7 @@ fn first_row(new: &NewGrant, now: Now) -> GrantRow {
         client,
         account,
         grant_type,
+        parent,
         generation,
         tokens,
         issued_at,
@@ -209,6 +214,8 @@ fn first_row(new: &NewGrant, now: Now) -> GrantRow {
                 client,
                 account,
                 grant_type,
+                parent,
+                requested_scopes: tokens.means.scopes.clone(),
                 generation,
                 version: 1,
                 state: GrantState::Active,
@@ -216,7 +223,7 @@ fn first_row(new: &NewGrant, now: Now) -> GrantRow {
                 issued_at,
                 expires_at: tokens.expires_at,
                 refresh_expires_at: tokens.refresh_expires_at,
-                refreshable: tokens.refresh_token.is_some(),
+                refreshable: tokens.refresh_token.is_some() || grant_type.is_minted(),
                 dates,
                 announced: None,
                 scopes: tokens.scopes.clone(),

@@ -27,6 +27,7 @@ pub enum Op {
     Integration,
     ListIntegrations,
     Snapshot,
+    ForgetDeliveries,
     Apply,
     Position,
     EventsAfter,

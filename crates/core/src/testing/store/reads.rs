@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::state::{Now, State};
 use crate::ageing::EndOf;
 use crate::change::{AccountKey, Scope, Snapshot};
-use crate::grant::GrantState;
+use crate::grant::{Grant, GrantState};
 use crate::ids::{CredentialId, CredentialKey, GrantId};
 use crate::integration::{Fault, Integration, Need};
 use crate::store::{
@@ -151,6 +151,7 @@ impl State {
         let mut credentials = BTreeSet::new();
         let mut integrations = BTreeSet::new();
         let mut client = None;
+        let mut delivered = false;
         match scope {
             Scope::Grant(id) => {
                 grants.insert(id.clone());
@@ -183,6 +184,14 @@ impl State {
                 integrations.insert(key.clone());
             }
             Scope::Client(key) => client = self.clients.get(key).cloned(),
+            Scope::Report { report, limit } => {
+                delivered = self.deliveries.contains_key(&report.delivery);
+                let concerned = self.grants.iter().filter(|(_, row)| {
+                    let Grant { facts, tokens } = &row.grant;
+                    row.is_active() && report.concerns(facts, tokens.refresh_token.as_ref())
+                });
+                grants.extend(concerned.map(|(id, _)| id.clone()).take(*limit as usize));
+            }
         }
         if !matches!(scope, Scope::Integration { .. }) {
             let sharing = self
@@ -213,6 +222,7 @@ impl State {
                 .collect(),
             integrations: integrations.map(|row| self.integration_view(row)).collect(),
             client,
+            delivered,
         }
     }
 

@@ -15,6 +15,7 @@ use crate::ids::{
     ClientKey, CredentialKey, Epoch, Generation, GrantId, IntegrationKey, OwnerToken, ProviderName,
 };
 use crate::integration::Integration;
+use crate::report::DeliveryId;
 use crate::store::{AttemptEnd, Claimed, Credential, DueGrant, GrantVersion};
 
 #[derive(Clone, Copy)]
@@ -31,6 +32,8 @@ pub(super) struct State {
     pub(super) integrations: BTreeMap<IntegrationKey, Integration>,
     pub(super) clients: BTreeMap<ClientKey, ClientHealth>,
     pub(super) orphans: Vec<Orphan>,
+    /// With the time at which each was remembered.
+    pub(super) deliveries: BTreeMap<DeliveryId, Timestamp>,
     pub(super) log: Log,
 }
 
@@ -122,7 +125,8 @@ impl GrantRow {
         facts.issued_at = issued_at;
         facts.expires_at = tokens.expires_at;
         facts.refresh_expires_at = tokens.refresh_expires_at;
-        facts.refreshable = tokens.refresh_token.is_some();
+        facts.requested_scopes = tokens.means.scopes.clone();
+        facts.refreshable = tokens.refresh_token.is_some() || facts.grant_type.is_minted();
         facts.dates = dates;
         facts.scopes = tokens.scopes.clone();
         facts.attempts = Attempts::default();
@@ -183,6 +187,15 @@ impl State {
                 version: row.grant.facts.version,
             })
             .collect()
+    }
+
+    pub(super) fn forget_deliveries(&mut self, before: Timestamp, limit: u32) -> u64 {
+        let old = self.deliveries.iter().filter(|(_, at)| **at < before);
+        let old: Vec<_> = old.map(|(id, _)| id.clone()).take(limit as usize).collect();
+        for id in &old {
+            self.deliveries.remove(id);
+        }
+        old.len() as u64
     }
 
     pub(super) fn count_by_state(&self) -> Vec<(ProviderName, bool, u64)> {

@@ -14,11 +14,12 @@ pub struct Model {
     pub grant_type: String,
     pub generation: i64,
     pub version: i64,
-    /// Null while the grant is active, and so are the other three.
+    /// Null while the grant is active, and so are the next three.
     pub invalid_reason: Option<String>,
     pub invalid_error: Option<String>,
     pub invalid_message: Option<String>,
     pub invalid_at: Option<i64>,
+    pub invalid_reported: bool,
     pub consented_at: i64,
     pub issued_at: i64,
     pub expires_at: Option<i64>,
@@ -42,6 +43,10 @@ pub struct Model {
     pub lease_owner: Option<String>,
     pub lease_until: Option<i64>,
     pub created_at: i64,
+    /// Id of the grant whose means this one mints with.
+    pub parent: Option<String>,
+    /// JSON, ascending without duplicates.
+    pub requested_scopes: String,
 }
 
 #[derive(Debug, Clone, Copy, EnumIter, DeriveRelation)]

@@ -5,6 +5,8 @@ use evergrant_core::change::NewGrant;
 use evergrant_core::clock::Timestamp;
 use evergrant_core::grant::{Invalidation, TokenSet};
 use evergrant_core::ids::{Epoch, Generation, GrantId};
+use evergrant_core::scopes::ScopeSet;
+use evergrant_core::secret::RefreshToken;
 
 use super::{Context, delete, free_text, is};
 use crate::seal::Sealer;
@@ -20,6 +22,7 @@ pub(super) fn insert_grant(new: &NewGrant, context: Context<'_>) -> Sql {
         client,
         account,
         grant_type,
+        parent,
         generation,
         tokens,
         issued_at,
@@ -34,6 +37,10 @@ pub(super) fn insert_grant(new: &NewGrant, context: Context<'_>) -> Sql {
         ("client", Sql::value(client.client.as_str())),
         ("account", Sql::value(account.clone())),
         ("grant_type", Sql::value(grant_type.name())),
+        (
+            "parent",
+            Sql::value(parent.as_ref().map(GrantId::to_string)),
+        ),
         ("version", Sql::text("1")),
         ("created_at", Sql::text(context.now)),
         ("changed_at", Sql::text(context.now)),
@@ -61,6 +68,7 @@ pub(super) fn store_tokens(
         "invalid_at",
     ];
     columns.extend(invalidation.map(|column| (column, Sql::text("NULL"))));
+    columns.push(("invalid_reported", Sql::text("FALSE")));
     columns.extend(raise_grant(context.now));
     let of_base = Sql::new("generation = ?", [stored(base.0).into()]);
     update("grants", columns, vec![is("id", grant.as_str()), of_base])
@@ -78,12 +86,14 @@ pub(super) fn invalidate_grant(
         provider_error,
         message,
         at,
+        reported,
     } = invalidation;
     let mut columns = vec![
         ("invalid_reason", Sql::value(reason.as_str())),
         ("invalid_error", Sql::value(free_text(provider_error))),
         ("invalid_message", Sql::value(free_text(message))),
         ("invalid_at", Sql::value(at.as_millis())),
+        ("invalid_reported", Sql::value(*reported)),
     ];
     columns.extend(date_columns(&Dates::default()));
     columns.extend(no_lease());
@@ -193,6 +203,10 @@ fn token_columns(
 ) -> Vec<Column> {
     let sealed = tokens::seal(sealer, grant, generation, tokens);
     let scopes = serde_json::json!(tokens.scopes).to_string();
+    let requested_scopes = requested_scopes(&tokens.means.scopes);
+    let refresh_token = tokens.refresh_token.as_ref();
+    let hash = refresh_token.map(|token| token.sha512_twice().to_vec());
+    let prefix = refresh_token.and_then(RefreshToken::prefix_sha256);
     let mut columns = vec![
         ("generation", Sql::value(stored(generation.0))),
         ("tokens", Sql::value(sealed)),
@@ -200,11 +214,22 @@ fn token_columns(
         ("issued_at", Sql::value(issued_at.as_millis())),
         ("expires_at", millis(tokens.expires_at)),
         ("refresh_expires_at", millis(tokens.refresh_expires_at)),
+        ("refresh_hash", Sql::value(hash)),
+        (
+            "refresh_prefix",
+            Sql::value(prefix.map(|hash| hash.to_vec())),
+        ),
         ("refreshable", Sql::value(tokens.refresh_token.is_some())),
         ("scopes", Sql::value(scopes)),
+        ("requested_scopes", Sql::value(requested_scopes)),
     ];
     columns.extend(date_columns(dates));
     columns
+}
+
+/// A set of scopes as its column holds it.
+pub(in crate::store) fn requested_scopes(scopes: &ScopeSet) -> String {
+    serde_json::json!(scopes.as_slice()).to_string()
 }
 
 fn no_lease() -> [Column; 4] {

@@ -1,0 +1,272 @@
+//! Tokens that others signed: the public keys of their issuers, fetched and kept for a while, and verification with
+//! them (RFC 7515, 7517 and 7519).
+
+mod expect;
+mod key_set;
+#[cfg(test)]
+pub(crate) mod sample;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
+use std::time::Duration;
+
+use evergrant_core::clock::Clock;
+use http::header::{ACCEPT, HeaderValue, USER_AGENT as USER_AGENT_HEADER};
+use http::{HeaderMap, Method};
+use jsonwebtoken::{Algorithm, AlgorithmFamily, Header, decode_header};
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+use url::Url;
+
+pub use self::expect::{Expect, Expiry};
+
+use self::key_set::{KeySet, Match};
+use crate::catalogue::{TemplateError, UrlTemplate};
+use crate::client::{HttpClient, SendFault, USER_AGENT};
+use crate::engine::ClientConfigError;
+use crate::request::TokenRequest;
+
+/// A key that its issuer withdrew is believed no longer than this.
+const MAX_AGE: Duration = Duration::from_secs(15 * 60);
+/// A token with an unknown key has the set fetched again, and not more often than this.
+const REFETCH: Duration = Duration::from_secs(30);
+/// After a fetch that failed, the next one waits this long.
+const RETRY: Duration = Duration::from_secs(5);
+const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+const MAX_SETS: usize = 64;
+/// A token is a few KiB; a header of proxies takes no more than this.
+const MAX_TOKEN_BYTES: usize = 64 << 10;
+
+/// Fetches JSON web key sets, keeps them for a quarter of an hour, and verifies tokens with them.
+///
+/// At most 64 sets are kept. Of many that need the same set at once, one fetches it and the others wait.
+pub struct KeySets {
+    http: HttpClient,
+    clock: Arc<dyn Clock>,
+    sets: SyncMutex<BTreeMap<Place, Kept>>,
+}
+
+/// Why a token is not believed. None of them repeats any of it.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum VerifyError {
+    /// The key set cannot be had now, so nothing is known of the token.
+    #[error("the issuer's key set cannot be fetched: {0}")]
+    Unavailable(String),
+    /// The key set's address may not be called.
+    #[error("the address of the issuer's key set {0}")]
+    Url(TemplateError),
+    /// It is no signed JSON web token in the compact form, or not signed with RS, PS, ES or EdDSA: tokens without
+    /// signature and those with a shared secret never pass.
+    #[error("it is no token with an asymmetric signature")]
+    Malformed,
+    /// The issuer has no such key, not even after its set was fetched again.
+    #[error("it is signed with a key that its issuer does not have")]
+    UnknownKey,
+    /// The signature is not that of the key that the token names.
+    #[error("its signature is wrong")]
+    Signature,
+    /// It says something else than is expected.
+    #[error("its {name} {why}")]
+    Claim {
+        /// The claim or the header parameter.
+        name: &'static str,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// Its claims are not of the form that the caller reads.
+    #[error("its claims are not of the expected form")]
+    Form,
+}
+
+impl fmt::Debug for KeySets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeySets").finish_non_exhaustive()
+    }
+}
+
+impl KeySets {
+    /// No set is fetched before it is needed. Fails if TLS cannot be set up on this machine.
+    pub fn new(clock: Arc<dyn Clock>) -> Result<Self, ClientConfigError> {
+        Ok(Self {
+            http: HttpClient::new().map_err(ClientConfigError::Http)?,
+            clock,
+            sets: SyncMutex::default(),
+        })
+    }
+
+    /// The claims of `token`, if one of the keys at `jwks_url` signed it and it says what is expected.
+    ///
+    /// `jwks_url` must be https unless it leads to a loopback address. A token that names a key which the set does not
+    /// hold has the set fetched again, at most every 30 seconds. Ends within 10 seconds (each of at most two fetches
+    /// takes 5), plus those of callers that fetch the same set. Cancelling it leaves nothing behind.
+    pub async fn verify<Claims: DeserializeOwned>(
+        &self,
+        jwks_url: &str,
+        token: &str,
+        expect: &Expect<'_>,
+    ) -> Result<Claims, VerifyError> {
+        let url = UrlTemplate::parse(jwks_url, &[])
+            .and_then(|url| url.fill(|_| None, &[]))
+            .map_err(VerifyError::Url)?;
+        let place = Place {
+            url,
+            guarded: false,
+        };
+        self.verify_from(&place, token, expect).await
+    }
+
+    /// The same with a key set at a place that was checked.
+    pub(crate) async fn verify_from<Claims: DeserializeOwned>(
+        &self,
+        place: &Place,
+        token: &str,
+        expect: &Expect<'_>,
+    ) -> Result<Claims, VerifyError> {
+        let header = signed_header(token)?;
+        let claims = match self.set(place, false).await?.check(&header, token) {
+            Match::Unknown => self.set(place, true).await?.check(&header, token),
+            known => known,
+        };
+        let claims = match claims {
+            Match::Signed(claims) => claims,
+            Match::Forged => return Err(VerifyError::Signature),
+            Match::Unknown => return Err(VerifyError::UnknownKey),
+        };
+        expect.check(&header, &claims, self.clock.now())?;
+        serde_json::from_value(claims).map_err(|_| VerifyError::Form)
+    }
+
+    /// The set at `place`; `unknown` says that a token names a key that the one at hand does not hold.
+    async fn set(&self, place: &Place, unknown: bool) -> Result<Arc<KeySet>, VerifyError> {
+        let slot = self.slot(place);
+        let mut slot = slot.lock().await;
+        if slot.is_due(unknown) {
+            let fetched = self.fetch(place).await;
+            slot.tried_at = Some(Instant::now());
+            match fetched {
+                Ok(set) => {
+                    slot.set = Some((Arc::new(set), Instant::now()));
+                    slot.fault = None;
+                }
+                Err(why) => slot.fault = Some(why),
+            }
+        }
+        match (&slot.set, &slot.fault) {
+            (Some((set, since)), _) if since.elapsed() < MAX_AGE => Ok(set.clone()),
+            (_, Some(why)) => Err(VerifyError::Unavailable(why.clone())),
+            (_, None) => unreachable!("a set that is missing or too old is due"),
+        }
+    }
+
+    fn slot(&self, place: &Place) -> Arc<Mutex<Slot>> {
+        let mut sets = self.sets.lock().unwrap_or_else(PoisonError::into_inner);
+        if sets.len() >= MAX_SETS && !sets.contains_key(place) {
+            let oldest = sets.iter().min_by_key(|(_, kept)| kept.used_at);
+            if let Some(oldest) = oldest.map(|(place, _)| place.clone()) {
+                sets.remove(&oldest);
+            }
+        }
+        let kept = sets.entry(place.clone()).or_insert_with(Kept::new);
+        kept.used_at = Instant::now();
+        kept.slot.clone()
+    }
+
+    async fn fetch(&self, place: &Place) -> Result<KeySet, String> {
+        let json = HeaderValue::from_static("application/json, application/jwk-set+json");
+        let mut headers = HeaderMap::from_iter([(ACCEPT, json)]);
+        headers.insert(USER_AGENT_HEADER, HeaderValue::from_static(USER_AGENT));
+        let request = TokenRequest {
+            method: Method::GET,
+            url: place.url.clone(),
+            headers,
+            body: None,
+            guarded: place.guarded,
+        };
+        let answer = self
+            .http
+            .send(request, Instant::now() + FETCH_TIMEOUT)
+            .await
+            .map_err(|fault| match fault {
+                SendFault::NotAllowed(why) | SendFault::NotSent(why) | SendFault::Unknown(why) => {
+                    why
+                }
+            })?;
+        if answer.status != 200 {
+            return Err(format!("the answer has status {}", answer.status));
+        }
+        let body = answer
+            .body
+            .map_err(|_| "the answer is too large or cut".to_owned())?;
+        KeySet::parse(&body).ok_or_else(|| "the answer is no key set".to_owned())
+    }
+}
+
+/// Where a set is. It is guarded if a credential decides which host that is: then it must be a public address.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    pub(crate) url: Url,
+    pub(crate) guarded: bool,
+}
+
+/// A set, and when it was last asked for.
+struct Kept {
+    used_at: Instant,
+    slot: Arc<Mutex<Slot>>,
+}
+
+impl Kept {
+    fn new() -> Self {
+        Self {
+            used_at: Instant::now(),
+            slot: Arc::default(),
+        }
+    }
+}
+
+/// What is known of one set. It is locked while the set is fetched.
+#[derive(Default)]
+struct Slot {
+    set: Option<(Arc<KeySet>, Instant)>,
+    tried_at: Option<Instant>,
+    /// Why the last fetch failed, if it did.
+    fault: Option<String>,
+}
+
+impl Slot {
+    fn is_due(&self, unknown: bool) -> bool {
+        let Some(tried_at) = self.tried_at else {
+            return true;
+        };
+        let old = self
+            .set
+            .as_ref()
+            .is_none_or(|(_, since)| since.elapsed() >= MAX_AGE);
+        match self.fault {
+            Some(_) => (old || unknown) && tried_at.elapsed() >= RETRY,
+            None => old || (unknown && tried_at.elapsed() >= REFETCH),
+        }
+    }
+}
+
+/// The header of a token whose signature can be checked with a public key.
+fn signed_header(token: &str) -> Result<Header, VerifyError> {
+    if token.len() > MAX_TOKEN_BYTES {
+        return Err(VerifyError::Malformed);
+    }
+    let header = decode_header(token).map_err(|_| VerifyError::Malformed)?;
+    // Extensions that must be understood (RFC 7515 section 4.1.11): none are.
+    if !is_asymmetric(header.alg) || header.crit.is_some() {
+        return Err(VerifyError::Malformed);
+    }
+    Ok(header)
+}
+
+fn is_asymmetric(algorithm: Algorithm) -> bool {
+    algorithm.family() != AlgorithmFamily::Hmac
+}
+
+#[cfg(test)]
+mod tests;
