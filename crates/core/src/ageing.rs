@@ -189,6 +189,11 @@ impl<'a> Life<'a> {
         if !renewal.can_renew(self.grant_type, self.refresh_token) {
             return self.expires_at;
         }
+        let had_ended = self.expires_at.is_some_and(|end| end <= self.issued_at);
+        if had_ended && self.grant_type.is_minted() {
+            // The first token is minted when somebody asks for it.
+            return None;
+        }
         let validity = Validity::of(self.grant, self.issued_at, self.expires_at, renewal);
         let access_token = self.expires_at.map(|_| validity.soft_from());
         let refresh_token = self.renew_by(renewal).map(|end| self.in_time(end, renewal));
@@ -240,8 +245,8 @@ impl Renewal {
     pub fn can_renew(&self, grant_type: GrantType, refresh_token: bool) -> bool {
         match grant_type {
             GrantType::AuthorizationCode => refresh_token || self.self_renewing,
-            GrantType::ClientCredentials | GrantType::JwtBearer | GrantType::TokenExchange => true,
             GrantType::Static => false,
+            minted => minted.is_minted(),
         }
     }
 
