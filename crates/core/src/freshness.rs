@@ -8,7 +8,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::grant::TokenSet;
+use crate::grant::{GrantType, TokenSet};
 use crate::ids::GrantId;
 
 const HARD_MARGIN_MAX: Duration = Duration::from_secs(30);
@@ -88,10 +88,14 @@ impl Validity {
         self.expires_at.is_none_or(|end| now < end)
     }
 
-    /// When background work should look at a grant with these tokens: ahead of their end if they can be renewed,
-    /// else at their end, to find the grant dead. `None` if they have no known end.
-    pub fn due_at(&self, tokens: &TokenSet) -> Option<Timestamp> {
+    /// When background work should look at a grant of this type with these tokens: ahead of their end if they can be
+    /// renewed, else at their end, to find the grant dead. `None` if they have no known end, or if the first token is
+    /// still to be minted.
+    pub fn due_at(&self, grant_type: GrantType, tokens: &TokenSet) -> Option<Timestamp> {
         let end = self.expires_at?;
+        if grant_type.is_minted() {
+            return tokens.is_minted().then_some(self.soft_from);
+        }
         Some(if tokens.refresh_token.is_some() {
             self.soft_from
         } else {

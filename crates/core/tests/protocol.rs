@@ -14,11 +14,14 @@ mod protocol {
     mod escrow;
     mod etag;
     mod events;
+    mod exchange;
     mod heal;
+    mod minted;
     mod rejected_token;
     mod renewal;
     mod replica;
     mod rotation;
+    mod scope_sets;
     mod shared_grants;
     mod single_call;
     mod store_faults;

@@ -111,7 +111,11 @@ impl Credentials {
         let new = CreateCredential {
             client,
             grant_type,
-            account: account("credential.provider_account", wire.provider_account)?,
+            account: account(
+                grant_type,
+                "credential.provider_account",
+                wire.provider_account,
+            )?,
             labels: labels("credential.labels", wire.labels)?,
             tokens: tokens(grant_type, material, now)?,
             issued_at: now,
@@ -245,7 +249,7 @@ impl Credentials {
         let grant = self.view(&key).await?.grant;
         let now = self.clock.now();
         let ask = Reconnect {
-            account: account("provider_account", provider_account)?,
+            account: account(grant.grant_type, "provider_account", provider_account)?,
             allow_account_change,
             resume_paused,
             tokens: tokens(grant.grant_type, material, now)?,

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use evergrant_core::change::{ClientHealth, Write};
 
-pub(super) use self::grant::{next_tokens, raise_grant};
+pub(super) use self::grant::{next_tokens, raise_grant, requested_scopes};
 
 use super::sql::{Sql, insert};
 use crate::seal::Sealer;

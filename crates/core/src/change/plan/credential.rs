@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
+use super::derived::forget_derived;
 use super::grant::{dependants, find, tell_restored, users, uses};
 use super::integration::restatus;
 use crate::change::{ChangeSet, NewGrant, Snapshot, Write};
@@ -78,7 +79,7 @@ pub fn create_credential(
         None => {
             let id = GrantId::random();
             writes.push(Write::InsertGrant(Box::new(NewGrant {
-                due_at: due_at(&id, &new.tokens, new.issued_at),
+                due_at: due_at(&id, new.grant_type, &new.tokens, new.issued_at),
                 id: id.clone(),
                 tenant: new.key.tenant.clone(),
                 client: new.client.clone(),
@@ -123,6 +124,7 @@ pub fn delete_credential(snapshot: &Snapshot, key: &CredentialKey) -> Option<Cha
     let mut writes = vec![Write::DeleteCredential(key.clone())];
     if users(snapshot, &grant.id).count() == 1 {
         writes.push(Write::DeleteGrant(grant.id.clone()));
+        forget_derived(snapshot, &grant.id, &mut writes);
     } else {
         writes.push(Write::TouchGrant(grant.id.clone()));
     }
@@ -194,7 +196,7 @@ pub(super) fn store(
     account: Option<String>,
 ) -> Write {
     Write::StoreTokens {
-        due_at: due_at(&grant.id, tokens, issued_at),
+        due_at: due_at(&grant.id, grant.grant_type, tokens, issued_at),
         grant: grant.id.clone(),
         base: grant.generation,
         next,
@@ -204,8 +206,13 @@ pub(super) fn store(
     }
 }
 
-pub(super) fn due_at(id: &GrantId, tokens: &TokenSet, issued_at: Timestamp) -> Option<Timestamp> {
-    Validity::new(id, issued_at, tokens.expires_at).due_at(tokens)
+pub(super) fn due_at(
+    id: &GrantId,
+    grant_type: GrantType,
+    tokens: &TokenSet,
+    issued_at: Timestamp,
+) -> Option<Timestamp> {
+    Validity::new(id, issued_at, tokens.expires_at).due_at(grant_type, tokens)
 }
 
 #[cfg(test)]

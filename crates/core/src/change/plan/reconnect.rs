@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use super::credential::{due_at, grant_of_account, store};
+use super::derived::forget_derived;
 use super::grant::{find, restored, tell_restored, users, uses};
 use super::integration::restatus_with;
 use crate::change::{ChangeSet, NewGrant, Snapshot, Write};
@@ -45,7 +46,8 @@ pub enum ReconnectError {
 }
 
 /// A new generation for the credential's grant: the invalid state and every cool-down end, what waits for it is
-/// healed, and an attempt of the old generation that is still in flight can no longer write.
+/// healed, and an attempt of the old generation that is still in flight can no longer write. What was derived from the
+/// grant is deleted, since it may have other means now.
 ///
 /// Answers the change and the integrations whose status it changes. Where another account was connected, the
 /// credential leaves a grant that others use, and joins the one that the account has already.
@@ -94,6 +96,7 @@ pub fn reconnect(
         let next = current.generation.next();
         let account = ask.account.clone();
         writes.push(store(current, next, &ask.tokens, ask.issued_at, account));
+        forget_derived(snapshot, &current.id, &mut writes);
         tell_restored(snapshot, current, next, &mut events);
         current.id.clone()
     };
@@ -120,7 +123,7 @@ pub fn reconnect(
 fn own_grant(ask: &Reconnect, left: &GrantFacts) -> NewGrant {
     let id = GrantId::random();
     NewGrant {
-        due_at: due_at(&id, &ask.tokens, ask.issued_at),
+        due_at: due_at(&id, left.grant_type, &ask.tokens, ask.issued_at),
         id,
         tenant: ask.key.tenant.clone(),
         client: left.client.clone(),

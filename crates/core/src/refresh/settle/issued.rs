@@ -57,18 +57,21 @@ impl Refresher {
             tokens: attempt.merge(issued),
             issued_at,
         };
-        let only_here = self.unsaved.hold(&entry);
-        let (escrowed, committed) = tokio::join!(
-            self.escrow(&entry, &only_here),
-            self.commit(&attempt.grant, &entry)
-        );
-        metrics::counter!("evergrant_escrow_written_total").increment(u64::from(escrowed));
+        let is_minted = attempt.grant.facts.grant_type.is_minted();
+        let only_here = if is_minted {
+            self.unsaved.let_go(&entry)
+        } else {
+            self.unsaved.hold(&entry)
+        };
+        // What can be minted again needs no escrow, and a process that ends may let go of it.
+        let escrow = async { is_minted || self.escrow(&entry, &only_here).await };
+        let (may_let_go, committed) = tokio::join!(escrow, self.commit(&attempt.grant, &entry));
 
         let Committed { grant, kept } = match committed {
             Ok(committed) => committed,
             Err(failed) => {
                 warn!(
-                    grant = %entry.grant, error = %failed, escrowed,
+                    grant = %entry.grant, error = %failed, may_let_go,
                     "the new tokens cannot be stored yet; they are served from memory"
                 );
                 let early = with_tokens(&attempt.grant, &entry);
@@ -78,7 +81,7 @@ impl Refresher {
                         .landing
                         .announce(Outcome::Token { live, called: true });
                 }
-                match self.commit_later(&attempt, &only_here, escrowed).await {
+                match self.commit_later(&attempt, &only_here, may_let_go).await {
                     Some(committed) => committed,
                     None => return Outcome::Failed(Failure::from_store(&failed)),
                 }
@@ -91,11 +94,13 @@ impl Refresher {
         // Who waits here is served before the others are told.
         attempt.landing.announce(outcome.clone());
         self.tell_changed(&outcome).await;
-        if kept.is_ok() || self.keep_aside(&entry).await {
+        if !is_minted && (kept.is_ok() || self.keep_aside(&attempt.grant, &entry).await) {
             only_here.saved();
             self.forget_escrow(&entry).await;
         }
-        self.client_accepted(&attempt.grant.facts.client).await;
+        if !attempt.grant.tokens.means.bring_client() {
+            self.client_accepted(&attempt.grant.facts.client).await;
+        }
         count(&attempt.grant.facts.client, "refreshed");
         outcome
     }
@@ -103,6 +108,7 @@ impl Refresher {
     async fn escrow(&self, entry: &EscrowEntry, only_here: &OnlyHere<'_>) -> bool {
         let escrowed = self.ports.escrow.put(entry).await.is_ok();
         if escrowed {
+            metrics::counter!("evergrant_escrow_written_total").increment(1);
             only_here.saved();
         }
         escrowed
@@ -116,7 +122,7 @@ impl Refresher {
     ) -> Result<Committed, StoreError> {
         let store = &self.ports.store;
         for _ in 0..COMMIT_TRIES {
-            let due_at = due_at(entry);
+            let due_at = due_at(grant, entry);
             let commit = store.commit(
                 &entry.grant,
                 entry.base,
@@ -133,7 +139,7 @@ impl Refresher {
             // Not stored: by an earlier try whose answer was lost, by somebody faster, or because the grant
             // had been taken for dead.
             let Some(now) = store.grant(&entry.grant).await? else {
-                let kept = self.orphan(entry, "the grant was deleted").await;
+                let kept = self.orphan(grant, entry, "the grant was deleted").await;
                 return Ok(Committed { grant: None, kept });
             };
             if now.facts.generation > entry.base {
@@ -142,7 +148,7 @@ impl Refresher {
                 }
                 metrics::counter!("evergrant_superseded_total").increment(1);
                 let kept = self
-                    .orphan(entry, "a newer token set was stored first")
+                    .orphan(grant, entry, "a newer token set was stored first")
                     .await;
                 let grant = Some(now);
                 return Ok(Committed { grant, kept });
@@ -151,12 +157,12 @@ impl Refresher {
             if now.facts.state.invalidation().is_some_and(reported) {
                 // A caller's word is not undone by a call that began before it.
                 let kept = self
-                    .orphan(entry, "a caller had invalidated the grant")
+                    .orphan(grant, entry, "a caller had invalidated the grant")
                     .await;
                 let grant = Some(now);
                 return Ok(Committed { grant, kept });
             }
-            if now.facts.state.invalidation().is_some() && self.heal(entry).await? {
+            if now.facts.state.invalidation().is_some() && self.heal(grant, entry).await? {
                 metrics::counter!("evergrant_healed_total").increment(1);
                 info!(grant = %entry.grant, "a grant taken for dead has a working token after all");
                 return store.grant(&entry.grant).await.map(Committed::kept);
@@ -166,18 +172,19 @@ impl Refresher {
     }
 
     /// Goes on trying to store the tokens, holding the leader lock, until it succeeds. `None` if the process
-    /// ends while the tokens are safe in escrow. Where they are not, it is cut off at the end of the shutdown.
+    /// ends while it may let go of the tokens, which are safe in escrow or can be minted again. Where it may not, it is
+    /// cut off at the end of the shutdown.
     async fn commit_later(
         &self,
         attempt: &Attempt<'_>,
         only_here: &OnlyHere<'_>,
-        mut escrowed: bool,
+        mut may_let_go: bool,
     ) -> Option<Committed> {
         let entry = only_here.entry();
         let mut pause = Duration::from_millis(100);
         loop {
             let stop = async {
-                if escrowed {
+                if may_let_go {
                     self.stop.cancelled().await;
                 } else {
                     std::future::pending::<()>().await;
@@ -189,8 +196,8 @@ impl Refresher {
             }
             pause = (pause * 2).min(LONGEST_COMMIT_PAUSE);
             attempt.held.renew().await;
-            if !escrowed {
-                escrowed = self.escrow(entry, only_here).await;
+            if !may_let_go {
+                may_let_go = self.escrow(entry, only_here).await;
             }
             match self.commit(&attempt.grant, entry).await {
                 Ok(committed) => return Some(committed),
@@ -221,9 +228,9 @@ impl Refresher {
         }
     }
 
-    async fn heal(&self, entry: &EscrowEntry) -> Result<bool, StoreError> {
+    async fn heal(&self, grant: &Grant, entry: &EscrowEntry) -> Result<bool, StoreError> {
         self.change(&Scope::Grant(entry.grant.clone()), |snapshot| {
-            let (tokens, due_at) = (entry.tokens.clone(), due_at(entry));
+            let (tokens, due_at) = (entry.tokens.clone(), due_at(grant, entry));
             plan::heal(
                 snapshot,
                 &entry.grant,
@@ -236,8 +243,17 @@ impl Refresher {
         .await
     }
 
-    /// No rotated token vanishes: what cannot become the row's next generation is kept aside (invariant R8).
-    async fn orphan(&self, entry: &EscrowEntry, reason: &str) -> Result<(), StoreError> {
+    /// No rotated token vanishes: what cannot become the row's next generation is kept aside (invariant R8). What was
+    /// minted is not, and with it would go the means that somebody may have deleted meanwhile.
+    async fn orphan(
+        &self,
+        grant: &Grant,
+        entry: &EscrowEntry,
+        reason: &str,
+    ) -> Result<(), StoreError> {
+        if grant.facts.grant_type.is_minted() {
+            return Ok(());
+        }
         let (id, tokens) = (&entry.grant, &entry.tokens);
         let store = &self.ports.store;
         let kept = store.keep_orphan(id, entry.base, tokens, reason).await;
@@ -248,12 +264,14 @@ impl Refresher {
     }
 
     /// Tries a few times more to put a superseded token set aside, when nobody waits any more.
-    async fn keep_aside(&self, entry: &EscrowEntry) -> bool {
+    async fn keep_aside(&self, grant: &Grant, entry: &EscrowEntry) -> bool {
         let mut pause = Duration::from_millis(100);
         for _ in 0..ASIDE_TRIES {
             tokio::time::sleep(pause).await;
             pause *= 2;
-            let kept = self.orphan(entry, "it came too late to be stored").await;
+            let kept = self
+                .orphan(grant, entry, "it came too late to be stored")
+                .await;
             if kept.is_ok() {
                 return true;
             }
@@ -282,6 +300,12 @@ fn with_tokens(grant: &Grant, entry: &EscrowEntry) -> Grant {
     }
 }
 
-fn due_at(entry: &EscrowEntry) -> Option<Timestamp> {
-    Validity::new(&entry.grant, entry.issued_at, entry.tokens.expires_at).due_at(&entry.tokens)
+/// A derived grant is renewed when somebody asks for it and never of its own accord: a caller may have asked for its
+/// scopes once and never again.
+fn due_at(grant: &Grant, entry: &EscrowEntry) -> Option<Timestamp> {
+    if grant.facts.parent.is_some() {
+        return None;
+    }
+    Validity::new(&entry.grant, entry.issued_at, entry.tokens.expires_at)
+        .due_at(grant.facts.grant_type, &entry.tokens)
 }
