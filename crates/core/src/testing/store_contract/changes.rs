@@ -19,7 +19,7 @@ impl Subject {
     }
 
     /// Tries `writes` with an event, and checks that nothing came of it.
-    async fn conflicts(&self, writes: Vec<Write>) {
+    pub(super) async fn conflicts(&self, writes: Vec<Write>) {
         let before = (self.head().await, self.revision().await);
         let what = format!("{writes:?}");
         let applied = self.try_apply(writes, vec![restored("a")]).await;
