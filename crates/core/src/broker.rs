@@ -260,8 +260,10 @@ impl Broker {
                 Ok(subject) => subject,
                 Err(failure) => return self.settle_for(key, live, now, is_refused, failure),
             };
-            match self.fly(&live, cause, subject).await {
+            match self.fly(&live, cause, subject.clone()).await {
                 Outcome::Failed(failure) => {
+                    self.learn_of_refusal(&live.grant, &subject, &failure, trail)
+                        .await;
                     let now = self.ports.clock.now();
                     return self.settle_for(key, live, now, is_refused, failure);
                 }

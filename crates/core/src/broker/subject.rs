@@ -7,7 +7,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use super::{Ask, Broker, TokenError};
+use super::{Ask, Broker, Refused, TokenError};
 use crate::failure::FailureReason;
 use crate::freshness::Freshness;
 use crate::grant::{Grant, GrantType};
@@ -53,6 +53,38 @@ impl Broker {
             }
             Err(error) => Err(told_of(&key, error)),
         }
+    }
+
+    /// The token of a subject was refused when it was exchanged. The first time this is taken for a report of it: the
+    /// subject is renewed, or found dead, before the next attempt.
+    pub(super) async fn learn_of_refusal(
+        &self,
+        grant: &Grant,
+        subject: &Subject,
+        failure: &Failure,
+        trail: Trail<'_>,
+    ) {
+        let (Some(token), FailureReason::SubjectInvalid, false) =
+            (&subject.0, failure.reason, failure.cooling)
+        else {
+            return;
+        };
+        let (Ok(Some(key)), Ok(Some(now))) = (
+            subject_of(grant),
+            self.ports.store.grant(&grant.facts.id).await,
+        ) else {
+            return;
+        };
+        if now.facts.attempts.failed > 1 {
+            return;
+        }
+        let ask = Ask {
+            refused: Some(Refused::Sha256(token.sha256())),
+            ..Ask::default()
+        };
+        let trail: Vec<_> = trail.iter().chain([&grant.facts.id]).cloned().collect();
+        // Whoever asks for the subject, or exchanges it next, is told what came of it.
+        let _ = self.boxed(&key, &ask, &trail).await;
     }
 
     /// Like [`subject`](Self::subject), but from memory alone. `None`: it is not at hand, or not good for long enough.

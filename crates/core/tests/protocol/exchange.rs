@@ -151,3 +151,27 @@ async fn four_exchanges_may_follow_each_other_and_no_fifth() {
         ["access-1", "access-2", "access-3", "access-4"]
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_subjects_token_that_is_refused_is_renewed_once_and_kills_nobody() {
+    let (world, replica, subject) = World::with_fresh().await;
+    let key = world.exchange("x", "a").await;
+    let refusal = || Err(refused_grant(InvalidationReason::GrantRevoked));
+    world.provider.answer_next(refusal());
+    let answer = replica.token(&key).await;
+    assert_eq!(reason_of(&answer), FailureReason::SubjectInvalid);
+    assert_eq!(world.generation(&subject).await, 2, "renewed");
+    let again = replica.token(&key).await;
+    assert_eq!(reason_of(&again), FailureReason::SubjectInvalid);
+    assert_eq!(world.calls(), 2, "it cools down");
+
+    world.provider.answer_next(refusal());
+    tokio::time::sleep(seconds(60)).await;
+    replica.token(&key).await.unwrap_err();
+    assert_eq!(world.generation(&subject).await, 2, "and not again");
+    tokio::time::sleep(seconds(60)).await;
+    replica.token(&key).await.unwrap();
+    assert_eq!(given(&world).last().unwrap(), "access-2");
+    assert!(world.is_active(&key).await && world.is_active(&subject).await);
+    world.check(&key).await;
+}

@@ -5,7 +5,7 @@ use evergrant_core::change::plan::MAX_DERIVED;
 use evergrant_core::events::EventKind;
 use evergrant_core::failure::FailureReason;
 use evergrant_core::grant::{GrantType, InvalidationReason, Means};
-use evergrant_core::ids::CredentialKey;
+use evergrant_core::ids::{CredentialKey, Generation};
 use evergrant_core::provider::Verdict;
 use evergrant_core::scopes::ScopeSet;
 use evergrant_core::store::{GrantStore, GrantVersion};
@@ -303,4 +303,19 @@ async fn a_set_goes_with_its_credential() {
         assert_eq!(answer.unwrap_err(), TokenError::NotFound(key.clone()));
     }
     assert_eq!(world.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_may_name_the_generation_of_any_of_its_tokens() {
+    let (world, replica, key) = World::with_minted().await;
+    replica.token(&key).await.unwrap();
+    let read = replica.ask(&key, scoped(&["read"])).await;
+    let registry = replica.broker.registry();
+    let seen = Generation(generation_of(&read));
+    let older = registry.invalidate(&key, Some(Generation(seen.0 - 1)), "gone");
+    older.await.unwrap_err();
+    assert!(world.is_active(&key).await);
+    registry.invalidate(&key, Some(seen), "gone").await.unwrap();
+    let answer = replica.ask(&key, scoped(&["read"])).await;
+    assert_eq!(death_of(&answer), InvalidationReason::Reported);
 }

@@ -9,7 +9,7 @@ use super::refusal::Confirmed;
 use crate::cooldown::backoff;
 use crate::coordinator::Notice;
 use crate::failure::FailureReason;
-use crate::grant::{Grant, PassingFailure};
+use crate::grant::{Grant, GrantType, PassingFailure};
 use crate::provider::{CallError, Delivery, Verdict};
 use crate::refresh::attempt::Attempt;
 use crate::refresh::{Failure, Outcome, Refresher};
@@ -23,7 +23,10 @@ impl Refresher {
         mut error: CallError,
     ) -> Outcome {
         let client = attempt.grant.facts.client.clone();
-        if let Verdict::Grant(_) = error.verdict {
+        let is_exchange = attempt.grant.facts.grant_type == GrantType::TokenExchange;
+        if let Verdict::Grant(_) = error.verdict
+            && !is_exchange
+        {
             match self.confirm_refusal(&mut attempt, &error).await {
                 Confirmed::Refused(reason) => {
                     return self.refused(&attempt, reason, &error).await;
@@ -43,7 +46,9 @@ impl Refresher {
             Verdict::Client => return self.settle_client_rejected(&attempt, error).await,
             Verdict::RateLimit => FailureReason::ProviderRateLimited,
             Verdict::Request | Verdict::Protocol => FailureReason::ProviderProtocolError,
-            Verdict::Transient | Verdict::Grant(_) => FailureReason::ProviderUnavailable,
+            // An exchange brings nothing of its own that could be dead: what was refused is the subject's token.
+            Verdict::Grant(_) => FailureReason::SubjectInvalid,
+            Verdict::Transient => FailureReason::ProviderUnavailable,
         };
         count(&client, reason.as_str());
         warn!(
