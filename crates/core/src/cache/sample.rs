@@ -9,7 +9,7 @@ use crate::grant::{
     TokenSet,
 };
 use crate::ids::{ClientKey, ClientName, Generation, GrantId, ProviderName, TenantId};
-use crate::provider::{Profile, Rotation};
+use crate::provider::{Profile, Renewal, Rotation};
 use crate::scopes::ScopeSet;
 use crate::secret::AccessToken;
 
@@ -72,6 +72,7 @@ pub(crate) fn profile() -> Profile {
         rotation: Rotation::SingleUse,
         grant_types: Vec::new(),
         flaky_refusals: false,
+        renewal: Renewal::default(),
         single_active_token: false,
         header_name: "Authorization".into(),
         header_scheme: "Bearer".into(),

@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::grant::{Grant, GrantType, InvalidationReason, Means, TokenSet};
 use crate::ids::{ClientKey, Generation, GrantId};
 use crate::provider::{
-    CallError, Delivery, Issued, Profile, Providers, Rotation, UnknownClient, Verdict,
+    CallError, Delivery, Issued, Profile, Providers, Renewal, Rotation, UnknownClient, Verdict,
 };
 use crate::secret::{AccessToken, RefreshToken};
 
@@ -366,6 +366,7 @@ fn profile(rotation: Rotation) -> Profile {
         rotation,
         grant_types: vec![GrantType::AuthorizationCode],
         flaky_refusals: false,
+        renewal: Renewal::default(),
         single_active_token: false,
         header_name: "Authorization".into(),
         header_scheme: "Bearer".into(),

@@ -225,6 +225,9 @@ pub fn client(provider: &str, name: &str, secrets: &[&str]) -> OAuthClient {
         client_secrets: secrets.iter().map(|secret| (*secret).into()).collect(),
         redirect_uris: Vec::new(),
         parameters: BTreeMap::new(),
+        private_key: None,
+        key_id: None,
+        alternates: Vec::new(),
     }
 }
 
