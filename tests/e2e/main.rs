@@ -12,6 +12,7 @@ mod harness;
 mod harness_works;
 mod health;
 mod invalidation;
+mod minting;
 mod python;
 mod reconnect;
 mod replica_works;
