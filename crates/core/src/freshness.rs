@@ -94,7 +94,7 @@ impl Validity {
     pub fn due_at(&self, grant_type: GrantType, tokens: &TokenSet) -> Option<Timestamp> {
         let end = self.expires_at?;
         if grant_type.is_minted() {
-            return tokens.is_minted().then_some(self.soft_from);
+            return tokens.has_token().then_some(self.soft_from);
         }
         Some(if tokens.refresh_token.is_some() {
             self.soft_from

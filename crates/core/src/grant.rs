@@ -75,7 +75,7 @@ impl TokenSet {
     }
 
     /// Whether there is a token, unlike in [`to_mint`](Self::to_mint).
-    pub fn is_minted(&self) -> bool {
+    pub fn has_token(&self) -> bool {
         self.expires_at != Some(Self::NEVER)
     }
 }
@@ -273,8 +273,8 @@ pub struct GrantFacts {
 }
 
 impl GrantFacts {
-    /// Whether a minted grant has a token, or had one.
-    pub fn was_minted(&self) -> bool {
+    /// Whether it has a token, good or not: a grant that is minted has none at first.
+    pub fn has_token(&self) -> bool {
         self.expires_at != Some(TokenSet::NEVER)
     }
 }

@@ -108,7 +108,7 @@ async fn background_work_renews_what_was_minted_and_mints_nothing_that_nobody_wa
     world.make_due_soon();
     tokio::time::sleep(seconds(60)).await;
     assert_eq!(world.calls(), 2);
-    assert!(!world.grant(&unused).await.facts.was_minted());
+    assert!(!world.grant(&unused).await.facts.has_token());
     replica.stop.cancel();
     replica.idle().await;
 }

@@ -63,7 +63,7 @@ pub async fn a_derived_grant_is_found_by_its_parent_and_its_scopes(harness: &imp
     let grant = subject.0.grant(&both).await.unwrap().unwrap();
     assert_eq!(grant.facts.parent, Some(parent.clone()));
     assert_eq!(grant.facts.generation, Generation(1_700_000_000));
-    assert!(grant.facts.refreshable && !grant.facts.was_minted());
+    assert!(grant.facts.refreshable && !grant.facts.has_token());
     let own = subject.0.grant_of(&key("a")).await.unwrap().unwrap();
     assert_eq!((own.facts.id, own.facts.parent), (parent, None));
     assert_eq!(own.tokens.means.parameters, grant.tokens.means.parameters);

@@ -33,8 +33,8 @@ pub fn to_credential(view: CredentialView) -> v1::Credential {
         ),
     };
     // A credential that nothing was minted for yet has none of the dates of a token.
-    let was_minted = grant.was_minted();
-    let of_token = |at: Option<Timestamp>| at.filter(|_| was_minted).map(to_timestamp);
+    let has_token = grant.has_token();
+    let of_token = |at: Option<Timestamp>| at.filter(|_| has_token).map(to_timestamp);
     v1::Credential {
         tenant_id: credential.key.tenant.to_string(),
         credential_id: credential.key.id.to_string(),

@@ -7,6 +7,7 @@ use evergrant_core::ids::CredentialId;
 use evergrant_core::scopes::ScopeSet;
 use evergrant_core::secret::{Parameter, SigningKey};
 use evergrant_proto::v1;
+use evergrant_providers::catalogue::{Entry, TokenGrant};
 
 use crate::grpc::status::ApiError;
 
@@ -59,6 +60,28 @@ pub(super) fn to_mint(
         scopes: scope_set("material.scopes", scopes)?,
         subject_token: None,
     }))
+}
+
+/// Refuses means that lack what the provider's catalogue entry requires of such a grant.
+pub fn refuse_incomplete(
+    entry: &Entry,
+    grant_type: GrantType,
+    means: &Means,
+) -> Result<(), ApiError> {
+    let grant = match grant_type {
+        GrantType::ClientCredentials => TokenGrant::ClientCredentials,
+        GrantType::JwtBearer => TokenGrant::JwtBearer,
+        GrantType::TokenExchange => TokenGrant::TokenExchange,
+        GrantType::AuthorizationCode | GrantType::Static => return Ok(()),
+    };
+    let mut required = entry.grants.get(grant).required.iter();
+    match required.find(|name| !means.parameters.contains_key(*name)) {
+        None => Ok(()),
+        Some(lacking) => {
+            let why = format!("must be set: provider {} requires it", entry.name);
+            Err(ApiError::invalid(in_parameters(lacking), why))
+        }
+    }
 }
 
 /// The scopes that a request names, each as RFC 6749 section 3.3 has it.
@@ -189,7 +212,7 @@ mod tests {
             ..material(&[("subject", "user@example.com")])
         };
         let set = to_mint(GrantType::JwtBearer, brought).unwrap();
-        assert!(!set.is_minted());
+        assert!(!set.has_token());
         assert_eq!(set.means.scopes.as_slice(), ["a", "b"]);
         assert_eq!(set.means.signing_key.unwrap().expose(), PEM);
         assert_eq!(set.means.parameters["subject"].expose(), "user@example.com");
@@ -294,6 +317,32 @@ mod tests {
             assert!(why.starts_with("material.parameters.subject_credential: "));
         }
         to_mint(exchange, material(&[("subject_credential", "slack-7")])).unwrap();
+    }
+
+    #[test]
+    fn what_the_provider_requires_must_be_there() {
+        let mut catalogue = evergrant_providers::Catalogue::empty();
+        let entry = r#"
+            name = "acme"
+            token_url = "https://acme.example/token"
+            sources = ["https://acme.example"]
+            grant_types = ["client_credentials"]
+            [grants.client_credentials]
+            required = ["corpid", "corpsecret"]
+        "#;
+        let name = catalogue.add(entry, "test").unwrap();
+        let entry = catalogue.get(&name).unwrap();
+        let check = |parameters| {
+            let kind = GrantType::ClientCredentials;
+            let set = to_mint(kind, material(parameters)).unwrap();
+            refuse_incomplete(entry, kind, &set.means)
+        };
+        check(&[("corpid", "c"), ("corpsecret", "s")]).unwrap();
+        let error = check(&[("corpid", "c")]).unwrap_err();
+        assert_eq!(
+            error.message(),
+            "material.parameters.corpsecret: must be set: provider acme requires it"
+        );
     }
 
     #[test]

@@ -46,7 +46,7 @@ fn a_new_set_of_scopes_gets_a_grant_that_is_still_to_mint() {
     let new = inserted(&change);
     assert_eq!((&new.parent, new.due_at), (&Some(parent), None));
     assert_eq!(new.tokens.means.scopes, scopes("read"));
-    assert!(!new.tokens.is_minted());
+    assert!(!new.tokens.has_token());
     assert_eq!(change.writes.len(), 1);
 }
 
