@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use self::scoped::NoGrant;
 use self::subject::Trail;
+use crate::announce::Announcer;
 use crate::cache::LiveGrant;
 use crate::change::plan::MAX_DERIVED;
 use crate::clock::Timestamp;
@@ -240,14 +241,14 @@ impl Broker {
                 return self.settle_for(key, live, now, is_refused, failure);
             }
             if !is_refused && freshness == Freshness::DueSoon {
-                if live.grant.facts.refreshable
+                if live.is_renewable()
                     && let Some(subject) = self.subject_at_hand(&live.grant)
                 {
                     self.start_flight(&live, Cause::Renewal, subject);
                 }
                 return Ok(answer(live, now, called, None));
             }
-            if !is_refused && !live.grant.facts.refreshable && live.validity.is_valid(now) {
+            if !is_refused && !live.is_renewable() && live.validity.is_valid(now) {
                 // It cannot be renewed, so no longer-lived one can be had.
                 return Ok(answer(live, now, called, None));
             }
@@ -325,6 +326,18 @@ impl Broker {
     /// The registry whose changes this broker's memory follows at once.
     pub fn registry(&self) -> Registry {
         Registry::new(self.refresher.changes().clone())
+    }
+
+    /// What tells, every `interval`, of ends that come near.
+    pub fn announcer(&self, interval: Duration) -> Announcer {
+        let ports = &self.ports;
+        Announcer::new(
+            self.registry(),
+            Arc::clone(&ports.store),
+            Arc::clone(&ports.providers),
+            Arc::clone(&ports.clock),
+            interval,
+        )
     }
 
     /// Learns where a grant stands: what is remembered of an older version is forgotten.
@@ -462,7 +475,7 @@ impl Broker {
                 cooling: true,
             });
         }
-        if !facts.refreshable {
+        if !live.is_renewable() {
             return None;
         }
         if let Err(error) = self.ports.providers.check(&facts.client) {
@@ -481,7 +494,12 @@ impl Broker {
                 cooling: true,
             });
         }
-        self.memory.cooling(&facts.id, facts.generation, now)
+        let renewal = &live.profile.renewal;
+        let young_until = renewal.young_until(facts.issued_at, facts.expires_at);
+        match young_until.filter(|until| now < *until) {
+            Some(until) => Some(Failure::too_young(until)),
+            None => self.memory.cooling(&facts.id, facts.generation, now),
+        }
     }
 
     /// The token at hand if it is still valid and not refused, with why it was not renewed; else the failure.

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::ageing::{Ahead, Dates};
 use crate::clock::Timestamp;
 use crate::events::EventBody;
 use crate::grant::{GrantFacts, GrantType, Invalidation, TokenSet};
@@ -147,12 +148,14 @@ pub enum Write {
         tokens: Box<TokenSet>,
         /// When they were obtained.
         issued_at: Timestamp,
-        /// When background work should look at it.
-        due_at: Option<Timestamp>,
+        /// When it is due, and when it ends.
+        dates: Dates,
+        /// Whether its user connected again: the consent is of `issued_at`, and nothing was announced of it.
+        consent: bool,
         /// The account, where it became known or changed; `None` leaves it.
         account: Option<String>,
     },
-    /// A grant is dead: state invalidated, no lease, version + 1; never due again. Expects it to be active, of
+    /// A grant is dead: state invalidated, no lease, version + 1; without dates, so never due again. Expects it to be active, of
     /// this generation and, where given, of this epoch.
     InvalidateGrant {
         /// The grant.
@@ -163,6 +166,18 @@ pub enum Write {
         epoch: Option<Epoch>,
         /// Why.
         invalidation: Invalidation,
+    },
+    /// The dates of a grant, and the latest announcement of its end. Expects it to be active and of this generation;
+    /// its version stays.
+    DateGrant {
+        /// The grant.
+        grant: GrantId,
+        /// The generation that it must still be of.
+        generation: Generation,
+        /// Its dates from now on.
+        dates: Dates,
+        /// The latest announcement.
+        announced: Option<Ahead>,
     },
     /// A credential joined or left the grant: version + 1.
     TouchGrant(GrantId),
@@ -215,9 +230,9 @@ impl Write {
     fn row(&self) -> Row<'_> {
         match self {
             Self::InsertGrant(new) => Row::Grant(&new.id),
-            Self::StoreTokens { grant, .. } | Self::InvalidateGrant { grant, .. } => {
-                Row::Grant(grant)
-            }
+            Self::StoreTokens { grant, .. }
+            | Self::InvalidateGrant { grant, .. }
+            | Self::DateGrant { grant, .. } => Row::Grant(grant),
             Self::TouchGrant(grant) | Self::DeleteGrant(grant) => Row::Grant(grant),
             Self::InsertCredential(credential) => Row::Credential(&credential.key),
             Self::UpdateCredentialLabels { key, .. } | Self::MoveCredential { key, .. } => {
@@ -265,8 +280,8 @@ pub struct NewGrant {
     pub generation: Generation,
     /// Its first token set.
     pub tokens: TokenSet,
-    /// When it was obtained.
+    /// When it was obtained, which is also when its user connected.
     pub issued_at: Timestamp,
-    /// When background work should look at it.
-    pub due_at: Option<Timestamp>,
+    /// When it is due, and when it ends.
+    pub dates: Dates,
 }

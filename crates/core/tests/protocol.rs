@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod protocol {
+    mod ageing;
     mod chaos;
     mod client_rejected;
     mod coherence;
@@ -16,6 +17,7 @@ mod protocol {
     mod events;
     mod exchange;
     mod heal;
+    mod instagram;
     mod minted;
     mod rejected_token;
     mod renewal;

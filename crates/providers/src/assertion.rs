@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use evergrant_core::clock::Timestamp;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 
 use crate::catalogue::{AssertionFacts, SigningAlgorithm};
@@ -15,7 +16,7 @@ use crate::request::{Inexpressible, fill};
 
 /// A private key, and what its file says besides.
 pub(crate) struct SigningKey {
-    pem: String,
+    pem: SecretString,
     fields: BTreeMap<String, String>,
 }
 
@@ -30,10 +31,9 @@ impl SigningKey {
                 _ => None,
             })
             .collect();
+        let pem = fields.remove("private_key");
         Self {
-            pem: fields
-                .remove("private_key")
-                .unwrap_or_else(|| text.to_owned()),
+            pem: pem.unwrap_or_else(|| text.to_owned()).into(),
             fields,
         }
     }
@@ -51,8 +51,8 @@ impl SigningKey {
         &self,
         algorithm: SigningAlgorithm,
     ) -> (Algorithm, jsonwebtoken::errors::Result<EncodingKey>) {
-        let rsa = || EncodingKey::from_rsa_pem(self.pem.as_bytes());
-        let elliptic = || EncodingKey::from_ec_pem(self.pem.as_bytes());
+        let rsa = || EncodingKey::from_rsa_pem(self.pem.expose_secret().as_bytes());
+        let elliptic = || EncodingKey::from_ec_pem(self.pem.expose_secret().as_bytes());
         match algorithm {
             SigningAlgorithm::Rs256 => (Algorithm::RS256, rsa()),
             SigningAlgorithm::Ps256 => (Algorithm::PS256, rsa()),

@@ -4,6 +4,7 @@ mod guard;
 
 use std::error::Error;
 use std::pin::pin;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -25,8 +26,9 @@ pub(crate) const USER_AGENT: &str = concat!("evergrant/", env!("CARGO_PKG_VERSIO
 pub(crate) struct HttpClient {
     /// Goes where an entry leads.
     plain: reqwest::Client,
-    /// Goes to public addresses alone, where a credential leads.
-    guarded: reqwest::Client,
+    /// Goes to public addresses alone, where a credential leads. Made when it is first needed, since most catalogues
+    /// are used without it, and reading the certificates of the system takes time.
+    guarded: OnceLock<reqwest::Client>,
 }
 
 /// An answer, as far as it came.
@@ -58,16 +60,47 @@ pub(crate) enum SendFault {
     Unknown(String),
 }
 
+/// A network in which one server is every provider, for tests.
+#[cfg(feature = "testing")]
+#[derive(Debug, Clone)]
+pub struct Network {
+    /// Where every host name leads, whatever port the URL means.
+    pub address: std::net::SocketAddr,
+    /// The only certificate authority that is trusted, in DER.
+    pub authority: Vec<u8>,
+}
+
 impl HttpClient {
     /// Fails if TLS cannot be set up on this machine.
     pub(crate) fn new() -> Result<Self, String> {
-        let made = |builder: reqwest::ClientBuilder| {
-            let client = builder.build();
-            client.map_err(|error| cause(&error.without_url()))
-        };
         Ok(Self {
             plain: made(builder())?,
-            guarded: made(builder().dns_resolver(Guard::of_system()))?,
+            guarded: OnceLock::new(),
+        })
+    }
+
+    fn guarded(&self) -> Result<&reqwest::Client, SendFault> {
+        if let Some(client) = self.guarded.get() {
+            return Ok(client);
+        }
+        let client = made(builder().dns_resolver(Guard::of_system()));
+        let client = client.map_err(SendFault::NotSent)?;
+        Ok(self.guarded.get_or_init(|| client))
+    }
+
+    /// A client that knows no other network than this one.
+    #[cfg(feature = "testing")]
+    pub(crate) fn within(network: &Network) -> Result<Self, String> {
+        let authority =
+            reqwest::Certificate::from_der(&network.authority).map_err(|error| cause(&error))?;
+        let within = || {
+            builder()
+                .tls_certs_only([authority.clone()])
+                .dns_resolver(OneAddress(network.address))
+        };
+        Ok(Self {
+            plain: made(within())?,
+            guarded: made(within())?.into(),
         })
     }
 
@@ -84,10 +117,12 @@ impl HttpClient {
             body,
             guarded,
         } = request;
-        if guarded {
+        let client = if guarded {
             guard::check_literal(&url).map_err(|why| SendFault::NotAllowed(why.to_string()))?;
-        }
-        let client = if guarded { &self.guarded } else { &self.plain };
+            self.guarded()?
+        } else {
+            &self.plain
+        };
         let mut builder = client.request(method, url).headers(headers);
         if let Some(body) = body {
             builder = builder.body(body);
@@ -132,6 +167,11 @@ fn builder() -> reqwest::ClientBuilder {
         // may cost a single-use refresh token. A handshake per refresh costs less.
         .pool_max_idle_per_host(0)
         .http1_only()
+}
+
+fn made(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, String> {
+    let client = builder.build();
+    client.map_err(|error| cause(&error.without_url()))
 }
 
 async fn read_body(
@@ -200,4 +240,15 @@ fn cause(error: &dyn Error) -> String {
         innermost = source;
     }
     innermost.to_string().to_lowercase()
+}
+
+#[cfg(feature = "testing")]
+struct OneAddress(std::net::SocketAddr);
+
+#[cfg(feature = "testing")]
+impl reqwest::dns::Resolve for OneAddress {
+    fn resolve(&self, _: reqwest::dns::Name) -> reqwest::dns::Resolving {
+        let addresses: reqwest::dns::Addrs = Box::new(std::iter::once(self.0));
+        Box::pin(std::future::ready(Ok(addresses)))
+    }
 }

@@ -6,8 +6,9 @@ use super::{Outcome, Refresher};
 use crate::change::run::ChangeError;
 use crate::change::{ChangeSet, Scope, Snapshot};
 use crate::coordinator::Notice;
+use crate::grant::GrantFacts;
 use crate::ids::ClientKey;
-use crate::provider::Rotation;
+use crate::provider::{Renewal, Rotation};
 use crate::store::StoreError;
 
 mod client;
@@ -58,6 +59,13 @@ impl Refresher {
     pub(super) fn rotation(&self, client: &ClientKey) -> Option<Rotation> {
         let profile = self.ports.providers.profile(client).ok()?;
         Some(profile.rotation)
+    }
+
+    /// How a grant is renewed; as usual, where the catalogue no longer knows the provider.
+    pub(in crate::refresh) fn renewal(&self, facts: &GrantFacts) -> Renewal {
+        let profile = self.ports.providers.profile(&facts.client);
+        let renewal = profile.map_or_else(|_| Renewal::default(), |profile| profile.renewal);
+        renewal.of(facts.grant_type)
     }
 }
 

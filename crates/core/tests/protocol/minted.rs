@@ -7,7 +7,7 @@ use evergrant_core::events::EventKind;
 use evergrant_core::failure::FailureReason;
 use evergrant_core::grant::{GrantType, InvalidationReason, Means, TokenSet};
 use evergrant_core::ids::CredentialKey;
-use evergrant_core::provider::Verdict;
+use evergrant_core::provider::{Renewal, Verdict};
 use evergrant_core::secret::{Parameter, SigningKey};
 use evergrant_core::store::GrantVersion;
 use evergrant_core::testing::provider::{failure, refused as refused_grant};
@@ -322,4 +322,24 @@ async fn a_credential_that_is_deleted_is_minted_for_no_more() {
     assert!(registry.delete_credential(&key).await.unwrap());
     replica.token(&key).await.unwrap_err();
     assert_eq!(world.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_rules_of_refresh_tokens_do_not_hold_for_what_is_minted() {
+    let (world, replica, key) = World::with_minted().await;
+    world.provider.set_profile(|profile| {
+        profile.renewal = Renewal {
+            self_renewing: true,
+            min_age: Some(seconds(1_800)),
+            only_while_valid: true,
+            grant_lifetime: Some(seconds(60)),
+            ..Renewal::default()
+        };
+    });
+    let first = generation_of(&replica.token(&key).await);
+    assert_eq!(text(&replica.ask(&key, refused(first)).await), "access-2");
+    world.expire();
+    assert_eq!(text(&replica.token(&key).await), "access-3");
+    assert_eq!(world.grant(&key).await.facts.dates.end, None);
+    world.check(&key).await;
 }

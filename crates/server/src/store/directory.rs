@@ -7,7 +7,8 @@ use evergrant_core::change::{ChangeSet, Scope, Snapshot};
 use evergrant_core::ids::{CredentialId, CredentialKey, IntegrationId, IntegrationKey};
 use evergrant_core::integration::Integration;
 use evergrant_core::store::{
-    ApplyError, CredentialQuery, CredentialView, Directory, IntegrationQuery, StoreError,
+    ApplyError, CredentialQuery, CredentialView, Directory, Forecast, ForecastQuery,
+    IntegrationQuery, StoreError,
 };
 use sea_orm::sea_query::{Expr, Query};
 use sea_orm::{
@@ -174,6 +175,10 @@ impl Directory for SqlStore {
             filter = filter.add(later);
         }
         self.credential_views(filter, u64::from(*limit)).await
+    }
+
+    async fn forecast(&self, query: &ForecastQuery) -> Result<Vec<Forecast>, StoreError> {
+        self.read_forecast(query).await
     }
 
     async fn integration(&self, key: &IntegrationKey) -> Result<Option<Integration>, StoreError> {

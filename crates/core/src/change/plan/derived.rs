@@ -5,6 +5,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::grant::find;
+use crate::ageing::Dates;
 use crate::change::{ChangeSet, NewGrant, Snapshot, Write};
 use crate::clock::Timestamp;
 use crate::grant::{GrantFacts, Means, TokenSet};
@@ -73,7 +74,7 @@ pub fn derive(snapshot: &Snapshot, new: &Derive) -> Result<Option<ChangeSet>, De
         generation: seconds(snapshot.now),
         tokens: TokenSet::to_mint(new.means.clone()),
         issued_at: snapshot.now,
-        due_at: None,
+        dates: Dates::default(),
     })));
     Ok(Some(ChangeSet {
         revision: snapshot.revision,

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::Orphan;
 use super::log::Log;
+use crate::ageing::Dates;
 use crate::change::ClientHealth;
 use crate::clock::Timestamp;
 use crate::grant::{Attempts, Grant, GrantState, Lease, TokenSet};
@@ -37,7 +38,6 @@ pub(super) struct State {
 pub(super) struct GrantRow {
     /// Without its lease, which is found when it is read.
     pub(super) grant: Grant,
-    pub(super) due_at: Option<Timestamp>,
     pub(super) epoch: Epoch,
     pub(super) lease: Option<(OwnerToken, Instant)>,
     /// The refresh token may be spent.
@@ -113,7 +113,7 @@ impl GrantRow {
         next: Generation,
         tokens: TokenSet,
         issued_at: Timestamp,
-        due_at: Option<Timestamp>,
+        dates: Dates,
         now: Now,
     ) {
         let facts = &mut self.grant.facts;
@@ -124,10 +124,10 @@ impl GrantRow {
         facts.refresh_expires_at = tokens.refresh_expires_at;
         facts.requested_scopes = tokens.means.scopes.clone();
         facts.refreshable = tokens.refresh_token.is_some() || facts.grant_type.is_minted();
+        facts.dates = dates;
         facts.scopes = tokens.scopes.clone();
         facts.attempts = Attempts::default();
         self.grant.tokens = tokens;
-        self.due_at = due_at;
         self.end_lease();
         self.raise(now);
     }
@@ -163,12 +163,23 @@ impl State {
                     generation: row.grant.facts.generation,
                     client: row.grant.facts.client.clone(),
                     grant_type: row.grant.facts.grant_type,
-                    due_at: row.due_at.filter(|at| *at <= now)?,
+                    due_at: row.grant.facts.dates.due_at.filter(|at| *at <= now)?,
                 })
             })
             .collect();
         due.sort_by(|a, b| (a.due_at, &a.id).cmp(&(b.due_at, &b.id)));
         due
+    }
+
+    pub(super) fn to_announce(&self, now: Timestamp) -> Vec<GrantId> {
+        let active = self.grants.values().filter(|row| row.is_active());
+        let mut due: Vec<_> = active
+            .map(|row| &row.grant.facts)
+            .filter_map(|facts| Some((facts.dates.announce_at?, &facts.id)))
+            .filter(|(at, _)| *at <= now)
+            .collect();
+        due.sort();
+        due.into_iter().map(|(_, id)| id.clone()).collect()
     }
 
     pub(super) fn changed_within(&self, window: Duration, now: Now) -> Vec<GrantVersion> {

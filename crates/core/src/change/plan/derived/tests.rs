@@ -2,6 +2,7 @@ use super::*;
 use crate::change::plan::sample::{NOW, Scene, death, inserted, key, tokens, written};
 use crate::change::plan::{Reconnect, delete_credential, invalidate, reconnect};
 use crate::grant::GrantType;
+use crate::provider::Renewal;
 use crate::scopes::ScopeSet;
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -44,7 +45,8 @@ fn a_new_set_of_scopes_gets_a_grant_that_is_still_to_mint() {
     scene.derived(&parent, "other");
     let change = derive(&scene.0, &ask(&parent, "read")).unwrap().unwrap();
     let new = inserted(&change);
-    assert_eq!((&new.parent, new.due_at), (&Some(parent), None));
+    assert_eq!(new.parent, Some(parent));
+    assert_eq!(new.dates.due_at, None);
     assert_eq!(new.tokens.means.scopes, scopes("read"));
     assert!(!new.tokens.has_token());
     assert_eq!(change.writes.len(), 1);
@@ -143,6 +145,7 @@ fn what_was_derived_goes_with_its_parent_and_with_its_means() {
         resume_paused: false,
         tokens: tokens("new"),
         issued_at: NOW,
+        renewal: Renewal::default(),
     };
     let (change, _) = reconnect(&scene.0, &again).unwrap();
     assert_eq!(written(&change), ["delete grant", "store tokens 5 -> 6"]);
