@@ -3,6 +3,7 @@
 //!
 //! - [`postgres`], [`redis`]: servers that can be stopped, killed, frozen and started again on the same port.
 //! - [`oidc`]: a certified OAuth server of another project.
+//! - [`issuer`]: a token endpoint that mints tokens.
 //! - [`sandbox`]: a strict OAuth server of our own, with faults, gates and a ledger.
 //! - [`scene`]: the usual set of them; [`caller`] asks and stores in few words.
 //! - [`table`]: the event log as the database holds it.
@@ -16,6 +17,7 @@ pub mod background;
 pub mod caller;
 pub mod eventually;
 pub mod http;
+pub mod issuer;
 pub mod metrics;
 pub mod oidc;
 pub mod ports;

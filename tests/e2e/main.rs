@@ -14,6 +14,7 @@ mod harness_works;
 mod health;
 mod inbound;
 mod invalidation;
+mod minting;
 mod python;
 mod reconnect;
 mod replica_works;

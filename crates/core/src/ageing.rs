@@ -151,6 +151,7 @@ impl<'a> Life<'a> {
 
     /// The dates under the rules of a provider.
     pub fn dates(&self, renewal: &Renewal) -> Dates {
+        let renewal = &renewal.of(self.grant_type);
         let end = self.end(renewal);
         Dates {
             due_at: self.due_at(renewal),
@@ -241,6 +242,15 @@ impl<'a> Life<'a> {
 }
 
 impl Renewal {
+    /// The rules that hold for grants of a type: what is minted knows none of those of refresh tokens.
+    pub fn of(self, grant_type: GrantType) -> Self {
+        if grant_type.is_minted() {
+            Self::default()
+        } else {
+            self
+        }
+    }
+
     /// Whether grants of a type can be renewed without their user.
     pub fn can_renew(&self, grant_type: GrantType, refresh_token: bool) -> bool {
         match grant_type {

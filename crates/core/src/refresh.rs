@@ -34,6 +34,7 @@ use crate::ids::{ClientKey, Generation, GrantId};
 use crate::leader::LeaderLock;
 use crate::memory::Memory;
 use crate::provider::Providers;
+use crate::secret::AccessToken;
 use crate::store::{Store, StoreError};
 use crate::terminal::DeadGrant;
 use unsaved::Unsaved;
@@ -102,6 +103,11 @@ pub struct Trigger {
     /// Why it is not.
     pub cause: Cause,
 }
+
+/// The access token that a token exchange is about to exchange (`subject_token` of RFC 8693 section 2.1); nothing for
+/// grants of other types. Whoever begins a flight obtains it first, so that no flight ever waits for another grant's.
+#[derive(Debug, Clone, Default)]
+pub struct Subject(pub Option<AccessToken>);
 
 /// Why a refresh is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

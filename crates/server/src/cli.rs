@@ -10,6 +10,7 @@ mod integration;
 mod integration_view;
 mod keys;
 mod material;
+mod means;
 mod output;
 mod provider;
 mod service;

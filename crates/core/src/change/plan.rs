@@ -6,6 +6,7 @@
 mod announce;
 mod client;
 mod credential;
+mod derived;
 mod grant;
 mod integration;
 mod reconnect;
@@ -19,6 +20,7 @@ pub use credential::{
     CreateCredential, CreateError, UpdateLabelsError, create_credential, delete_credential,
     update_labels,
 };
+pub use derived::{Derive, DeriveError, MAX_DERIVED, derive};
 pub use grant::{heal, invalidate};
 pub use integration::{
     CreateIntegrationError, IntegrationUpdate, UpdateIntegrationError, create_integration,

@@ -58,6 +58,8 @@ pub struct Call {
     pub generation: Generation,
     /// The refresh token that it carried.
     pub refresh_token: Option<RefreshToken>,
+    /// The means that it carried.
+    pub means: Means,
 }
 
 #[derive(Debug)]
@@ -213,11 +215,14 @@ impl ScriptedProviders {
         self.state().script.push_back(step);
     }
 
-    /// What the provider makes of the refresh token of `grant`.
+    /// What the provider makes of the refresh token of `grant`, or of its means, which are always good.
     fn act(&self, grant: &Grant) -> Result<Issued, CallError> {
         let mut state = self.state();
         if let Some(error) = &state.otherwise {
             return Err(error.clone());
+        }
+        if grant.facts.grant_type.is_minted() {
+            return Ok(state.mint(&*self.clock));
         }
         let now = self.clock.now();
         let renewal = state.profile.renewal;
@@ -225,11 +230,7 @@ impl ScriptedProviders {
             if !ageing::renews(&renewal, grant, now) {
                 return Err(refused(InvalidationReason::GrantRevoked));
             }
-            let renewed = state.issue(&*self.clock, String::new());
-            return Ok(Issued {
-                refresh_token: None,
-                ..renewed
-            });
+            return Ok(state.mint(&*self.clock));
         }
         let used = text(grant);
         if state.ends.has_ended(&used, now) {
@@ -305,11 +306,20 @@ impl State {
             grant: grant.facts.id.clone(),
             generation: grant.facts.generation,
             refresh_token: grant.tokens.refresh_token.clone(),
+            means: grant.tokens.means.clone(),
         });
         let with_this = self.in_flight.entry(text(grant)).or_default();
         *with_this += 1;
         self.most_with_one_token = self.most_with_one_token.max(*with_this);
         self.most_at_once = self.most_at_once.max(self.in_flight.values().sum());
+    }
+
+    fn mint(&mut self, clock: &dyn Clock) -> Issued {
+        let minted = self.issue(clock, String::new());
+        Issued {
+            refresh_token: None,
+            ..minted
+        }
     }
 
     fn issue(&mut self, clock: &dyn Clock, refresh_token: String) -> Issued {
@@ -369,7 +379,9 @@ fn lost() -> CallError {
 
 fn text(grant: &Grant) -> String {
     let token = grant.tokens.refresh_token.as_ref();
-    token.map_or("", RefreshToken::expose).to_owned()
+    // Calls that mint have no token in common, but must not overlap for one grant either.
+    let mint = || format!("minted by {}", grant.facts.id);
+    token.map_or_else(mint, |token| token.expose().to_owned())
 }
 
 fn profile(rotation: Rotation) -> Profile {

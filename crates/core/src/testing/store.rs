@@ -30,6 +30,7 @@ use crate::ids::{
     CredentialKey, Epoch, Generation, GrantId, IntegrationKey, OwnerToken, ProviderName,
 };
 use crate::integration::Integration;
+use crate::scopes::ScopeSet;
 use crate::store::{
     ApplyError, AttemptEnd, Backlog, Claimed, CredentialQuery, CredentialView, Directory, DueGrant,
     EventLog, Forecast, ForecastQuery, GrantStore, GrantVersion, IntegrationQuery, Store,
@@ -126,6 +127,19 @@ impl GrantStore for MemoryStore {
     async fn grant(&self, id: &GrantId) -> Result<Option<Grant>, StoreError> {
         self.call(Op::Grant, |state, now| {
             Some(state.grants.get(id)?.view(now))
+        })
+        .await
+    }
+
+    async fn derived(
+        &self,
+        parent: &GrantId,
+        scopes: &ScopeSet,
+    ) -> Result<Option<Grant>, StoreError> {
+        self.call(Op::Derived, |state, now| {
+            let mut rows = state.derived(parent);
+            let row = rows.find(|row| row.grant.facts.requested_scopes == *scopes);
+            row.map(|row| row.view(now))
         })
         .await
     }

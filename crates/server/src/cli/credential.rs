@@ -16,6 +16,7 @@ use super::credential_view::{CredentialList, CredentialView};
 use super::exit::Failure;
 use super::integration_view::IntegrationView;
 use super::material::MaterialFile;
+use super::means::MeansFiles;
 use super::output::{Out, Output, Printable, Table};
 use super::wire::{full, parse_pair};
 
@@ -34,11 +35,12 @@ pub struct Credential {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Store a new credential with its tokens
+    /// Store a new credential with its tokens, or with the means to mint them
     #[command(after_help = "\
 Examples:
   evergrant credential create slack-7 --provider slack --material tokens.json
-  vault read -format=json … | evergrant credential create github-1 --provider github --grant-type static --material -")]
+  vault read -format=json … | evergrant credential create github-1 --provider github --grant-type static --material -
+  evergrant credential create google-1 --provider google --grant-type jwt-bearer --signing-key service-account.json")]
     Create(Create),
     /// Show a credential
     Get {
@@ -69,7 +71,7 @@ struct Create {
     /// OAuth client in the server's configuration; not needed if the provider has only one
     #[arg(long, default_value = "", hide_default_value = true)]
     client: String,
-    /// authorization-code or static
+    /// authorization-code, static, or one that is minted: client-credentials, jwt-bearer, token-exchange
     #[arg(long, default_value = "authorization-code", value_parser = grant_type, value_name = "TYPE")]
     grant_type: GrantType,
     /// Account at the provider; credentials with the same account share one grant
@@ -80,6 +82,8 @@ struct Create {
     labels: Vec<(String, String)>,
     #[command(flatten)]
     material: MaterialFile,
+    #[command(flatten)]
+    means: MeansFiles,
 }
 
 #[derive(Debug, Args)]
@@ -104,6 +108,8 @@ struct Reconnect {
     credential: String,
     #[command(flatten)]
     material: MaterialFile,
+    #[command(flatten)]
+    means: MeansFiles,
     /// Account at the provider that was connected now
     #[arg(long, default_value = "", hide_default_value = true)]
     account: String,
@@ -214,8 +220,14 @@ impl Create {
         tenant_id: String,
         now: Timestamp,
     ) -> Result<CreateCredentialRequest, Failure> {
+        let file = &self.material;
+        let mut material = self.means.add_to(file, || file.read(now))?;
+        if is_minted(self.grant_type) {
+            // The configured client may be all that is needed.
+            material.get_or_insert_default();
+        }
         Ok(CreateCredentialRequest {
-            material: self.material.read(now)?,
+            material,
             credential: Some(Wire {
                 tenant_id,
                 credential_id: self.credential,
@@ -236,9 +248,10 @@ impl Reconnect {
         tenant_id: String,
         now: Timestamp,
     ) -> Result<ReconnectCredentialRequest, Failure> {
+        let file = &self.material;
         Ok(ReconnectCredentialRequest {
             tenant_id,
-            material: self.material.read(now)?,
+            material: self.means.add_to(file, || file.read(now))?,
             credential_id: self.credential,
             provider_account: self.account,
             allow_account_change: self.allow_account_change,
@@ -319,10 +332,19 @@ impl Printable for DeletedView {
 }
 
 fn grant_type(text: &str) -> Result<GrantType, String> {
-    // The contract knows more than this version offers.
     GrantType::from_str_name(&full(text, "GRANT_TYPE_"))
-        .filter(|found| matches!(found, GrantType::AuthorizationCode | GrantType::Static))
-        .ok_or_else(|| "write authorization-code or static".into())
+        .filter(|found| *found != GrantType::Unspecified)
+        .ok_or_else(|| {
+            "write authorization-code, static, client-credentials, jwt-bearer or token-exchange"
+                .into()
+        })
+}
+
+fn is_minted(grant_type: GrantType) -> bool {
+    match grant_type {
+        GrantType::ClientCredentials | GrantType::JwtBearer | GrantType::TokenExchange => true,
+        GrantType::Unspecified | GrantType::AuthorizationCode | GrantType::Static => false,
+    }
 }
 
 fn state(text: &str) -> Result<CredentialState, String> {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use evergrant_core::change::plan::{CreateCredential, Reconnect};
-use evergrant_core::clock::Clock;
+use evergrant_core::clock::{Clock, Timestamp};
+use evergrant_core::grant::{GrantType, TokenSet};
 use evergrant_core::ids::{
     ClientKey, ClientName, CredentialId, CredentialKey, Generation, ProviderName,
 };
@@ -21,6 +22,7 @@ use tonic::{Request, Response, Status};
 use super::caller::{Callers, Permission};
 use super::convert::credential::{account, check_message, grant_type, to_credential, tokens};
 use super::convert::integration::to_integration;
+use super::convert::means::refuse_incomplete;
 use super::convert::{credential_key, etag, labels, page_size, tenant};
 use super::meter;
 use super::status::{ApiError, change_error, store_error};
@@ -110,12 +112,17 @@ impl Credentials {
             return Err(ApiError::invalid("credential.grant_type", why));
         }
         let now = self.clock.now();
+        let tokens = self.tokens(&client, grant_type, material, now)?;
         let new = CreateCredential {
             client,
             grant_type,
-            account: account("credential.provider_account", wire.provider_account)?,
+            account: account(
+                grant_type,
+                "credential.provider_account",
+                wire.provider_account,
+            )?,
             labels: labels("credential.labels", wire.labels)?,
-            tokens: tokens(grant_type, material, now)?,
+            tokens,
             issued_at: now,
             renewal: profile.renewal,
             key: key.clone(),
@@ -127,6 +134,21 @@ impl Credentials {
         Ok(v1::CreateCredentialResponse {
             credential: self.rendered(&key).await?,
         })
+    }
+
+    /// The tokens or the means that a request brings.
+    fn tokens(
+        &self,
+        client: &ClientKey,
+        grant_type: GrantType,
+        material: Option<v1::TokenMaterial>,
+        now: Timestamp,
+    ) -> Result<TokenSet, ApiError> {
+        let tokens = tokens(grant_type, material, now)?;
+        if let Some(entry) = self.providers.entry(&client.provider) {
+            refuse_incomplete(entry, grant_type, &tokens.means)?;
+        }
+        Ok(tokens)
     }
 
     /// How the grants of a client are renewed; as usual, where the catalogue no longer knows the provider.
@@ -254,10 +276,10 @@ impl Credentials {
         let grant = self.view(&key).await?.grant;
         let now = self.clock.now();
         let ask = Reconnect {
-            account: account("provider_account", provider_account)?,
+            account: account(grant.grant_type, "provider_account", provider_account)?,
             allow_account_change,
             resume_paused,
-            tokens: tokens(grant.grant_type, material, now)?,
+            tokens: self.tokens(&grant.client, grant.grant_type, material, now)?,
             issued_at: now,
             renewal: self.renewal(&grant.client),
             key: key.clone(),

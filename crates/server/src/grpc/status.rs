@@ -139,9 +139,10 @@ fn code_of(reason: ErrorReason) -> Code {
         }
         Reason::Unauthenticated => Code::Unauthenticated,
         Reason::PermissionDenied => Code::PermissionDenied,
-        Reason::CallerRateLimited | Reason::ProviderRateLimited | Reason::StreamLimit => {
-            Code::ResourceExhausted
-        }
+        Reason::CallerRateLimited
+        | Reason::ProviderRateLimited
+        | Reason::ScopeSetLimit
+        | Reason::StreamLimit => Code::ResourceExhausted,
         Reason::StoreUnavailable
         | Reason::ShuttingDown
         | Reason::ProviderUnavailable
@@ -155,6 +156,7 @@ fn code_of(reason: ErrorReason) -> Code {
         | Reason::AuthorizationStateInvalid
         | Reason::AuthorizationRefused
         | Reason::ClientRejected
+        | Reason::SubjectInvalid
         | Reason::CursorEpochMismatch
         | Reason::FilterChanged => Code::FailedPrecondition,
         Reason::CredentialNotFound | Reason::IntegrationNotFound => Code::NotFound,
@@ -172,6 +174,7 @@ pub fn failure_reason(failure: &Failure) -> ErrorReason {
         FailureReason::ClientRejected => ErrorReason::ClientRejected,
         FailureReason::UnknownClient => ErrorReason::UnknownClient,
         FailureReason::KeyUnavailable => ErrorReason::KeyUnavailable,
+        FailureReason::SubjectInvalid => ErrorReason::SubjectInvalid,
         FailureReason::Internal => ErrorReason::Internal,
         FailureReason::ProviderRateLimited => ErrorReason::ProviderRateLimited,
         _ if failure.cooling => ErrorReason::RefreshCoolingDown,
@@ -187,6 +190,10 @@ pub fn token_error(error: TokenError, now: Timestamp) -> ApiError {
     let message = error.to_string();
     match error {
         TokenError::NotFound(_) => ApiError::new(ErrorReason::CredentialNotFound, message),
+        TokenError::Scopes { .. } => {
+            ApiError::new(ErrorReason::InvalidRequest, message).about("scopes")
+        }
+        TokenError::TooManyScopeSets(_) => ApiError::new(ErrorReason::ScopeSetLimit, message),
         TokenError::Invalidated {
             generation,
             invalidation,
@@ -214,7 +221,10 @@ pub fn token_error(error: TokenError, now: Timestamp) -> ApiError {
             }
             let wait = failure.next_at.map_or(SOON, |next_at| next_at.since(now));
             let passes = code_of(reason) != Code::InvalidArgument
-                && !matches!(reason, ErrorReason::KeyUnavailable);
+                && !matches!(
+                    reason,
+                    ErrorReason::KeyUnavailable | ErrorReason::SubjectInvalid
+                );
             let api = ApiError::new(reason, message);
             if passes { api.retry_after(wait) } else { api }
         }

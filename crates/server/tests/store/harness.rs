@@ -12,7 +12,7 @@ use evergrant_core::grant::{GrantType, Means, TokenSet};
 use evergrant_core::ids::{
     ClientKey, ClientName, CredentialId, CredentialKey, GrantId, ProviderName, TenantId,
 };
-use evergrant_core::secret::{AccessToken, RefreshToken};
+use evergrant_core::secret::{AccessToken, Parameter, RefreshToken, SigningKey};
 use evergrant_core::store::{Credential, Store};
 use evergrant_core::testing::store_contract::StoreHarness;
 use evergrant_server::seal::{Sealer, SealingKey};
@@ -104,7 +104,14 @@ pub fn tokens(name: &str) -> TokenSet {
         refresh_expires_at: None,
         scopes: Vec::new(),
         metadata: BTreeMap::from([("instance_url".into(), "hush-metadata".into())]),
-        means: Means::default(),
+        means: Means {
+            parameters: BTreeMap::from([(
+                "secret".into(),
+                Parameter::new("hush-parameter".into()),
+            )]),
+            signing_key: Some(SigningKey::new("hush-key".into())),
+            ..Means::default()
+        },
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
+use super::derived::forget_derived;
 use super::grant::{dependants, find, tell_restored, users, uses};
 use super::integration::restatus;
 use crate::ageing::Life;
@@ -128,6 +129,7 @@ pub fn delete_credential(snapshot: &Snapshot, key: &CredentialKey) -> Option<Cha
     let mut writes = vec![Write::DeleteCredential(key.clone())];
     if users(snapshot, &grant.id).count() == 1 {
         writes.push(Write::DeleteGrant(grant.id.clone()));
+        forget_derived(snapshot, &grant.id, &mut writes);
     } else {
         writes.push(Write::TouchGrant(grant.id.clone()));
     }

@@ -12,6 +12,7 @@ use crate::testing::held::{Gate, Held};
 pub enum Op {
     GrantOf,
     Grant,
+    Derived,
     Claim,
     Commit,
     EndAttempt,

@@ -148,6 +148,12 @@ impl GrantRow {
 }
 
 impl State {
+    /// The grants that mint with the means of `parent`.
+    pub(super) fn derived(&self, parent: &GrantId) -> impl Iterator<Item = &GrantRow> {
+        let rows = self.grants.values();
+        rows.filter(move |row| row.grant.facts.parent.as_ref() == Some(parent))
+    }
+
     pub(super) fn due(&self, now: Timestamp, clock: Now) -> Vec<DueGrant> {
         let mut due: Vec<_> = self
             .grants
@@ -159,6 +165,7 @@ impl State {
                     id: row.grant.facts.id.clone(),
                     generation: row.grant.facts.generation,
                     client: row.grant.facts.client.clone(),
+                    grant_type: row.grant.facts.grant_type,
                     due_at: row.grant.facts.dates.due_at.filter(|at| *at <= now)?,
                 })
             })
@@ -200,7 +207,8 @@ impl State {
 
     pub(super) fn count_by_state(&self) -> Vec<(ProviderName, bool, u64)> {
         let mut counts = BTreeMap::new();
-        for row in self.grants.values() {
+        let rows = self.grants.values();
+        for row in rows.filter(|row| row.grant.facts.parent.is_none()) {
             let provider = row.grant.facts.client.provider.clone();
             *counts.entry((provider, row.is_active())).or_insert(0) += 1;
         }
