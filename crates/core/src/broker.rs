@@ -19,6 +19,7 @@ use crate::ids::{CredentialKey, Generation, GrantId};
 use crate::memory::{Known, Memory};
 use crate::refresh::{Cause, Failure, Limits, Outcome, Ports, Refresher, Trigger};
 use crate::registry::Registry;
+use crate::revocation::Revoker;
 use crate::singleflight::{FlightLost, Flights};
 use crate::store::{GrantVersion, StoreError};
 
@@ -102,6 +103,7 @@ pub struct Broker {
     refresher: Arc<Refresher>,
     lookups: Flights<CredentialKey, Result<Option<Known>, Failure>>,
     flights: Flights<GrantId, Outcome>,
+    tracker: TaskTracker,
 }
 
 impl Broker {
@@ -130,6 +132,7 @@ impl Broker {
             refresher: Arc::new(refresher),
             lookups: Flights::new(tracker.clone()),
             flights: Flights::new(tracker.clone()),
+            tracker: tracker.clone(),
         }
     }
 
@@ -256,6 +259,11 @@ impl Broker {
     /// The registry whose changes this broker's memory follows at once.
     pub fn registry(&self) -> Registry {
         Registry::new(self.refresher.changes().clone())
+    }
+
+    /// What deletes credentials whose grants are revoked first; its work is tracked like this broker's.
+    pub fn revoker(&self) -> Revoker {
+        Revoker::new(Arc::clone(&self.refresher), self.tracker.clone())
     }
 
     /// Learns where a grant stands: what is remembered of an older version is forgotten.

@@ -26,6 +26,7 @@ pub mod leader;
 pub mod memory;
 pub mod refresh;
 pub mod registry;
+pub mod revocation;
 pub mod schedule;
 pub mod singleflight;
 pub mod terminal;

@@ -18,6 +18,7 @@ mod protocol {
     mod rejected_token;
     mod renewal;
     mod replica;
+    mod revoke;
     mod rotation;
     mod shared_grants;
     mod single_call;

@@ -32,5 +32,5 @@ pub mod sandbox;
 pub use catalogue::Catalogue;
 pub use engine::{
     ClientConfigError, CodeExchange, Consent, ConsentError, Consented, DeviceAuthorization,
-    DevicePoll, HttpProviders, OAuthClient, Revocation,
+    DevicePoll, HttpProviders, OAuthClient,
 };

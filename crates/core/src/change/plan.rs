@@ -14,7 +14,7 @@ mod sample;
 pub use client::{client_recovered, client_rejected};
 pub use credential::{
     CreateCredential, CreateError, UpdateLabelsError, create_credential, delete_credential,
-    update_labels,
+    delete_revoked, leave_shared_grant, update_labels,
 };
 pub use grant::{heal, invalidate};
 pub use integration::{

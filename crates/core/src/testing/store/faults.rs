@@ -16,6 +16,8 @@ pub enum Op {
     Commit,
     EndAttempt,
     KeepOrphan,
+    OrphansOf,
+    PruneOrphans,
     Due,
     Backlog,
     ChangedWithin,
