@@ -16,6 +16,7 @@ mod log;
 mod migration;
 mod names;
 mod open;
+mod orphans;
 mod payload;
 mod row;
 mod snapshot;

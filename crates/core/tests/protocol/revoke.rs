@@ -153,24 +153,17 @@ async fn a_client_that_is_not_configured_any_more_cannot_revoke() {
 // A rotation under way must not leave a successor behind that lives on.
 #[tokio::test(start_paused = true)]
 async fn a_refresh_under_way_is_waited_for_and_what_it_brings_is_revoked() {
-    let (world, one, key) = World::with_expired().await;
+    let (world, one, _) = World::with_expired().await;
     world
         .provider
         .set_reuse(Reuse::Refused, Rotation::SingleUse);
+    world.connect("b").await;
     let two = world.replica();
-    for replica in [&one, &two] {
-        let held = world.provider.hold_next_answer();
-        let name = if std::ptr::eq(replica, &one) {
-            "a"
-        } else {
-            "b"
-        };
-        let key = if name == "a" {
-            key.clone()
-        } else {
-            world.connect(name).await
-        };
+    for (name, replica) in [("a", &one), ("b", &two)] {
+        let key = key(name);
+        let (spent, successor) = (format!("refresh-{name}-1"), format!("refresh-{name}-2"));
         world.expire();
+        let held = world.provider.hold_next_answer();
         let refresh = one.begin(&key);
         held.reached().await;
         let revoking = replica.begin_revoke(&key);
@@ -178,8 +171,8 @@ async fn a_refresh_under_way_is_waited_for_and_what_it_brings_is_revoked() {
         assert!(!revoking.is_finished());
         held.release();
         assert_eq!(revoking.await.unwrap(), Ok(true));
-        assert_eq!(world.revoked().pop(), Some(format!("refresh-{name}-2")));
-        assert!(!world.accepts(&format!("refresh-{name}-2")));
+        assert_eq!(world.revoked().pop(), Some(successor.clone()));
+        assert!(!world.accepts(&successor) && !world.accepts(&spent));
         assert!(world.is_gone(&key).await);
         assert_eq!(generation_of(&refresh.await.unwrap()), 2);
     }

@@ -74,7 +74,6 @@ fn verbs_that_are_not_there_yet_are_not_in_the_help() {
     assert!(!help_of(&["keys"]).contains("rotate"));
     // What the server of this version refuses in any case.
     assert!(!help_of(&["token", "get"]).contains("--scope"));
-    assert!(!help_of(&["credential", "delete"]).contains("--revoke"));
     let create = help_of(&["credential", "create"]);
     for grant_type in ["client-credentials", "jwt-bearer"] {
         assert!(!create.contains(grant_type), "{create}");

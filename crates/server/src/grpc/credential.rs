@@ -11,6 +11,7 @@ use evergrant_core::ids::{
 };
 use evergrant_core::provider::Providers as _;
 use evergrant_core::registry::Registry;
+use evergrant_core::revocation::Revoker;
 use evergrant_core::store::{CredentialQuery, CredentialView, Store};
 use evergrant_proto::v1::credential_service_server::CredentialService;
 use evergrant_proto::v1::{self, ErrorReason};
@@ -22,13 +23,14 @@ use super::caller::{Callers, Permission};
 use super::convert::credential::{account, check_message, grant_type, to_credential, tokens};
 use super::convert::integration::to_integration;
 use super::convert::{credential_key, etag, labels, page_size, tenant};
-use super::meter;
-use super::status::{ApiError, change_error, store_error};
+use super::status::{ApiError, change_error, revoke_error, store_error};
+use super::{deadline, meter};
 
 /// Serves CredentialService.
 #[derive(Clone)]
 pub struct Credentials {
     registry: Registry,
+    revoker: Revoker,
     store: Arc<dyn Store>,
     providers: Arc<HttpProviders>,
     callers: Callers,
@@ -42,9 +44,10 @@ impl std::fmt::Debug for Credentials {
 }
 
 impl Credentials {
-    /// A service that changes credentials through `registry`.
+    /// A service that changes credentials through `registry`, and through `revoker` where their grants are revoked first.
     pub fn new(
         registry: Registry,
+        revoker: Revoker,
         store: Arc<dyn Store>,
         providers: Arc<HttpProviders>,
         callers: Callers,
@@ -52,6 +55,7 @@ impl Credentials {
     ) -> Self {
         Self {
             registry,
+            revoker,
             store,
             providers,
             callers,
@@ -300,8 +304,13 @@ impl Credentials {
         let key = credential_key(&tenant_id, &credential_id)?;
         self.allow(&metadata, Permission::CredentialWrite, &key)?;
         if revoke_at_provider {
-            let why = "revocation at the provider is not offered by this version";
-            return Err(ApiError::invalid("revoke_at_provider", why));
+            let deadline = deadline::of(&metadata);
+            let deleted = self.revoker.delete_credential(&key, deadline).await;
+            let revoked_at_provider =
+                deleted.map_err(|error| revoke_error(error, self.clock.now()))?;
+            return Ok(v1::DeleteCredentialResponse {
+                revoked_at_provider,
+            });
         }
         let found = self
             .registry
