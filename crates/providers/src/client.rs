@@ -58,16 +58,38 @@ pub(crate) enum SendFault {
     Unknown(String),
 }
 
+/// A network in which one server is every provider, for tests.
+#[cfg(feature = "testing")]
+#[derive(Debug, Clone)]
+pub struct Network {
+    /// Where every host name leads, whatever port the URL means.
+    pub address: std::net::SocketAddr,
+    /// The only certificate authority that is trusted, in DER.
+    pub authority: Vec<u8>,
+}
+
 impl HttpClient {
     /// Fails if TLS cannot be set up on this machine.
     pub(crate) fn new() -> Result<Self, String> {
-        let made = |builder: reqwest::ClientBuilder| {
-            let client = builder.build();
-            client.map_err(|error| cause(&error.without_url()))
-        };
         Ok(Self {
             plain: made(builder())?,
             guarded: made(builder().dns_resolver(Guard::of_system()))?,
+        })
+    }
+
+    /// A client that knows no other network than this one.
+    #[cfg(feature = "testing")]
+    pub(crate) fn within(network: &Network) -> Result<Self, String> {
+        let authority =
+            reqwest::Certificate::from_der(&network.authority).map_err(|error| cause(&error))?;
+        let within = || {
+            builder()
+                .tls_certs_only([authority.clone()])
+                .dns_resolver(OneAddress(network.address))
+        };
+        Ok(Self {
+            plain: made(within())?,
+            guarded: made(within())?,
         })
     }
 
@@ -132,6 +154,11 @@ fn builder() -> reqwest::ClientBuilder {
         // may cost a single-use refresh token. A handshake per refresh costs less.
         .pool_max_idle_per_host(0)
         .http1_only()
+}
+
+fn made(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, String> {
+    let client = builder.build();
+    client.map_err(|error| cause(&error.without_url()))
 }
 
 async fn read_body(
@@ -200,4 +227,15 @@ fn cause(error: &dyn Error) -> String {
         innermost = source;
     }
     innermost.to_string().to_lowercase()
+}
+
+#[cfg(feature = "testing")]
+struct OneAddress(std::net::SocketAddr);
+
+#[cfg(feature = "testing")]
+impl reqwest::dns::Resolve for OneAddress {
+    fn resolve(&self, _: reqwest::dns::Name) -> reqwest::dns::Resolving {
+        let addresses: reqwest::dns::Addrs = Box::new(std::iter::once(self.0));
+        Box::pin(std::future::ready(Ok(addresses)))
+    }
 }

@@ -93,6 +93,13 @@ impl HttpProviders {
         })
     }
 
+    /// The same in a network in which one server is every provider, for tests.
+    #[cfg(feature = "testing")]
+    pub fn through(self, network: &crate::Network) -> Result<Self, ClientConfigError> {
+        let http = HttpClient::within(network).map_err(ClientConfigError::Http)?;
+        Ok(Self { http, ..self })
+    }
+
     /// The client of that name at `provider`; without a name, the provider's only client.
     pub fn resolve_client(
         &self,
