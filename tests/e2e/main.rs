@@ -15,6 +15,7 @@ mod invalidation;
 mod python;
 mod reconnect;
 mod replica_works;
+mod revocation;
 mod rotation;
 mod shutdown;
 mod streams;

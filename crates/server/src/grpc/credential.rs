@@ -468,3 +468,6 @@ pub(super) fn cut<T>(page: &mut Vec<T>, limit: u32, name: impl Fn(&T) -> &str) -
         .map(|last| URL_SAFE_NO_PAD.encode(name(last)))
         .unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;
