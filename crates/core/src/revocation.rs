@@ -18,7 +18,8 @@ pub struct Revoker {
     tracker: TaskTracker,
 }
 
-/// Why a credential was not deleted. Unless it is [`InProgress`](Self::InProgress), nothing was.
+/// Why a credential was not deleted, as far as is known: while it is [`InProgress`](Self::InProgress) it may be yet, and
+/// after a failure of the store it may have been.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum RevokeError {
     /// There is no such credential.

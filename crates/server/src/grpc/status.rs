@@ -220,6 +220,12 @@ pub fn revoke_error(error: RevokeError, now: Timestamp) -> ApiError {
         RevokeError::InProgress(_) => {
             ApiError::new(ErrorReason::RefreshInProgress, message).retry_after(SOON)
         }
+        // Whether a write took place whose answer is missing is unknown.
+        RevokeError::Failed { failure, .. }
+            if failure.reason == FailureReason::StoreUnavailable =>
+        {
+            failed(&failure, message, now)
+        }
         RevokeError::Failed { failure, .. } => {
             failed(&failure, format!("{message}; nothing was deleted"), now)
         }
