@@ -18,6 +18,7 @@ mod minting;
 mod python;
 mod reconnect;
 mod replica_works;
+mod revocation;
 mod rotation;
 mod shutdown;
 mod streams;

@@ -29,6 +29,7 @@ use crate::store::{DueGrant, GrantVersion, StoreError};
 
 mod scoped;
 mod subject;
+use crate::revocation::Revoker;
 
 /// How often a call joins another flight when the last one brought nothing newer than what it refuses.
 const FLIGHTS_PER_CALL: u32 = 3;
@@ -126,6 +127,7 @@ pub struct Broker {
     lookups: Flights<CredentialKey, Result<Option<Known>, Failure>>,
     derivations: Flights<(GrantId, ScopeSet), Result<Arc<LiveGrant>, NoGrant>>,
     flights: Flights<GrantId, Outcome>,
+    tracker: TaskTracker,
 }
 
 impl Broker {
@@ -155,6 +157,7 @@ impl Broker {
             lookups: Flights::new(tracker.clone()),
             derivations: Flights::new(tracker.clone()),
             flights: Flights::new(tracker.clone()),
+            tracker: tracker.clone(),
         }
     }
 
@@ -338,6 +341,11 @@ impl Broker {
             Arc::clone(&ports.clock),
             interval,
         )
+    }
+
+    /// What deletes credentials whose grants are revoked first; its work is tracked like this broker's.
+    pub fn revoker(&self) -> Revoker {
+        Revoker::new(Arc::clone(&self.refresher), self.tracker.clone())
     }
 
     /// Learns where a grant stands: what is remembered of an older version is forgotten.

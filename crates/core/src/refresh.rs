@@ -41,6 +41,7 @@ use unsaved::Unsaved;
 
 mod attempt;
 mod flight;
+mod revoke;
 mod settle;
 mod unsaved;
 
@@ -87,6 +88,11 @@ impl Limits {
     /// The shortest lease in which two calls and a commit fit.
     pub fn shortest_lease(&self) -> Duration {
         self.attempt_timeout * 2 + self.store_timeout + Self::QUARANTINE
+    }
+
+    /// How long a crashed leader may hold others up, and the call of its successor last.
+    fn longest_hold(&self) -> Duration {
+        self.lease + self.attempt_timeout
     }
 
     /// How long an earlier attempt whose lease ran out may still take to store what it obtained.
@@ -227,6 +233,11 @@ impl Refresher {
     /// What runs this replica's changes, one after the other.
     pub(crate) fn changes(&self) -> &Changes {
         &self.changes
+    }
+
+    /// How long it takes at most until a grant is free, unless it is refreshed again and again.
+    pub(crate) fn longest_hold(&self) -> Duration {
+        self.limits.longest_hold()
     }
 
     /// Tells of every token set that is lost when the process ends now.

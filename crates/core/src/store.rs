@@ -160,7 +160,8 @@ pub trait GrantStore: Send + Sync + 'static {
         end: AttemptEnd,
     ) -> Result<bool, StoreError>;
 
-    /// Keeps a token set that came too late to be stored, for revocation and forensics.
+    /// Keeps a token set that came too late to be stored, for revocation and forensics, until it is
+    /// [pruned](Self::prune_orphans).
     async fn keep_orphan(
         &self,
         id: &GrantId,
@@ -168,6 +169,14 @@ pub trait GrantStore: Send + Sync + 'static {
         tokens: &TokenSet,
         reason: &str,
     ) -> Result<(), StoreError>;
+
+    /// The token sets that were [kept](Self::keep_orphan) of this grant and generation: bought with the stored one, and
+    /// so of the same consent. Each comes with the dates and scopes of `grant`, since its own are not kept.
+    async fn orphans_of(&self, grant: &GrantFacts) -> Result<Vec<TokenSet>, StoreError>;
+
+    /// Deletes at most `limit` token sets that were kept for longer than `retention` by the store's clock. Answers how
+    /// many.
+    async fn prune_orphans(&self, retention: Duration, limit: u32) -> Result<u64, StoreError>;
 
     /// Active grants that are due at `now`, whose next attempt is not held back and whose lease is not
     /// live: the longest due first, at most `limit`, and at most `per_client` of any one client.

@@ -23,6 +23,7 @@ mod protocol {
     mod renewal;
     mod replica;
     mod reports;
+    mod revoke;
     mod rotation;
     mod scope_sets;
     mod shared_grants;

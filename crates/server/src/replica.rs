@@ -36,7 +36,7 @@ use crate::grpc::transport::acceptor;
 use crate::grpc::watch::{WatchLimits, Watches};
 use crate::health::Health;
 use crate::lifecycle::Lifecycle;
-use crate::retention;
+use crate::retention::{self, Retention};
 use crate::seal::Sealer;
 use crate::sight::Sampler;
 use crate::store::{SqlStore, StoreOptions};
@@ -314,6 +314,7 @@ fn services(
         ),
         credentials: Credentials::new(
             broker.registry(),
+            broker.revoker(),
             store_port.clone(),
             providers.clone(),
             callers.clone(),
@@ -364,11 +365,11 @@ fn spawn_tasks(
 
     tasks.spawn(broker.announcer(ANNOUNCE_EVERY).run(life.stop()));
 
-    tasks.spawn(retention::run(
-        store.clone(),
-        config.events.retention,
-        life.stop(),
-    ));
+    let retention = Retention {
+        events: config.events.retention,
+        orphans: config.store.orphan_retention,
+    };
+    tasks.spawn(retention::run(store.clone(), retention, life.stop()));
 
     let sampler = Sampler {
         broker: broker.clone(),

@@ -167,6 +167,10 @@ fn describe() {
         "evergrant_inbound_total",
         "What providers reported by receiver and outcome"
     );
+    describe_counter!(
+        "evergrant_revocations_total",
+        "Revocations asked of providers, by provider and outcome"
+    );
     describe_counter!("evergrant_flights_total", "Flights that were started");
     describe_counter!(
         "evergrant_flight_joiners_total",

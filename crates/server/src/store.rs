@@ -18,6 +18,7 @@ mod log;
 mod migration;
 mod names;
 mod open;
+mod orphans;
 mod payload;
 mod reports;
 mod row;

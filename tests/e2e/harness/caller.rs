@@ -1,20 +1,22 @@
 //! A caller of one replica: requests in the few words that tests need.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use evergrant_proto::v1::credential_service_client::CredentialServiceClient;
 use evergrant_proto::v1::get_token_request::Rejected;
 use evergrant_proto::v1::integration_service_client::IntegrationServiceClient;
 use evergrant_proto::v1::token_service_client::TokenServiceClient;
 use evergrant_proto::v1::{
-    CreateCredentialRequest, CreateIntegrationRequest, Credential, GetCredentialRequest,
-    GetIntegrationRequest, GetTokenRequest, GetTokenResponse, Integration,
+    CreateCredentialRequest, CreateIntegrationRequest, Credential, DeleteCredentialRequest,
+    GetCredentialRequest, GetIntegrationRequest, GetTokenRequest, GetTokenResponse, Integration,
     InvalidateCredentialRequest, ReconnectCredentialRequest, ReconnectCredentialResponse,
     TokenMaterial,
 };
 use evergrant_providers::sandbox::NewGrant;
 use prost_types::Timestamp;
 use tonic::transport::Channel;
-use tonic::{Code, Status};
+use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 
 /// A caller with a connection of its own; clones share the connection.
@@ -117,6 +119,24 @@ impl Caller {
         client.invalidate_credential(request).await.map(drop)
     }
 
+    /// Deletes a credential, after its grant was revoked at the provider if that is wanted. Answers whether it was.
+    pub async fn delete(&self, id: &str, revoke: bool) -> Result<bool, Status> {
+        self.send_delete(Request::new(deletion(id, revoke))).await
+    }
+
+    /// Revokes and deletes with a deadline.
+    pub async fn delete_within(&self, id: &str, timeout: Duration) -> Result<bool, Status> {
+        let mut request = Request::new(deletion(id, true));
+        request.set_timeout(timeout);
+        self.send_delete(request).await
+    }
+
+    async fn send_delete(&self, request: Request<DeleteCredentialRequest>) -> Result<bool, Status> {
+        let mut client = CredentialServiceClient::new(self.channel.clone());
+        let answer = client.delete_credential(request).await?;
+        Ok(answer.into_inner().revoked_at_provider)
+    }
+
     /// Stores an integration that depends on `credentials`.
     pub async fn integrate(&self, id: &str, credentials: &[&str]) -> Result<Integration, Status> {
         let mut client = IntegrationServiceClient::new(self.channel.clone());
@@ -144,6 +164,14 @@ impl Caller {
         answer
             .integration
             .ok_or_else(|| Status::internal("the answer has no integration"))
+    }
+}
+
+fn deletion(id: &str, revoke_at_provider: bool) -> DeleteCredentialRequest {
+    DeleteCredentialRequest {
+        credential_id: id.to_owned(),
+        revoke_at_provider,
+        ..DeleteCredentialRequest::default()
     }
 }
 

@@ -224,7 +224,7 @@ impl Refresher {
     }
 
     /// Gives back a lease that was taken although the answer to the claim was lost.
-    async fn give_back_lost_lease(&self, id: &GrantId, held: &Held) {
+    pub(super) async fn give_back_lost_lease(&self, id: &GrantId, held: &Held) {
         let store = &self.ports.store;
         let Ok(Some(grant)) = store.grant(id).await else {
             return;

@@ -19,8 +19,8 @@ use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
 /// How long a waiting flight goes without a look when no notice comes; doubled up to the last.
-const FIRST_POLL: Duration = Duration::from_millis(100);
-const LAST_POLL: Duration = Duration::from_secs(1);
+pub(super) const FIRST_POLL: Duration = Duration::from_millis(100);
+pub(super) const LAST_POLL: Duration = Duration::from_secs(1);
 
 /// What a look at the row says.
 enum Look {
@@ -192,7 +192,7 @@ impl Refresher {
     }
 
     /// Waits until something was said about the grant, `at_most` went by, or the process ends.
-    async fn wait_for_news(
+    pub(super) async fn wait_for_news(
         &self,
         id: &GrantId,
         notices: &mut broadcast::Receiver<Notice>,
@@ -250,6 +250,6 @@ pub(super) fn rejected(refusal: Refusal, now: Timestamp) -> Failure {
     }
 }
 
-fn shutting_down() -> Failure {
+pub(super) fn shutting_down() -> Failure {
     Failure::new(FailureReason::ShuttingDown, "this replica is shutting down")
 }

@@ -21,7 +21,7 @@ pub(super) use escrow::NotAdopted;
 
 impl Refresher {
     /// Runs a change that nobody can refuse. `false` if there was nothing to change.
-    async fn change(
+    pub(super) async fn change(
         &self,
         scope: &Scope,
         plan: impl Fn(&Snapshot) -> Option<ChangeSet> + Send + Sync,

@@ -11,18 +11,21 @@ use crate::clock::Clock;
 use crate::grant::{Grant, GrantType, InvalidationReason, Means, TokenSet};
 use crate::ids::{ClientKey, Generation, GrantId};
 use crate::provider::{
-    CallError, Delivery, Issued, Profile, Providers, Renewal, Rotation, UnknownClient, Verdict,
+    CallError, Delivery, Issued, Profile, Providers, Renewal, Revocation, Rotation, UnknownClient,
+    Verdict,
 };
 use crate::secret::{AccessToken, RefreshToken};
 
 mod ageing;
 mod families;
+mod revocations;
 #[cfg(test)]
 mod tests;
 
 use ageing::Ends;
 use families::Families;
 pub use families::Reuse;
+use revocations::Revocations;
 
 /// One provider for all clients. It records every call.
 ///
@@ -44,6 +47,7 @@ struct State {
     script: VecDeque<Step>,
     otherwise: Option<CallError>,
     calls: Vec<Call>,
+    revocations: Revocations,
     in_flight: HashMap<String, usize>,
     most_with_one_token: usize,
     most_at_once: usize,
@@ -60,6 +64,17 @@ pub struct Call {
     pub refresh_token: Option<RefreshToken>,
     /// The means that it carried.
     pub means: Means,
+}
+
+impl Call {
+    fn of(grant: &Grant) -> Self {
+        Self {
+            grant: grant.facts.id.clone(),
+            generation: grant.facts.generation,
+            refresh_token: grant.tokens.refresh_token.clone(),
+            means: grant.tokens.means.clone(),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -93,6 +108,7 @@ impl ScriptedProviders {
                 script: VecDeque::new(),
                 otherwise: None,
                 calls: Vec::new(),
+                revocations: Revocations::default(),
                 in_flight: HashMap::new(),
                 most_with_one_token: 0,
                 most_at_once: 0,
@@ -298,16 +314,15 @@ impl Providers for ScriptedProviders {
             }
         }
     }
+
+    async fn revoke(&self, grant: &Grant, _timeout: Duration) -> Result<Revocation, CallError> {
+        self.take_back(grant).await
+    }
 }
 
 impl State {
     fn record(&mut self, grant: &Grant) {
-        self.calls.push(Call {
-            grant: grant.facts.id.clone(),
-            generation: grant.facts.generation,
-            refresh_token: grant.tokens.refresh_token.clone(),
-            means: grant.tokens.means.clone(),
-        });
+        self.calls.push(Call::of(grant));
         let with_this = self.in_flight.entry(text(grant)).or_default();
         *with_this += 1;
         self.most_with_one_token = self.most_with_one_token.max(*with_this);

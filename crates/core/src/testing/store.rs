@@ -25,7 +25,7 @@ use crate::ageing::Dates;
 use crate::change::{ChangeSet, Scope, Snapshot};
 use crate::clock::{Clock, Timestamp};
 use crate::events::{Event, LogPosition};
-use crate::grant::{Grant, TokenSet};
+use crate::grant::{Grant, GrantFacts, TokenSet};
 use crate::ids::{
     CredentialKey, Epoch, Generation, GrantId, IntegrationKey, OwnerToken, ProviderName,
 };
@@ -48,6 +48,8 @@ pub struct Orphan {
     pub tokens: TokenSet,
     /// Why it was kept.
     pub reason: String,
+    /// When.
+    pub kept_at: Timestamp,
 }
 
 /// A store that forgets everything when it is dropped.
@@ -199,13 +201,26 @@ impl GrantStore for MemoryStore {
         tokens: &TokenSet,
         reason: &str,
     ) -> Result<(), StoreError> {
-        self.call(Op::KeepOrphan, |state, _| {
+        self.call(Op::KeepOrphan, |state, now| {
             state.orphans.push(Orphan {
                 grant: id.clone(),
                 base,
                 tokens: tokens.clone(),
                 reason: reason.to_owned(),
+                kept_at: now.wall,
             });
+        })
+        .await
+    }
+
+    async fn orphans_of(&self, grant: &GrantFacts) -> Result<Vec<TokenSet>, StoreError> {
+        self.call(Op::OrphansOf, |state, _| state.orphans_of(grant))
+            .await
+    }
+
+    async fn prune_orphans(&self, retention: Duration, limit: u32) -> Result<u64, StoreError> {
+        self.call(Op::PruneOrphans, |state, now| {
+            state.prune_orphans(now.wall.minus(retention), limit)
         })
         .await
     }

@@ -64,6 +64,8 @@ macro_rules! store_contract_tests {
             leases::a_dead_grant_is_neither_claimed_nor_committed,
             leases::tokens_come_back_as_they_were_stored,
             leases::an_orphan_is_kept_beside_the_grant,
+            leases::the_orphans_of_a_generation_are_found_in_the_order_in_which_they_were_kept,
+            leases::orphans_are_pruned_when_they_were_kept_for_long,
             schedule::due_are_the_active_whose_time_has_come_longest_first,
             schedule::due_gives_no_client_more_than_its_share,
             schedule::every_raise_of_a_version_is_seen_for_a_while,

@@ -5,8 +5,8 @@ use evergrant_core::clock::Clock;
 use evergrant_proto::v1::credential_service_client::CredentialServiceClient;
 use evergrant_proto::v1::{
     CreateCredentialRequest, Credential as Wire, CredentialState, DeleteCredentialRequest,
-    GetCredentialRequest, GrantType, InvalidateCredentialRequest, ListCredentialsRequest,
-    ReconnectCredentialRequest, ReconnectCredentialResponse,
+    DeleteCredentialResponse, GetCredentialRequest, GrantType, InvalidateCredentialRequest,
+    ListCredentialsRequest, ReconnectCredentialRequest, ReconnectCredentialResponse,
 };
 use jiff::Timestamp;
 use serde::Serialize;
@@ -54,10 +54,7 @@ Examples:
     /// Mark a credential dead, e.g. after an uninstall
     Invalidate(Invalidate),
     /// Forget a credential, and its grant when no other credential uses it
-    Delete {
-        /// The credential
-        credential: String,
-    },
+    Delete(Delete),
 }
 
 #[derive(Debug, Args)]
@@ -133,6 +130,18 @@ struct Invalidate {
     generation: u64,
 }
 
+#[derive(Debug, Args)]
+struct Delete {
+    /// The credential
+    credential: String,
+    /// Have the provider revoke the grant first; if it fails, nothing is deleted.
+    ///
+    /// A grant that other credentials use is not revoked, and neither is one whose provider has no way to. The
+    /// credential is deleted all the same, and the last line says so.
+    #[arg(long)]
+    revoke: bool,
+}
+
 impl Credential {
     /// Does what was asked.
     pub async fn run(self, clock: &dyn Clock, out: Out<'_>) -> Result<(), Failure> {
@@ -179,18 +188,15 @@ impl Credential {
                 let answer = client.invalidate_credential(request).await?.into_inner();
                 output.print(out, &view(answer.credential)?)?;
             }
-            Verb::Delete { credential } => {
+            Verb::Delete(delete) => {
                 let request = DeleteCredentialRequest {
                     tenant_id,
-                    credential_id: credential.clone(),
-                    revoke_at_provider: false,
+                    credential_id: delete.credential.clone(),
+                    revoke_at_provider: delete.revoke,
                 };
                 let mut client = connect(&connection).await?;
-                client.delete_credential(request).await?;
-                let deleted = DeletedView {
-                    credential_id: credential,
-                };
-                output.print(out, &deleted)?;
+                let answer = client.delete_credential(request).await?.into_inner();
+                output.print(out, &DeletedView::new(delete, answer))?;
             }
         }
         Ok(())
@@ -321,12 +327,31 @@ impl Printable for ReconnectView {
 #[derive(Serialize)]
 struct DeletedView {
     credential_id: String,
+    revoked_at_provider: bool,
+    #[serde(skip)]
+    was_to_be_revoked: bool,
+}
+
+impl DeletedView {
+    fn new(asked: Delete, answer: DeleteCredentialResponse) -> Self {
+        Self {
+            credential_id: asked.credential,
+            revoked_at_provider: answer.revoked_at_provider,
+            was_to_be_revoked: asked.revoke,
+        }
+    }
 }
 
 impl Printable for DeletedView {
     fn table(&self) -> Table {
         let mut table = Table::default();
         table.field("deleted", &self.credential_id);
+        let revoked = match (self.was_to_be_revoked, self.revoked_at_provider) {
+            (false, _) => "",
+            (true, true) => "yes, the provider confirmed it",
+            (true, false) => "no, other credentials use the grant or the provider cannot",
+        };
+        table.field("revoked", revoked);
         table
     }
 }

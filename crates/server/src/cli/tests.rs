@@ -73,8 +73,6 @@ fn verbs_that_are_not_there_yet_are_not_in_the_help() {
         found.render_long_help().to_string()
     };
     assert!(!help_of(&["keys"]).contains("rotate"));
-    // What the server of this version refuses in any case.
-    assert!(!help_of(&["credential", "delete"]).contains("--revoke"));
 }
 
 #[test]

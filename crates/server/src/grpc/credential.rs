@@ -12,6 +12,7 @@ use evergrant_core::ids::{
 };
 use evergrant_core::provider::{Providers as _, Renewal};
 use evergrant_core::registry::Registry;
+use evergrant_core::revocation::Revoker;
 use evergrant_core::store::{CredentialQuery, CredentialView, Store};
 use evergrant_proto::v1::credential_service_server::CredentialService;
 use evergrant_proto::v1::{self, ErrorReason};
@@ -24,8 +25,8 @@ use super::convert::credential::{account, check_message, grant_type, to_credenti
 use super::convert::integration::to_integration;
 use super::convert::means::refuse_incomplete;
 use super::convert::{credential_key, etag, labels, page_size, tenant};
-use super::meter;
-use super::status::{ApiError, change_error, store_error};
+use super::status::{ApiError, change_error, revoke_error, store_error};
+use super::{deadline, meter};
 
 mod forecast;
 
@@ -33,6 +34,7 @@ mod forecast;
 #[derive(Clone)]
 pub struct Credentials {
     registry: Registry,
+    revoker: Revoker,
     store: Arc<dyn Store>,
     providers: Arc<HttpProviders>,
     callers: Callers,
@@ -46,9 +48,10 @@ impl std::fmt::Debug for Credentials {
 }
 
 impl Credentials {
-    /// A service that changes credentials through `registry`.
+    /// A service that changes credentials through `registry`, and through `revoker` where their grants are revoked first.
     pub fn new(
         registry: Registry,
+        revoker: Revoker,
         store: Arc<dyn Store>,
         providers: Arc<HttpProviders>,
         callers: Callers,
@@ -56,6 +59,7 @@ impl Credentials {
     ) -> Self {
         Self {
             registry,
+            revoker,
             store,
             providers,
             callers,
@@ -332,8 +336,13 @@ impl Credentials {
         let key = credential_key(&tenant_id, &credential_id)?;
         self.allow(&metadata, Permission::CredentialWrite, &key)?;
         if revoke_at_provider {
-            let why = "revocation at the provider is not offered by this version";
-            return Err(ApiError::invalid("revoke_at_provider", why));
+            let deadline = deadline::of(&metadata);
+            let deleted = self.revoker.delete_credential(&key, deadline).await;
+            let revoked_at_provider =
+                deleted.map_err(|error| revoke_error(error, self.clock.now()))?;
+            return Ok(v1::DeleteCredentialResponse {
+                revoked_at_provider,
+            });
         }
         let found = self
             .registry
@@ -499,3 +508,6 @@ pub(super) fn cut<T>(page: &mut Vec<T>, limit: u32, name: impl Fn(&T) -> String)
         .map(|last| URL_SAFE_NO_PAD.encode(name(last)))
         .unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ use evergrant_core::failure::FailureReason;
 use evergrant_core::provider::UnknownClient;
 use evergrant_core::refresh::Failure;
 use evergrant_core::registry::InvalidateError;
+use evergrant_core::revocation::RevokeError;
 use evergrant_core::store::StoreError;
 use evergrant_proto::v1::ErrorReason;
 use tonic::{Code, Status};
@@ -214,21 +215,43 @@ pub fn token_error(error: TokenError, now: Timestamp) -> ApiError {
             ApiError::new(ErrorReason::RefreshInProgress, message).retry_after(SOON)
         }
         TokenError::Store(error) => store_error(&error),
-        TokenError::Failed { failure, .. } => {
-            let reason = failure_reason(&failure);
-            if reason == ErrorReason::Internal {
-                return ApiError::internal(&message);
-            }
-            let wait = failure.next_at.map_or(SOON, |next_at| next_at.since(now));
-            let passes = code_of(reason) != Code::InvalidArgument
-                && !matches!(
-                    reason,
-                    ErrorReason::KeyUnavailable | ErrorReason::SubjectInvalid
-                );
-            let api = ApiError::new(reason, message);
-            if passes { api.retry_after(wait) } else { api }
+        TokenError::Failed { failure, .. } => failed(&failure, message, now),
+    }
+}
+
+/// The error of a deletion that was to revoke first, told at `now`.
+pub fn revoke_error(error: RevokeError, now: Timestamp) -> ApiError {
+    let message = error.to_string();
+    match error {
+        RevokeError::NotFound(_) => ApiError::new(ErrorReason::CredentialNotFound, message),
+        RevokeError::InProgress(_) => {
+            ApiError::new(ErrorReason::RefreshInProgress, message).retry_after(SOON)
+        }
+        // Whether a write took place whose answer is missing is unknown.
+        RevokeError::Failed { failure, .. }
+            if failure.reason == FailureReason::StoreUnavailable =>
+        {
+            failed(&failure, message, now)
+        }
+        RevokeError::Failed { failure, .. } => {
+            failed(&failure, format!("{message}; nothing was deleted"), now)
         }
     }
+}
+
+fn failed(failure: &Failure, message: String, now: Timestamp) -> ApiError {
+    let reason = failure_reason(failure);
+    if reason == ErrorReason::Internal {
+        return ApiError::internal(&message);
+    }
+    let wait = failure.next_at.map_or(SOON, |next_at| next_at.since(now));
+    let passes = code_of(reason) != Code::InvalidArgument
+        && !matches!(
+            reason,
+            ErrorReason::KeyUnavailable | ErrorReason::SubjectInvalid
+        );
+    let api = ApiError::new(reason, message);
+    if passes { api.retry_after(wait) } else { api }
 }
 
 /// The error of a store that could not do what was asked.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use evergrant_core::ageing::Dates;
 use evergrant_core::clock::Timestamp;
-use evergrant_core::grant::{Grant, TokenSet};
+use evergrant_core::grant::{Grant, GrantFacts, TokenSet};
 use evergrant_core::ids::{
     ClientKey, CredentialKey, Epoch, Generation, GrantId, OwnerToken, ProviderName,
 };
@@ -22,7 +22,7 @@ use sea_orm::{
 use super::entity::{credential, grant};
 use super::fragment::{free_text, next_tokens, raise_grant, requested_scopes};
 use super::row::{self, number, stored};
-use super::sql::{Sql, insert, update};
+use super::sql::{Sql, update};
 use super::{SqlStore, forecast, tokens};
 use crate::seal::Sealer;
 
@@ -230,18 +230,15 @@ impl GrantStore for SqlStore {
         tokens: &TokenSet,
         reason: &str,
     ) -> Result<(), StoreError> {
-        let sealed = tokens::seal_orphan(&self.sealer, id, base, tokens);
-        let orphan = vec![
-            ("id", Sql::value(uuid::Uuid::now_v7().to_string())),
-            ("grant_id", Sql::value(id.as_str())),
-            ("generation", Sql::value(stored(base.0))),
-            ("tokens", Sql::value(sealed)),
-            ("key_id", Sql::value(self.sealer.active_key())),
-            ("reason", Sql::value(free_text(reason))),
-            ("kept_at", Sql::text(self.database.now())),
-        ];
-        self.database.execute(insert("orphans", orphan)).await?;
-        Ok(())
+        self.insert_orphan(id, base, tokens, reason).await
+    }
+
+    async fn orphans_of(&self, grant: &GrantFacts) -> Result<Vec<TokenSet>, StoreError> {
+        self.read_orphans(grant).await
+    }
+
+    async fn prune_orphans(&self, retention: Duration, limit: u32) -> Result<u64, StoreError> {
+        self.delete_orphans(retention, limit).await
     }
 
     async fn due(

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use evergrant_core::grant::{Means, TokenSet};
+use evergrant_core::grant::{GrantFacts, Means, TokenSet};
 use evergrant_core::ids::{Generation, GrantId};
 use evergrant_core::secret::{AccessToken, Parameter, RefreshToken, SigningKey};
 use evergrant_core::store::StoreError;
@@ -92,7 +92,7 @@ pub(super) fn seal(
     seal_for(sealer, GRANT, grant, generation, tokens)
 }
 
-/// Seals a token set that came too late, with all that is known of it.
+/// Seals the secret part of a token set that came too late.
 pub(super) fn seal_orphan(
     sealer: &Sealer,
     grant: &GrantId,
@@ -139,11 +139,29 @@ fn seal_for(
 /// The fields that stand in columns of their own are given by the caller.
 pub(super) fn open(
     sealer: &Sealer,
-    facts: &evergrant_core::grant::GrantFacts,
+    facts: &GrantFacts,
+    sealed: &[u8],
+) -> Result<TokenSet, StoreError> {
+    open_for(sealer, GRANT, facts, sealed)
+}
+
+/// Opens what [`seal_orphan`] made for a grant of this generation. What was not sealed is the grant's own.
+pub(super) fn open_orphan(
+    sealer: &Sealer,
+    facts: &GrantFacts,
+    sealed: &[u8],
+) -> Result<TokenSet, StoreError> {
+    open_for(sealer, ORPHAN, facts, sealed)
+}
+
+fn open_for(
+    sealer: &Sealer,
+    column: &'static str,
+    facts: &GrantFacts,
     sealed: &[u8],
 ) -> Result<TokenSet, StoreError> {
     let place = Place {
-        column: GRANT,
+        column,
         row: facts.id.as_str(),
         generation: facts.generation.0,
     };

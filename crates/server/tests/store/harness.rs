@@ -165,6 +165,8 @@ impl StoreHarness for Harness {
             "UPDATE grants SET lease_until = lease_until - {by}"
         ))
         .await;
+        self.execute(&format!("UPDATE orphans SET kept_at = kept_at - {by}"))
+            .await;
         self.execute(&format!("UPDATE grants SET changed_at = changed_at - {by}"))
             .await;
         self.execute(&format!("UPDATE events SET at = at - {by}"))

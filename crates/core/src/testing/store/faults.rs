@@ -17,6 +17,8 @@ pub enum Op {
     Commit,
     EndAttempt,
     KeepOrphan,
+    OrphansOf,
+    PruneOrphans,
     Due,
     Backlog,
     ToAnnounce,

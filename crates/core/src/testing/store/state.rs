@@ -10,7 +10,7 @@ use super::log::Log;
 use crate::ageing::Dates;
 use crate::change::ClientHealth;
 use crate::clock::Timestamp;
-use crate::grant::{Attempts, Grant, GrantState, Lease, TokenSet};
+use crate::grant::{Attempts, Grant, GrantFacts, GrantState, Lease, TokenSet};
 use crate::ids::{
     ClientKey, CredentialKey, Epoch, Generation, GrantId, IntegrationKey, OwnerToken, ProviderName,
 };
@@ -203,6 +203,29 @@ impl State {
             self.deliveries.remove(id);
         }
         old.len() as u64
+    }
+
+    pub(super) fn orphans_of(&self, grant: &GrantFacts) -> Vec<TokenSet> {
+        let of_grant =
+            |orphan: &&Orphan| orphan.grant == grant.id && orphan.base == grant.generation;
+        let tokens = |orphan: &Orphan| TokenSet {
+            expires_at: grant.expires_at,
+            refresh_expires_at: grant.refresh_expires_at,
+            scopes: grant.scopes.clone(),
+            ..orphan.tokens.clone()
+        };
+        self.orphans.iter().filter(of_grant).map(tokens).collect()
+    }
+
+    pub(super) fn prune_orphans(&mut self, older_than: Timestamp, limit: u32) -> u64 {
+        let before = self.orphans.len();
+        let mut left = limit;
+        self.orphans.retain(|orphan| {
+            let pruned = orphan.kept_at < older_than && left > 0;
+            left -= u32::from(pruned);
+            !pruned
+        });
+        (before - self.orphans.len()) as u64
     }
 
     pub(super) fn count_by_state(&self) -> Vec<(ProviderName, bool, u64)> {

@@ -7,7 +7,7 @@ fn each_mistake_is_told_in_one_line_with_key_reason_and_place() {
     let table = [
         (
             "[store]\nurll = \"x\"",
-            "store.urll: is unknown; known here: url, max_connections (evergrant.toml:2)",
+            "store.urll: is unknown; known here: url, max_connections, orphan_retention (evergrant.toml:2)",
         ),
         (
             "[stores]\nurl = \"x\"",
@@ -161,6 +161,10 @@ fn each_mistake_is_told_in_one_line_with_key_reason_and_place() {
         (
             "[refresh]\nconcurrency = \"9\"",
             "refresh.concurrency: must be a whole number from 1 to 100000 (evergrant.toml:2)",
+        ),
+        (
+            "[store]\norphan_retention = \"23h\"",
+            "store.orphan_retention: must be from 1d to 3650d (evergrant.toml:2)",
         ),
         (
             "[events]\nretention = \"23h\"",
