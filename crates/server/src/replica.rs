@@ -312,9 +312,15 @@ fn spawn_tasks(
     life: &Lifecycle,
 ) {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let tasks = life.tracker();
+    tasks.spawn(retention::run(
+        store.clone(),
+        config.events.retention,
+        life.stop(),
+    ));
+
     let store: Arc<dyn Store> = store.clone();
     let bus: Arc<dyn Bus> = coordination.bus.clone();
-    let tasks = life.tracker();
 
     let coherence = Coherence::new(broker.clone(), store.clone(), bus.clone());
     tasks.spawn(coherence.run(life.stop()));
@@ -340,12 +346,6 @@ fn spawn_tasks(
         tasks.clone(),
     );
     tasks.spawn(scheduler.run(life.stop()));
-
-    tasks.spawn(retention::run(
-        store.clone(),
-        config.events.retention,
-        life.stop(),
-    ));
 
     let sampler = Sampler {
         broker: broker.clone(),

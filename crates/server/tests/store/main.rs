@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "all of this is tests")]
 
 mod at_rest;
+mod authorizations;
 mod harness;
 mod opening;
 mod outage;
