@@ -7,6 +7,7 @@ pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod consent;
 pub mod demo;
 pub mod escrow;
 pub mod grpc;
