@@ -257,6 +257,8 @@ pub struct NewGrant {
     pub account: Option<String>,
     /// How its tokens are obtained.
     pub grant_type: GrantType,
+    /// The grant whose means it mints with; see [`GrantFacts::parent`].
+    pub parent: Option<GrantId>,
     /// The generation of its first token set.
     pub generation: Generation,
     /// Its first token set.

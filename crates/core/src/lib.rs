@@ -12,6 +12,7 @@ pub mod failure;
 pub mod grant;
 pub mod ids;
 pub mod integration;
+pub mod scopes;
 pub mod secret;
 
 pub mod broker;

@@ -19,14 +19,18 @@
 //!
 //! [`sandbox`] is a strict provider to try all this on.
 
+mod assertion;
 pub mod catalogue;
 pub mod classify;
 mod client;
 pub mod engine;
 pub mod jwks;
+mod placeholders;
 mod request;
 mod response;
 pub mod sandbox;
 
 pub use catalogue::Catalogue;
-pub use engine::{ClientConfigError, HttpProviders, OAuthClient};
+pub use engine::{
+    ClientConfigError, CodeExchange, Consent, ConsentError, Consented, HttpProviders, OAuthClient,
+};

@@ -10,10 +10,11 @@ use std::time::Duration;
 use evergrant_core::clock::Timestamp;
 use evergrant_core::provider::{CallError, Delivery, Issued, Verdict};
 use evergrant_core::secret::{AccessToken, RefreshToken};
+use secrecy::SecretString;
 use serde_json::Value;
 
 use self::body::Body;
-use crate::catalogue::{Entry, FailureSign, Pointers};
+use crate::catalogue::{Entry, Pointers, ResponseFacts};
 use crate::classify::{Meaning, classify};
 use crate::client::{Answer, BodyFault};
 
@@ -24,6 +25,8 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(86_400);
 #[derive(Clone, Copy)]
 pub(crate) struct Context<'a> {
     pub(crate) entry: &'a Entry,
+    /// Where things stand in it.
+    pub(crate) facts: &'a ResponseFacts,
     /// When the request was sent.
     pub(crate) sent_at: Timestamp,
     /// When the answer was there.
@@ -38,10 +41,31 @@ pub(crate) struct Refusal {
     pub(crate) error: CallError,
     /// Whether another client secret may be accepted.
     pub(crate) try_next_secret: bool,
+    /// Whether another client of the provider may be accepted.
+    pub(crate) try_alternate_client: bool,
+}
+
+impl Refusal {
+    /// A failure that neither another secret nor another client would change.
+    pub(crate) fn of(error: CallError) -> Self {
+        Self {
+            error,
+            try_next_secret: false,
+            try_alternate_client: false,
+        }
+    }
+}
+
+/// Tokens, and what came with them.
+pub(crate) struct Granted {
+    pub(crate) issued: Issued,
+    pub(crate) id_token: Option<SecretString>,
+    /// What names the account at the provider.
+    pub(crate) account: Option<String>,
 }
 
 /// The tokens in `answer`, or why it has none.
-pub(crate) fn read(context: Context<'_>, answer: &Answer) -> Result<Issued, Refusal> {
+pub(crate) fn read(context: Context<'_>, answer: &Answer) -> Result<Granted, Refusal> {
     let body = match &answer.body {
         Ok(bytes) => body::parse(&answer.content_type, bytes),
         Err(fault) => return Err(context.broken(answer, fault)),
@@ -49,7 +73,7 @@ pub(crate) fn read(context: Context<'_>, answer: &Answer) -> Result<Issued, Refu
     let success = (200..300).contains(&answer.status);
     match &body {
         Body::Value(value) if success && !context.is_failure(value) => context
-            .issued(value)
+            .granted(value)
             .ok_or_else(|| context.refused(answer, &body)),
         _ => Err(context.refused(answer, &body)),
     }
@@ -57,21 +81,28 @@ pub(crate) fn read(context: Context<'_>, answer: &Answer) -> Result<Issued, Refu
 
 impl Context<'_> {
     fn is_failure(self, value: &Value) -> bool {
-        self.entry.response.failure.iter().any(|rule| {
-            let found = value.pointer(&rule.pointer);
-            match &rule.sign {
-                FailureSign::Equals(sign) => found == Some(sign),
-                FailureSign::DiffersFrom(sign) => found.is_some_and(|found| found != sign),
-                FailureSign::Present => found.is_some_and(|found| !found.is_null()),
-            }
+        let mut rules = self.facts.failure.iter();
+        rules.any(|rule| rule.applies_to(value))
+    }
+
+    fn granted(self, value: &Value) -> Option<Granted> {
+        let id_token = first_text(&self.facts.id_token, value);
+        Some(Granted {
+            issued: self.issued(value)?,
+            id_token: id_token.map(SecretString::from),
+            account: self.facts.account.find(value).find_map(scalar),
         })
     }
 
     /// Only a missing access token spoils an answer. Whatever else is odd is left out, since a token set that
     /// is thrown away may be the last one of its grant.
     fn issued(self, value: &Value) -> Option<Issued> {
-        let Self { entry, sent_at, .. } = self;
-        let facts = &entry.response;
+        let Self {
+            entry,
+            facts,
+            sent_at,
+            ..
+        } = self;
         let access_token = first_text(&facts.access_token, value)?;
         let refresh_token = first_text(&facts.refresh_token, value);
         let expires_at = ends_at(&facts.expires_in, &facts.expires_at, value, sent_at)
@@ -99,14 +130,19 @@ impl Context<'_> {
     }
 
     fn refused(self, answer: &Answer, body: &Body) -> Refusal {
-        let Self { entry, secrets, .. } = self;
+        let Self {
+            entry,
+            facts,
+            secrets,
+            ..
+        } = self;
         let status = answer.status;
         let value = match body {
             Body::Value(value) => Some(value),
             _ => None,
         };
         let code = value
-            .and_then(|value| entry.response.error.find(value).find_map(code))
+            .and_then(|value| facts.error.find(value).find_map(code))
             .filter(|code| !secrets.contains(&code.as_str()));
         let meaning = classify(status, code.as_deref(), &entry.errors, &entry.uncoded);
         let mut message = match &code {
@@ -114,7 +150,7 @@ impl Context<'_> {
             None => format!("{} answered HTTP {status} {}", entry.name, lack(body)),
         };
         let description = value.and_then(|value| {
-            let texts = entry.response.error_description.find(value);
+            let texts = facts.error_description.find(value);
             texts
                 .filter_map(Value::as_str)
                 .find(|text| !text.is_empty())
@@ -170,6 +206,7 @@ impl Context<'_> {
                 retry_after: patience.and_then(|text| retry_after(text, self.now)),
             },
             try_next_secret: meaning.try_next_secret && delivery == Delivery::Answered,
+            try_alternate_client: meaning.try_alternate_client && delivery == Delivery::Answered,
         }
     }
 }
@@ -242,16 +279,19 @@ fn scopes(value: &Value) -> Option<Vec<String>> {
 }
 
 fn metadata(wanted: &BTreeMap<String, Pointers>, value: &Value) -> BTreeMap<String, String> {
-    let scalar = |value: &Value| match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(truth) => Some(truth.to_string()),
-        _ => None,
-    };
     wanted
         .iter()
         .filter_map(|(name, pointers)| Some((name.clone(), pointers.find(value).find_map(scalar)?)))
         .collect()
+}
+
+fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) if !text.is_empty() => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(truth) => Some(truth.to_string()),
+        _ => None,
+    }
 }
 
 /// An error code: a number other than 0, or a short text without spaces. Whatever else stands there is prose.

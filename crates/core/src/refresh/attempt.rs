@@ -215,6 +215,7 @@ impl Attempt<'_> {
             refresh_expires_at,
             scopes: issued.scopes.unwrap_or_else(|| old.scopes.clone()),
             metadata,
+            means: old.means.clone(),
         }
     }
 

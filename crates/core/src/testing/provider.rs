@@ -8,10 +8,10 @@ use async_trait::async_trait;
 
 use super::held::{Gate, Held};
 use crate::clock::Clock;
-use crate::grant::{Grant, GrantType, InvalidationReason, TokenSet};
+use crate::grant::{Grant, GrantType, InvalidationReason, Means, TokenSet};
 use crate::ids::{ClientKey, Generation, GrantId};
 use crate::provider::{
-    CallError, Delivery, Issued, Profile, Providers, Rotation, UnknownClient, Verdict,
+    CallError, Delivery, Issued, Profile, Providers, Renewal, Rotation, UnknownClient, Verdict,
 };
 use crate::secret::{AccessToken, RefreshToken};
 
@@ -134,6 +134,7 @@ impl ScriptedProviders {
             refresh_expires_at: None,
             scopes: Vec::new(),
             metadata: BTreeMap::new(),
+            means: Means::default(),
         }
     }
 
@@ -349,6 +350,8 @@ fn profile(rotation: Rotation) -> Profile {
         rotation,
         grant_types: vec![GrantType::AuthorizationCode],
         flaky_refusals: false,
+        renewal: Renewal::default(),
+        single_active_token: false,
         header_name: "Authorization".into(),
         header_scheme: "Bearer".into(),
     }

@@ -1,7 +1,6 @@
-use std::collections::BTreeSet;
 use std::time::Duration;
 
-use evergrant_core::grant::{GrantType, InvalidationReason};
+use evergrant_core::grant::InvalidationReason;
 use evergrant_core::provider::{Rotation, Verdict};
 
 use super::*;
@@ -28,19 +27,21 @@ fn mistakes(rest: &str) -> Vec<String> {
 #[test]
 fn every_built_in_entry_is_listed_sound_and_says_where_its_facts_are_from() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("catalogue");
-    let files: BTreeSet<String> = fs::read_dir(folder)
+    let mut files: Vec<String> = fs::read_dir(folder)
         .unwrap()
         .map(|file| file.unwrap().file_name().into_string().unwrap())
         .collect();
-    let listed: BTreeSet<String> = BUILTIN.iter().map(|(file, _)| (*file).to_owned()).collect();
-    assert_eq!(files, listed);
+    files.sort();
+    let listed: Vec<&str> = BUILTIN.iter().map(|(file, _)| *file).collect();
+    assert_eq!(listed, files);
 
     for (file, text) in BUILTIN {
         assert_eq!(Catalogue::check(text), [], "{file}");
         let entry = one(text);
-        assert_eq!(format!("{}.toml", entry.name), file);
+        assert_eq!(format!("{}.toml", entry.name), *file);
         assert!(!entry.sources.is_empty(), "{file}");
-        assert!(entry.authorize_url.is_some(), "{file}");
+        let consents = entry.grant_types.contains(&GrantKind::AuthorizationCode);
+        assert_eq!(entry.authorize_url.is_some(), consents, "{file}");
     }
     assert_eq!(Catalogue::builtin().iter().count(), BUILTIN.len());
 }
@@ -56,7 +57,7 @@ fn what_an_entry_leaves_out_is_as_the_rfc_has_it_and_careful_about_rotation() {
     assert_eq!(entry.token.header, "Authorization");
     assert_eq!(entry.token.scheme, "Bearer");
     assert!(entry.renewable && !entry.flaky_refusals);
-    let both = [GrantType::AuthorizationCode, GrantType::Static];
+    let both = [GrantKind::AuthorizationCode, GrantKind::Static];
     assert_eq!(entry.grant_types, both);
 }
 
@@ -95,7 +96,7 @@ colour = "red"
 sources = [1]
 [request]
 method = "PUT"
-client_auth = "private_key_jwt"
+client_auth = "bearer_access_token"
 names = { secret = "x" }
 omit = ["state"]
 [request.headers]
@@ -175,18 +176,6 @@ fn text_that_is_no_toml_is_told_with_its_line() {
 }
 
 #[test]
-fn what_comes_later_is_refused_as_not_yet_there() {
-    assert_eq!(
-        mistakes("grant_types = [\"authorization_code\", \"jwt_bearer\"]"),
-        ["line 3: grant_types: jwt_bearer is not available yet"]
-    );
-    assert_eq!(
-        mistakes("[request]\nclient_auth = \"private_key_jwt\""),
-        ["line 4: request.client_auth: private_key_jwt is not available yet"]
-    );
-}
-
-#[test]
 fn contradictions_are_mistakes() {
     for rest in [
         "[request]\nmethod = \"GET\"\nbody = \"json\"",
@@ -200,9 +189,244 @@ fn contradictions_are_mistakes() {
         "[placeholders]\nunused = \"x\"",
         "revoke_url = \"https://{host}/revoke\"",
         "[request.headers]\nX = \"{\"",
+        "[grants.client_credentials]\nmethod = \"GET\"\nbody = \"form\"",
+        "[request]\nmethod = \"GET\"\n[grants.jwt_bearer]\nbody = \"json\"",
+        "refresh_url = \"https://a.example/r\"\n[grants.refresh_token]\nurl = \"https://a.example/s\"",
+        "grant_types = [\"jwt_bearer\"]",
+        "grant_types = [\"device_code\"]",
+        "[assertion]\nclaims = { exp = \"1\" }",
+        "[assertion]\nlifetime = \"0s\"",
+        "[openid]\nissuer = \"https://a.example\"",
+        "[renewal]\nself_renewing = true\nrefresh_token_margin = \"1d\"",
+        "[limits]\nconcurrent = 0",
+        "[errors]\nx = { verdict = \"grant\", try_alternate_client = true }",
+        "[request.parameters]\nx = \"{a??}\"",
+        "introspect_url = \"https://a.example/{who?}\"",
     ] {
         assert_eq!(mistakes(rest).len(), 1, "{rest}: {:?}", mistakes(rest));
     }
+}
+
+#[test]
+fn every_mistake_in_the_newer_tables_is_listed_with_line_and_field() {
+    let text = r#"name = "acme"
+token_url = "https://acme.example/token"
+introspect_url = "http://acme.example/i"
+device_url = 7
+grant_types = ["password"]
+single_active_token = "yes"
+[authorize]
+pkce = "no"
+colour = "red"
+[authorize.parameters]
+x = "{"
+[grants.password]
+x = 1
+[grants.client_credentials]
+url = "ftp://acme.example"
+client_auth = "bearer_access_token"
+required = 7
+[grants.client_credentials.response]
+expires_in = ["expires"]
+[grants.jwt_bearer.parameters]
+y = "}"
+[assertion]
+algorithm = "HS256"
+lifetime = "3 minutes"
+[client_assertion]
+issuer = 1
+[client_assertion.claims]
+z = "{A}"
+[response]
+numbers_only = 1
+[lifetime]
+grant = "0s"
+refresh_token_idle = 1
+[renewal]
+min_age = "a day"
+refresh_while_valid = true
+[openid]
+issuer = "{tid"
+jwks_url = "http://acme.example/keys"
+[revoke]
+method = "PUT"
+token = "both"
+success = [99]
+client_auth = "bearer_refresh_token"
+[introspect]
+active = ["active"]
+[limits]
+per_minute = "many"
+"#;
+    let found: Vec<(usize, String)> = Catalogue::check(text)
+        .into_iter()
+        .map(|problem| (problem.line, problem.field))
+        .collect();
+    let expected = [
+        (3, "introspect_url"),
+        (4, "device_url"),
+        (5, "grant_types"),
+        (6, "single_active_token"),
+        (8, "authorize.pkce"),
+        (9, "authorize.colour"),
+        (11, "authorize.parameters.x"),
+        (12, "grants.password"),
+        (15, "grants.client_credentials.url"),
+        (16, "grants.client_credentials.client_auth"),
+        (17, "grants.client_credentials.required"),
+        (19, "grants.client_credentials.response.expires_in"),
+        (21, "grants.jwt_bearer.parameters.y"),
+        (23, "assertion.algorithm"),
+        (24, "assertion.lifetime"),
+        (26, "client_assertion.issuer"),
+        (28, "client_assertion.claims.z"),
+        (30, "response.numbers_only"),
+        (32, "lifetime.grant"),
+        (33, "lifetime.refresh_token_idle"),
+        (35, "renewal.min_age"),
+        (36, "renewal.refresh_while_valid"),
+        (38, "openid.issuer"),
+        (39, "openid.jwks_url"),
+        (41, "revoke.method"),
+        (42, "revoke.token"),
+        (43, "revoke.success"),
+        (44, "revoke.client_auth"),
+        (46, "introspect.active"),
+        (48, "limits.per_minute"),
+    ];
+    let expected: Vec<(usize, String)> = expected
+        .map(|(line, field)| (line, field.to_owned()))
+        .to_vec();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_grant_type_replaces_single_values_and_lists_and_merges_tables() {
+    let entry = one(&format!(
+        r#"{MINIMAL}
+        refresh_url = "https://acme.example/refresh"
+        grant_types = ["authorization_code", "client_credentials"]
+        [request]
+        client_auth = "basic"
+        omit = ["redirect_uri"]
+        [request.names]
+        client_id = "app_id"
+        [request.headers]
+        X-Version = "1"
+        [request.parameters]
+        a = "1"
+        b = "1"
+        [response]
+        expires_in = ["/expire"]
+        [response.metadata]
+        team = "/team"
+        [grants.client_credentials]
+        url = "https://acme.example/mint"
+        grant_type = "account_credentials"
+        body = "json"
+        omit = []
+        default_scopes = [".default"]
+        required = ["account_id"]
+        names = {{ client_secret = "app_secret" }}
+        headers = {{ x-version = "2" }}
+        parameters = {{ b = "2", c = "{{account_id?}}" }}
+        [grants.client_credentials.response]
+        access_token = ["/tenant_access_token"]
+        [grants.client_credentials.response.metadata]
+        org = "/org"
+        "#
+    ));
+    let mint = entry.grants.get(TokenGrant::ClientCredentials);
+    assert_eq!(mint.url.value.to_string(), "https://acme.example/mint");
+    assert_eq!(mint.url.field, "grants.client_credentials.url");
+    assert_eq!(mint.grant_type, "account_credentials");
+    assert_eq!(mint.request.client_auth, ClientAuth::Basic);
+    assert_eq!(mint.request.body, BodyFormat::Json);
+    assert_eq!(mint.request.omit, []);
+    assert_eq!(mint.request.name_of(Parameter::ClientId), "app_id");
+    assert_eq!(mint.request.name_of(Parameter::ClientSecret), "app_secret");
+    assert_eq!(mint.request.headers.len(), 1);
+    let parameters: Vec<(&str, &str)> = mint
+        .request
+        .parameters
+        .iter()
+        .map(|(name, fact)| (name.as_str(), fact.field.as_str()))
+        .collect();
+    let expected = [
+        ("a", "request.parameters.a"),
+        ("b", "grants.client_credentials.parameters.b"),
+        ("c", "grants.client_credentials.parameters.c"),
+    ];
+    assert_eq!(parameters, expected);
+    assert_eq!(mint.default_scopes, [".default"]);
+    assert_eq!(mint.required, ["account_id"]);
+    assert_eq!(mint.response.access_token.0, ["/tenant_access_token"]);
+    assert_eq!(mint.response.expires_in.0, ["/expire"]);
+    assert_eq!(mint.response.metadata.len(), 2);
+
+    let code = entry.grants.get(TokenGrant::AuthorizationCode);
+    assert_eq!(code.grant_type, "authorization_code");
+    assert_eq!(code.url.field, "token_url");
+    assert_eq!(code.request.omit, [Parameter::RedirectUri]);
+    let refresh = entry.grants.get(TokenGrant::RefreshToken);
+    assert_eq!(
+        refresh.url.value.to_string(),
+        "https://acme.example/refresh"
+    );
+    let jwt = entry.grants.get(TokenGrant::JwtBearer);
+    assert_eq!(
+        jwt.grant_type,
+        "urn:ietf:params:oauth:grant-type:jwt-bearer"
+    );
+}
+
+#[test]
+fn a_secret_is_demanded_only_for_what_a_user_consents_to() {
+    let demands = |rest: &str| {
+        let entry = one(&format!("{MINIMAL}{rest}"));
+        (entry.demands_secret(), entry.demands_private_key())
+    };
+    assert_eq!(demands(""), (true, false));
+    assert_eq!(demands("grant_types = [\"static\"]"), (false, false));
+    assert_eq!(
+        demands("grant_types = [\"client_credentials\"]"),
+        (false, false)
+    );
+    assert_eq!(demands("[request]\nclient_auth = \"none\""), (false, false));
+    let key = "[request]\nclient_auth = \"private_key_jwt\"";
+    assert_eq!(demands(key), (false, true));
+    let device = "device_url = \"https://acme.example/d\"\ngrant_types = [\"device_code\"]\n\
+                  [grants.device_code]\nclient_auth = \"none\"";
+    assert_eq!(
+        demands(device),
+        (true, false),
+        "its refresh tokens need one"
+    );
+}
+
+#[test]
+fn revocation_goes_as_the_rfc_has_it_with_the_client_of_the_token_endpoint() {
+    let entry = one(&format!(
+        r#"{MINIMAL}
+        [request]
+        body = "json"
+        client_auth = "basic"
+        headers = {{ X-Version = "1" }}
+        parameters = {{ a = "1" }}
+        "#
+    ));
+    for call in [&entry.revoke, &entry.introspect.call] {
+        assert_eq!(call.request.body, BodyFormat::Form);
+        assert_eq!(call.request.client_auth, ClientAuth::Basic);
+        assert_eq!(call.request.headers.len(), 1);
+        assert!(call.request.parameters.is_empty());
+    }
+    assert_eq!(entry.revoke.token, TokenKind::RefreshToken);
+    assert_eq!(entry.introspect.call.token, TokenKind::AccessToken);
+    let entry = one(&format!(
+        "{MINIMAL}[request]\nclient_auth = \"bearer_refresh_token\""
+    ));
+    assert_eq!(entry.revoke.request.client_auth, ClientAuth::None);
 }
 
 #[test]

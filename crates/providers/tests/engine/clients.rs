@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use evergrant_core::grant::{GrantType, InvalidationReason};
 use evergrant_core::ids::{ClientName, ProviderName};
-use evergrant_core::provider::{Delivery, Profile, Providers, Rotation, UnknownClient, Verdict};
+use evergrant_core::provider::{
+    Delivery, Profile, Providers, Renewal, Rotation, UnknownClient, Verdict,
+};
 use evergrant_providers::{Catalogue, ClientConfigError, HttpProviders};
 
 use crate::support::{Endpoint, Fixed, acme, client, grant, providers, reply};
@@ -109,6 +111,8 @@ fn a_profile_tells_what_the_catalogue_knows() {
             rotation: Rotation::Grace(Duration::from_secs(600)),
             grant_types: vec![GrantType::Static],
             flaky_refusals: true,
+            renewal: Renewal::default(),
+            single_active_token: false,
             header_name: "X-Token".to_owned(),
             header_scheme: String::new(),
         }

@@ -10,9 +10,10 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::response::Response;
 use evergrant_core::clock::{Clock, Timestamp};
-use evergrant_core::grant::{Attempts, Grant, GrantFacts, GrantState, GrantType, TokenSet};
+use evergrant_core::grant::{Attempts, Grant, GrantFacts, GrantState, GrantType, Means, TokenSet};
 use evergrant_core::ids::{ClientKey, ClientName, Generation, GrantId, ProviderName, TenantId};
 use evergrant_core::provider::{CallError, Issued, Providers};
+use evergrant_core::scopes::ScopeSet;
 use evergrant_core::secret::{AccessToken, RefreshToken};
 use evergrant_providers::catalogue::BUILTIN;
 use evergrant_providers::{Catalogue, ClientConfigError, HttpProviders, OAuthClient};
@@ -224,6 +225,9 @@ pub fn client(provider: &str, name: &str, secrets: &[&str]) -> OAuthClient {
         client_secrets: secrets.iter().map(|secret| (*secret).into()).collect(),
         redirect_uris: Vec::new(),
         parameters: BTreeMap::new(),
+        private_key: None,
+        key_id: None,
+        alternates: Vec::new(),
     }
 }
 
@@ -248,6 +252,8 @@ pub fn grant(provider: &str) -> Grant {
             },
             account: None,
             grant_type: GrantType::AuthorizationCode,
+            parent: None,
+            requested_scopes: ScopeSet::default(),
             generation: Generation::FIRST,
             version: 1,
             state: GrantState::Active,
@@ -268,6 +274,7 @@ pub fn grant(provider: &str) -> Grant {
             refresh_expires_at: None,
             scopes: Vec::new(),
             metadata: BTreeMap::new(),
+            means: Means::default(),
         },
     }
 }

@@ -4,11 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use evergrant_core::grant::GrantType;
 use evergrant_core::ids::ProviderName;
 use evergrant_core::provider::Rotation;
 use evergrant_providers::Catalogue;
-use evergrant_providers::catalogue::{ClientAuth, Entry, UrlTemplate};
+use evergrant_providers::catalogue::{Entry, UrlTemplate};
 use serde::Serialize;
 
 use super::exit::Failure;
@@ -136,8 +135,8 @@ impl EntryView {
             refresh_url: url(&entry.refresh_url),
             authorize_url: url(&entry.authorize_url),
             revoke_url: url(&entry.revoke_url),
-            client_auth: client_auth(entry.request.client_auth),
-            grant_types: entry.grant_types.iter().copied().map(grant_type).collect(),
+            client_auth: entry.request.client_auth.name(),
+            grant_types: entry.grant_types.iter().map(|kind| kind.name()).collect(),
             renewable: entry.renewable,
             rotation: rotation(entry.rotation),
             lifetime: LifetimeView {
@@ -156,25 +155,6 @@ impl EntryView {
                 grace: Some(grace),
             } => format!("{mode} {grace}"),
         }
-    }
-}
-
-fn client_auth(auth: ClientAuth) -> &'static str {
-    match auth {
-        ClientAuth::Body => "body",
-        ClientAuth::Basic => "basic",
-        ClientAuth::BasicRaw => "basic_raw",
-        ClientAuth::None => "none",
-        ClientAuth::BearerRefreshToken => "bearer_refresh_token",
-    }
-}
-
-fn grant_type(grant_type: GrantType) -> &'static str {
-    match grant_type {
-        GrantType::AuthorizationCode => "authorization_code",
-        GrantType::ClientCredentials => "client_credentials",
-        GrantType::JwtBearer => "jwt_bearer",
-        GrantType::Static => "static",
     }
 }
 

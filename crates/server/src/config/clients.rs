@@ -86,6 +86,9 @@ impl Client {
                 .collect(),
             redirect_uris: self.redirect_uris.clone(),
             parameters: self.parameters.clone(),
+            private_key: None,
+            key_id: None,
+            alternates: Vec::new(),
         }
     }
 
@@ -96,7 +99,7 @@ impl Client {
             let why = format!("\"{provider}\" is not in the catalogue");
             return Err(self.provider_key.refuse(why));
         };
-        if entry.request.client_auth.needs_secret() && self.client_secret.is_empty() {
+        if entry.demands_secret() && self.client_secret.is_empty() {
             let why = format!("is missing, and provider {provider} demands one");
             return Err(self.secret_key.refuse(why));
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use evergrant_core::change::plan::{CreateCredential, CreateError, Reconnect, ReconnectError};
 use evergrant_core::change::run::ChangeError;
 use evergrant_core::failure::FailureReason;
-use evergrant_core::grant::{GrantType, TokenSet};
+use evergrant_core::grant::{GrantType, Means, TokenSet};
 use evergrant_core::ids::{CredentialKey, TenantId};
 use evergrant_core::integration::Integration;
 use evergrant_core::store::{CredentialView, GrantStore as _, StoreError};
@@ -315,6 +315,7 @@ fn tokens(pending: &Pending, granted: Granted) -> TokenSet {
         refresh_token: issued.refresh_token,
         scopes: issued.scopes.unwrap_or_else(|| pending.scopes.clone()),
         metadata,
+        means: Means::default(),
     }
 }
 

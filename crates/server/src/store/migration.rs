@@ -1,6 +1,7 @@
 //! The schema's history. Migrations are applied in order, under a lock, in one transaction.
 
 mod m0001_initial;
+mod m0003_minted;
 mod m0004_authorizations;
 
 use sea_orm::{
@@ -26,6 +27,7 @@ impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
         vec![
             Box::new(m0001_initial::Initial),
+            Box::new(m0003_minted::Minted),
             Box::new(m0004_authorizations::Authorizations),
         ]
     }

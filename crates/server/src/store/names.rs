@@ -33,6 +33,7 @@ stored!(GrantType {
     AuthorizationCode = "AUTHORIZATION_CODE",
     ClientCredentials = "CLIENT_CREDENTIALS",
     JwtBearer = "JWT_BEARER",
+    TokenExchange = "TOKEN_EXCHANGE",
     Static = "STATIC",
 });
 

@@ -7,7 +7,8 @@ use evergrant_core::change::ClientHealth;
 use evergrant_core::clock::Timestamp;
 use evergrant_core::failure::FailureReason;
 use evergrant_core::grant::{
-    Attempts, GrantFacts, GrantState, Invalidation, InvalidationReason, Lease, PassingFailure,
+    Attempts, GrantFacts, GrantState, GrantType, Invalidation, InvalidationReason, Lease,
+    PassingFailure,
 };
 use evergrant_core::ids::{
     ClientKey, ClientName, CredentialId, CredentialKey, Epoch, Generation, GrantId, IntegrationId,
@@ -69,6 +70,10 @@ pub(super) fn client_key(provider: &str, client: &str) -> Result<ClientKey, Stor
 /// What a row tells of a grant at `now` by the database's clock.
 pub(super) fn facts(row: grant::Model, now: i64) -> Result<GrantFacts, StoreError> {
     let scopes = serde_json::from_str(&row.scopes);
+    let requested: Result<Vec<String>, _> = serde_json::from_str(&row.requested_scopes);
+    let requested =
+        requested.map_err(|_| corrupt(format!("the requested scopes of grant {}", row.id)))?;
+    let grant_type: GrantType = word(&row.grant_type)?;
     Ok(GrantFacts {
         state: state(&row)?,
         attempts: attempts(&row)?,
@@ -77,13 +82,17 @@ pub(super) fn facts(row: grant::Model, now: i64) -> Result<GrantFacts, StoreErro
         tenant: name(TenantId::parse, &row.tenant)?,
         client: client_key(&row.provider, &row.client)?,
         account: row.account,
-        grant_type: word(&row.grant_type)?,
+        grant_type,
+        parent: (row.parent.as_deref())
+            .map(|parent| name(GrantId::parse, parent))
+            .transpose()?,
+        requested_scopes: requested.into_iter().collect(),
         generation: Generation(number(row.generation)),
         version: number(row.version),
         issued_at: Timestamp::from_millis(row.issued_at),
         expires_at: row.expires_at.map(Timestamp::from_millis),
         refresh_expires_at: row.refresh_expires_at.map(Timestamp::from_millis),
-        refreshable: row.refreshable,
+        refreshable: row.refreshable || grant_type.is_minted(),
         scopes: scopes.map_err(|_| corrupt(format!("the scopes of grant {}", row.id)))?,
         created_at: Timestamp::from_millis(row.created_at),
     })

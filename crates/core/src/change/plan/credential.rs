@@ -84,6 +84,7 @@ pub fn create_credential(
                 client: new.client.clone(),
                 account: new.account.clone(),
                 grant_type: new.grant_type,
+                parent: None,
                 generation: Generation::FIRST,
                 tokens: new.tokens.clone(),
                 issued_at: new.issued_at,

@@ -126,6 +126,7 @@ fn own_grant(ask: &Reconnect, left: &GrantFacts) -> NewGrant {
         client: left.client.clone(),
         account: ask.account.clone(),
         grant_type: left.grant_type,
+        parent: None,
         generation: left.generation.next(),
         tokens: ask.tokens.clone(),
         issued_at: ask.issued_at,

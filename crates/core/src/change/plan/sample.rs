@@ -7,13 +7,15 @@ use crate::change::{ChangeSet, NewGrant, Snapshot, Write};
 use crate::clock::Timestamp;
 use crate::events::EventBody;
 use crate::grant::{
-    Attempts, GrantFacts, GrantState, GrantType, Invalidation, InvalidationReason, Lease, TokenSet,
+    Attempts, GrantFacts, GrantState, GrantType, Invalidation, InvalidationReason, Lease, Means,
+    TokenSet,
 };
 use crate::ids::{
     ClientKey, ClientName, CredentialId, CredentialKey, Epoch, Generation, GrantId, IntegrationId,
     IntegrationKey, OwnerToken, ProviderName, TenantId,
 };
 use crate::integration::{Facts, Fault, Integration, IntegrationStatus, Need};
+use crate::scopes::ScopeSet;
 use crate::secret::{AccessToken, RefreshToken};
 use crate::store::Credential;
 
@@ -58,6 +60,7 @@ pub(super) fn tokens(name: &str) -> TokenSet {
         refresh_expires_at: None,
         scopes: Vec::new(),
         metadata: BTreeMap::new(),
+        means: Means::default(),
     }
 }
 
@@ -95,6 +98,8 @@ impl Scene {
             client: client("main"),
             account: account.map(str::to_owned),
             grant_type: GrantType::AuthorizationCode,
+            parent: None,
+            requested_scopes: ScopeSet::default(),
             generation: Generation(5),
             version: 9,
             state: GrantState::Active,

@@ -272,7 +272,7 @@ fn with_tokens(grant: &Grant, entry: &EscrowEntry) -> Grant {
     facts.issued_at = entry.issued_at;
     facts.expires_at = tokens.expires_at;
     facts.refresh_expires_at = tokens.refresh_expires_at;
-    facts.refreshable = tokens.refresh_token.is_some();
+    facts.refreshable = tokens.refresh_token.is_some() || facts.grant_type.is_minted();
     facts.scopes.clone_from(&tokens.scopes);
     facts.attempts = Attempts::default();
     facts.lease = None;

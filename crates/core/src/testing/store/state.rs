@@ -122,7 +122,8 @@ impl GrantRow {
         facts.issued_at = issued_at;
         facts.expires_at = tokens.expires_at;
         facts.refresh_expires_at = tokens.refresh_expires_at;
-        facts.refreshable = tokens.refresh_token.is_some();
+        facts.requested_scopes = tokens.means.scopes.clone();
+        facts.refreshable = tokens.refresh_token.is_some() || facts.grant_type.is_minted();
         facts.scopes = tokens.scopes.clone();
         facts.attempts = Attempts::default();
         self.grant.tokens = tokens;

@@ -242,6 +242,7 @@ pub async fn tokens_come_back_as_they_were_stored(harness: &impl StoreHarness) {
     let first = subject.0.grant_of(&key("a")).await.unwrap().unwrap();
     assert_eq!(first.tokens, tokens("first"));
     assert!(first.facts.refreshable);
+    assert_eq!(first.facts.requested_scopes, first.tokens.means.scopes);
     assert_eq!(first.facts.expires_at, first.tokens.expires_at);
     assert_eq!(first.facts.scopes, first.tokens.scopes);
 

@@ -33,6 +33,10 @@ pub struct Model {
     pub lease_owner: Option<String>,
     pub lease_until: Option<i64>,
     pub created_at: i64,
+    /// Id of the grant whose means this one mints with.
+    pub parent: Option<String>,
+    /// JSON, ascending without duplicates.
+    pub requested_scopes: String,
 }
 
 #[derive(Debug, Clone, Copy, EnumIter, DeriveRelation)]

@@ -4,6 +4,7 @@ use evergrant_core::change::NewGrant;
 use evergrant_core::clock::Timestamp;
 use evergrant_core::grant::{Invalidation, TokenSet};
 use evergrant_core::ids::{Epoch, Generation, GrantId};
+use evergrant_core::scopes::ScopeSet;
 
 use super::{Context, delete, free_text, is};
 use crate::seal::Sealer;
@@ -19,6 +20,7 @@ pub(super) fn insert_grant(new: &NewGrant, context: Context<'_>) -> Sql {
         client,
         account,
         grant_type,
+        parent,
         generation,
         tokens,
         issued_at,
@@ -32,6 +34,10 @@ pub(super) fn insert_grant(new: &NewGrant, context: Context<'_>) -> Sql {
         ("client", Sql::value(client.client.as_str())),
         ("account", Sql::value(account.clone())),
         ("grant_type", Sql::value(grant_type.name())),
+        (
+            "parent",
+            Sql::value(parent.as_ref().map(GrantId::to_string)),
+        ),
         ("version", Sql::text("1")),
         ("created_at", Sql::text(context.now)),
         ("changed_at", Sql::text(context.now)),
@@ -143,6 +149,7 @@ fn token_columns(
     let millis = |at: Option<Timestamp>| Sql::value(at.map(Timestamp::as_millis));
     let sealed = tokens::seal(sealer, grant, generation, tokens);
     let scopes = serde_json::json!(tokens.scopes).to_string();
+    let requested_scopes = requested_scopes(&tokens.means.scopes);
     vec![
         ("generation", Sql::value(stored(generation.0))),
         ("tokens", Sql::value(sealed)),
@@ -152,8 +159,14 @@ fn token_columns(
         ("refresh_expires_at", millis(tokens.refresh_expires_at)),
         ("refreshable", Sql::value(tokens.refresh_token.is_some())),
         ("scopes", Sql::value(scopes)),
+        ("requested_scopes", Sql::value(requested_scopes)),
         ("due_at", millis(due_at)),
     ]
+}
+
+/// A set of scopes as its column holds it.
+pub(in crate::store) fn requested_scopes(scopes: &ScopeSet) -> String {
+    serde_json::json!(scopes.as_slice()).to_string()
 }
 
 fn no_lease() -> [Column; 4] {

@@ -1,5 +1,13 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use evergrant_core::ids::ClientName;
+
 use super::*;
 use crate::catalogue::{BUILTIN, Catalogue};
+use crate::engine::OAuthClient;
 
 fn entry(toml: &str) -> Entry {
     let mut catalogue = Catalogue::empty();
@@ -40,16 +48,54 @@ impl Case {
     }
 
     fn refresh_with(&self, token: &str, entry: &Entry) -> Result<TokenRequest, Inexpressible> {
-        let ingredients = Ingredients {
-            client_id: "the id",
-            client_secret: "s:%é",
-            refresh_token: token,
-            redirect_uri: Some("https://us.example/back"),
-            metadata: &self.metadata,
-            parameters: &self.parameters,
-        };
-        refresh(entry, ingredients)
+        let mut placeholders = Placeholders::default();
+        placeholders.add_all(&self.metadata);
+        self.ask(
+            entry,
+            TokenGrant::RefreshToken,
+            vec![(Parameter::RefreshToken, token)],
+            placeholders,
+        )
     }
+
+    fn ask(
+        &self,
+        entry: &Entry,
+        grant: TokenGrant,
+        values: Vec<(Parameter, &str)>,
+        placeholders: Placeholders<'_>,
+    ) -> Result<TokenRequest, Inexpressible> {
+        let ask = Ask {
+            grant,
+            values,
+            scopes: &["a b".to_owned(), "c".to_owned()],
+            placeholders,
+            own: OwnCredentials::default(),
+            secrets: Vec::new(),
+        };
+        let client = client(entry, self.parameters.clone());
+        express(
+            &client,
+            &ask,
+            "s:%é",
+            Timestamp::from_millis(1_700_000_000_000),
+        )
+    }
+}
+
+fn client(entry: &Entry, parameters: BTreeMap<String, String>) -> Client {
+    let config = OAuthClient {
+        name: ClientName::parse("main").unwrap(),
+        provider: entry.name.clone(),
+        client_id: "the id".to_owned(),
+        client_secrets: vec!["s".into()],
+        redirect_uris: vec!["https://us.example/back".to_owned()],
+        parameters,
+        private_key: None,
+        key_id: None,
+        alternates: Vec::new(),
+    };
+    Client::of(config, Arc::new(entry.clone()))
 }
 
 fn refreshed(entry: &Entry) -> TokenRequest {
@@ -177,11 +223,10 @@ fn a_get_request_puts_everything_into_the_query() {
         [request]
         method = "GET"
         client_auth = "none"
-        grant_type = "ig_refresh_token"
         names = { refresh_token = "access_token" }
         omit = ["client_id"]
-        [response]
-        refresh_token = ["/access_token"]
+        [grants.refresh_token]
+        grant_type = "ig_refresh_token"
         "#,
     ));
     assert_eq!(request.method, "GET");
@@ -269,6 +314,6 @@ fn a_value_cannot_smuggle_in_a_header() {
     let error = case.refresh(&entry).err().unwrap();
     assert_eq!(
         error.to_string(),
-        "request.headers.x-who the value of placeholder {who} does not fit there"
+        "request.headers.X-Who the value of placeholder {who} does not fit there"
     );
 }
