@@ -3,6 +3,7 @@
 mod ask;
 mod client;
 mod consent;
+mod openid;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,6 +26,7 @@ use crate::placeholders::Placeholders;
 
 pub use self::client::{ClientConfigError, OAuthClient};
 pub use self::consent::{CodeExchange, Consent, ConsentError, Consented};
+pub use self::openid::{ConsentFacts, IdToken, IdTokenError};
 
 /// Speaks to the token endpoints of a catalogue for the clients of a configuration.
 pub struct HttpProviders {

@@ -19,6 +19,8 @@ pub struct Ready {
     pub grpc: SocketAddr,
     /// Address of the HTTP listener for metrics and probes, unless it is off.
     pub admin: Option<SocketAddr>,
+    /// Address of the HTTP listener for users who come back from a provider, unless it is off.
+    pub callback: Option<SocketAddr>,
 }
 
 /// Why the service did not start or could not go on.
@@ -80,6 +82,7 @@ pub async fn serve(
     on_ready(Ready {
         grpc: replica.grpc(),
         admin: replica.admin(),
+        callback: replica.callback(),
     });
     life.until_signalled().await.map_err(failed)?;
     Ok(replica.finish().await?)

@@ -18,6 +18,7 @@ mod print;
 mod secret;
 mod section;
 
+pub mod authorization;
 pub mod clients;
 pub mod duration;
 pub mod events;
@@ -36,6 +37,7 @@ use std::path::Path;
 use evergrant_core::ids::ClientName;
 use evergrant_providers::{Catalogue, OAuthClient};
 
+use self::authorization::Authorization;
 use self::clients::Client;
 use self::document::Table;
 pub use self::error::ConfigError;
@@ -72,6 +74,8 @@ pub struct Config {
     pub clients: BTreeMap<ClientName, Client>,
     /// Who may call. Empty: everyone who reaches the loopback listener.
     pub callers: Vec<CallerRule>,
+    /// The server's own callback for users' consents.
+    pub authorization: Authorization,
     /// How refreshes run.
     pub refresh: Refresh,
     /// Events and their streams.
@@ -107,6 +111,7 @@ impl Config {
             providers: Providers::read(root.section("providers")?)?,
             clients: Client::read_all(root.section("clients")?)?,
             callers: callers::read_all(root.sections("callers")?)?,
+            authorization: Authorization::read(root.section("authorization")?)?,
             refresh: Refresh::read(root.section("refresh")?, &store.url)?,
             events: Events::read(root.section("events")?)?,
             telemetry: Telemetry::read(root.section("telemetry")?)?,
@@ -172,6 +177,7 @@ impl Config {
             providers,
             clients,
             callers,
+            authorization,
             refresh,
             events,
             telemetry,
@@ -188,6 +194,7 @@ impl Config {
         for caller in callers {
             callers::print(caller, &mut out);
         }
+        authorization.print(&mut out);
         refresh.print(&mut out);
         events.print(&mut out);
         telemetry.print(&mut out);

@@ -11,6 +11,7 @@ mod ask;
 mod authority;
 mod error;
 mod finish;
+mod http;
 mod pending;
 mod redirect;
 
@@ -32,6 +33,7 @@ use tokio_util::task::TaskTracker;
 pub use self::authority::{Authority, Denied, Facts, Granted};
 pub use self::error::ConsentError;
 pub use self::finish::{About, Answer, Completed, Ended, Outcome};
+pub use self::http::HttpAuthority;
 pub use self::pending::Pending;
 
 use self::ask::{check_pairs, check_parameters, check_scopes, invalid};
@@ -182,14 +184,10 @@ impl Consents {
     pub async fn complete(&self, answer: Answer, tenants: Option<Vec<TenantId>>) -> Ended {
         let parts = self.parts.clone();
         let work = async move { finish::finish(&parts, answer, tenants).await };
-        self.parts
-            .tasks
-            .spawn(work)
-            .await
-            .unwrap_or_else(|_| Ended {
-                about: None,
-                result: Err(ConsentError::Internal("completing a consent panicked")),
-            })
+        self.parts.tasks.spawn(work).await.unwrap_or(Ended {
+            about: None,
+            result: Err(ConsentError::Internal("completing a consent panicked")),
+        })
     }
 }
 

@@ -4,6 +4,7 @@ mod build_info;
 
 pub mod admin;
 pub mod app;
+pub mod callback;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -14,6 +15,7 @@ pub mod grpc;
 pub mod health;
 pub mod journal;
 pub mod lifecycle;
+pub mod page;
 pub mod redis;
 pub mod replica;
 pub mod retention;

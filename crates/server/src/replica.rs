@@ -27,6 +27,7 @@ use crate::admin;
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::config::keys::Keys;
+use crate::consent::Consents;
 use crate::grpc::caller::Callers;
 use crate::grpc::credential::Credentials;
 use crate::grpc::cursor::CursorCodec;
@@ -42,9 +43,11 @@ use crate::seal::Sealer;
 use crate::sight::Sampler;
 use crate::store::{SqlStore, StoreOptions};
 
+mod consents;
 mod coordination;
 mod error;
 
+use consents::Callback;
 use coordination::Coordination;
 pub use error::StartError;
 
@@ -78,6 +81,7 @@ pub struct Replica {
     shutdown_timeout: Duration,
     grpc: SocketAddr,
     admin: Option<SocketAddr>,
+    callback: Option<SocketAddr>,
 }
 
 impl Replica {
@@ -94,6 +98,8 @@ impl Replica {
         };
         let grpc = local_address(&grpc_listener)?;
         let admin = admin_listener.as_ref().map(local_address).transpose()?;
+        let callback_listener = Callback::listen(config).await?;
+        let callback = callback_listener.as_ref().map(|listener| listener.address);
 
         let tls = config.server.tls.as_ref().map(acceptor).transpose()?;
 
@@ -139,7 +145,8 @@ impl Replica {
         }
         let tail = Tail::open(store.clone(), TailOptions::default()).await?;
 
-        let services = services(config, &store, &broker, &providers, &tail, &life);
+        let consents = consents::consents(config, &store, &broker, &providers, &life)?;
+        let services = services(config, &store, &broker, &providers, &consents, &tail, &life);
         let watches = services.watches.clone();
         spawn_tasks(
             config,
@@ -162,6 +169,9 @@ impl Replica {
             grace,
             stop,
         ));
+        if let Some(listener) = callback_listener {
+            listener.serve(consents, &life);
+        }
         store.ping().await?;
         health.tell(true).await;
         life.tracker().spawn(health.run(store.clone(), life.stop()));
@@ -175,6 +185,7 @@ impl Replica {
             shutdown_timeout: config.server.shutdown_timeout,
             grpc,
             admin,
+            callback,
         })
     }
 
@@ -186,6 +197,11 @@ impl Replica {
     /// Where the HTTP listener for metrics and probes listens.
     pub fn admin(&self) -> Option<SocketAddr> {
         self.admin
+    }
+
+    /// Where the HTTP listener for users who come back from a provider listens.
+    pub fn callback(&self) -> Option<SocketAddr> {
+        self.callback
     }
 
     /// Ends what drains already: waits for streams and flights as long as the configuration allows, then
@@ -266,6 +282,7 @@ fn services(
     store: &Arc<SqlStore>,
     broker: &Arc<Broker>,
     providers: &Arc<HttpProviders>,
+    consents: &Consents,
     tail: &Arc<Tail>,
     life: &Lifecycle,
 ) -> Services {
@@ -295,6 +312,7 @@ fn services(
             broker.registry(),
             store_port.clone(),
             providers.clone(),
+            consents.clone(),
             callers.clone(),
             clock,
         ),

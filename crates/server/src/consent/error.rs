@@ -4,6 +4,7 @@ use evergrant_core::failure::FailureReason;
 use evergrant_core::ids::CredentialKey;
 use evergrant_core::provider::UnknownClient;
 use evergrant_core::store::StoreError;
+use evergrant_proto::v1::ErrorReason;
 use thiserror::Error;
 
 use super::authority::Denied;
@@ -58,6 +59,49 @@ pub enum ConsentError {
     /// A bug.
     #[error("{0}")]
     Internal(&'static str),
+}
+
+impl ConsentError {
+    /// The reason on the wire.
+    pub fn reason(&self) -> ErrorReason {
+        match self {
+            Self::Invalid { .. } => ErrorReason::InvalidRequest,
+            Self::Unknown(UnknownClient::Provider(_)) => ErrorReason::UnknownProvider,
+            Self::Unknown(UnknownClient::Client { .. }) => ErrorReason::UnknownClient,
+            Self::StateInvalid => ErrorReason::AuthorizationStateInvalid,
+            Self::Refused { .. } => ErrorReason::AuthorizationRefused,
+            Self::AccountMismatch(_) => ErrorReason::AccountMismatch,
+            Self::Exists(_) => ErrorReason::CredentialExists,
+            Self::Failed { reason, .. } => match reason {
+                FailureReason::ClientRejected => ErrorReason::ClientRejected,
+                FailureReason::ProviderUnavailable => ErrorReason::ProviderUnavailable,
+                FailureReason::ProviderRateLimited => ErrorReason::ProviderRateLimited,
+                _ => ErrorReason::ProviderProtocolError,
+            },
+            Self::Store(error) | Self::NotStored(error) => match error {
+                StoreError::Unavailable(_) => ErrorReason::StoreUnavailable,
+                StoreError::KeyUnavailable(_) => ErrorReason::KeyUnavailable,
+                StoreError::Corrupt(_) => ErrorReason::Internal,
+            },
+            Self::Internal(_) => ErrorReason::Internal,
+        }
+    }
+
+    /// What the user may know, who is no caller of ours: nothing of names or of how things are set up.
+    pub fn for_users(&self) -> String {
+        match self {
+            Self::Refused { message, .. } => message.clone(),
+            Self::StateInvalid => "the link was used before or is too old".to_owned(),
+            Self::AccountMismatch(_) => {
+                "this is another account than the one connected before".to_owned()
+            }
+            Self::Failed {
+                reason: FailureReason::ProviderUnavailable | FailureReason::ProviderRateLimited,
+                ..
+            } => "the provider cannot be reached, try again later".to_owned(),
+            _ => "something went wrong, try again later".to_owned(),
+        }
+    }
 }
 
 impl From<Denied> for ConsentError {

@@ -128,7 +128,7 @@ impl Scene {
             consents,
             store,
             authority,
-            folder: folder,
+            folder,
         }
     }
 

@@ -168,6 +168,19 @@ impl Caller {
         Err(ApiError::new(ErrorReason::PermissionDenied, message))
     }
 
+    /// Refuses what the caller may do nowhere. Where it may is in [`tenants`](Self::tenants).
+    pub fn require_somewhere(&self, permission: Permission) -> Result<(), ApiError> {
+        match self.tenants() {
+            None => self.require(permission, None),
+            Some(tenants) => self.require(permission, tenants.first()),
+        }
+    }
+
+    /// The caller's tenants; `None` for all.
+    pub fn tenants(&self) -> Option<&[TenantId]> {
+        self.rule.as_ref()?.tenants.as_deref()
+    }
+
     /// How many streams this caller may still open here; `None` if nobody counts.
     pub fn streams(&self) -> Option<&Arc<Semaphore>> {
         self.streams.as_ref()

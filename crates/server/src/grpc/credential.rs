@@ -1,5 +1,7 @@
 //! CredentialService.
 
+mod authorization;
+
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -24,6 +26,7 @@ use super::convert::integration::to_integration;
 use super::convert::{credential_key, etag, labels, page_size, tenant};
 use super::meter;
 use super::status::{ApiError, change_error, store_error};
+use crate::consent::Consents;
 
 /// Serves CredentialService.
 #[derive(Clone)]
@@ -31,6 +34,7 @@ pub struct Credentials {
     registry: Registry,
     store: Arc<dyn Store>,
     providers: Arc<HttpProviders>,
+    consents: Consents,
     callers: Callers,
     clock: Arc<dyn Clock>,
 }
@@ -47,6 +51,7 @@ impl Credentials {
         registry: Registry,
         store: Arc<dyn Store>,
         providers: Arc<HttpProviders>,
+        consents: Consents,
         callers: Callers,
         clock: Arc<dyn Clock>,
     ) -> Self {
@@ -54,6 +59,7 @@ impl Credentials {
             registry,
             store,
             providers,
+            consents,
             callers,
             clock,
         }
@@ -384,20 +390,18 @@ impl CredentialService for Credentials {
 
     async fn begin_authorization(
         &self,
-        _request: Request<v1::BeginAuthorizationRequest>,
+        request: Request<v1::BeginAuthorizationRequest>,
     ) -> Result<Response<v1::BeginAuthorizationResponse>, Status> {
-        Err(Status::unimplemented(
-            "consent is begun by the caller in this version",
-        ))
+        let (metadata, _, request) = request.into_parts();
+        meter::request("BeginAuthorization", self.begin(metadata, request)).await
     }
 
     async fn complete_authorization(
         &self,
-        _request: Request<v1::CompleteAuthorizationRequest>,
+        request: Request<v1::CompleteAuthorizationRequest>,
     ) -> Result<Response<v1::CompleteAuthorizationResponse>, Status> {
-        Err(Status::unimplemented(
-            "consent is completed by the caller in this version",
-        ))
+        let (metadata, _, request) = request.into_parts();
+        meter::request("CompleteAuthorization", self.complete(metadata, request)).await
     }
 }
 
