@@ -37,6 +37,7 @@ pub struct Replica {
 struct Ready {
     grpc: SocketAddr,
     admin: SocketAddr,
+    callback: Option<SocketAddr>,
 }
 
 impl Replica {
@@ -62,6 +63,12 @@ impl Replica {
     /// Where gRPC is served.
     pub fn grpc(&self) -> SocketAddr {
         self.ready.grpc
+    }
+
+    /// Where users come back to who consent at a provider.
+    pub fn callback_url(&self) -> Result<String> {
+        let address = self.ready.callback.context("the callback is off")?;
+        Ok(format!("http://{address}/oauth/callback"))
     }
 
     /// A URL of the admin listener; `path` begins with a slash.
@@ -178,7 +185,14 @@ impl Ready {
         let mut words = line.strip_prefix("evergrant ready ")?.split(' ');
         let grpc = words.next()?.strip_prefix("grpc=")?.parse().ok()?;
         let admin = words.next()?.strip_prefix("admin=")?.parse().ok()?;
-        Some(Self { grpc, admin })
+        let callback = words
+            .next()
+            .and_then(|word| word.strip_prefix("callback=")?.parse().ok());
+        Some(Self {
+            grpc,
+            admin,
+            callback,
+        })
     }
 }
 
@@ -189,8 +203,12 @@ fn the_ready_line_gives_both_addresses() {
         Some(Ready {
             grpc: ([127, 0, 0, 1], 7070).into(),
             admin: ([127, 0, 0, 1], 7071).into(),
+            callback: None,
         })
     );
+    let with_callback = "evergrant ready grpc=127.0.0.1:1 admin=127.0.0.1:2 callback=127.0.0.1:3";
+    let callback = Ready::parse(with_callback).and_then(|ready| ready.callback);
+    assert_eq!(callback, Some(([127, 0, 0, 1], 3).into()));
     assert_eq!(Ready::parse("evergrant ready grpc=127.0.0.1:7070"), None);
     assert_eq!(Ready::parse("listening on 127.0.0.1:7070"), None);
 }
