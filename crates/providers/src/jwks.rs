@@ -3,6 +3,8 @@
 
 mod expect;
 mod key_set;
+#[cfg(test)]
+pub(crate) mod sample;
 
 use std::collections::BTreeMap;
 use std::fmt;

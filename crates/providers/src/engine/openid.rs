@@ -154,3 +154,6 @@ fn placeholder_names(entry: &Entry) -> Vec<String> {
     names.dedup();
     names
 }
+
+#[cfg(test)]
+mod tests;

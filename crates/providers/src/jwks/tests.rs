@@ -1,21 +1,11 @@
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::rsa::{KeyPair, KeySize};
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair};
-use axum::Router;
-use axum::routing::get;
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use evergrant_core::clock::Timestamp;
-use jsonwebtoken::jwk::Jwk;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{EncodingKey, encode};
 use serde_json::{Value, json};
 
+use super::sample::{Fixed, Issuer, NOW, Signer};
 use super::*;
 
-const NOW: i64 = 1_700_000_000;
 const ISSUER: &str = "https://issuer.example";
 const EXPECT: Expect<'_> = Expect {
     issuers: &[ISSUER],
@@ -24,105 +14,6 @@ const EXPECT: Expect<'_> = Expect {
     nonce: None,
     typ: None,
 };
-
-struct Fixed;
-
-impl Clock for Fixed {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_millis(NOW * 1_000)
-    }
-}
-
-/// An issuer with a key set that a test changes.
-struct Issuer {
-    url: String,
-    document: Arc<SyncMutex<Value>>,
-    fetches: Arc<AtomicUsize>,
-}
-
-impl Issuer {
-    async fn with(keys: &[Value]) -> Self {
-        let document = Arc::new(SyncMutex::new(json!({ "keys": keys })));
-        let fetches = Arc::new(AtomicUsize::new(0));
-        let (served, counted) = (document.clone(), fetches.clone());
-        let answer = move || {
-            counted.fetch_add(1, Ordering::SeqCst);
-            let document = served.lock().unwrap().to_string();
-            async move { document }
-        };
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/jwks", listener.local_addr().unwrap());
-        let served = axum::serve(listener, Router::new().route("/jwks", get(answer)));
-        #[expect(clippy::disallowed_methods, reason = "it ends with the test's runtime")]
-        tokio::spawn(served.into_future());
-        Self {
-            url,
-            document,
-            fetches,
-        }
-    }
-
-    fn has_now(&self, keys: &[Value]) {
-        *self.document.lock().unwrap() = json!({ "keys": keys });
-    }
-
-    fn fetches(&self) -> usize {
-        self.fetches.load(Ordering::SeqCst)
-    }
-}
-
-struct Signer {
-    algorithm: Algorithm,
-    key: EncodingKey,
-    id: &'static str,
-}
-
-impl Signer {
-    fn ec(id: &'static str) -> Self {
-        let pkcs8 =
-            EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new());
-        Self {
-            algorithm: Algorithm::ES256,
-            key: EncodingKey::from_ec_der(pkcs8.unwrap().as_ref()),
-            id,
-        }
-    }
-
-    fn ed(id: &'static str) -> Self {
-        let pkcs8 = Ed25519KeyPair::generate_pkcs8v1(&SystemRandom::new()).unwrap();
-        Self {
-            algorithm: Algorithm::EdDSA,
-            key: EncodingKey::from_ed_der(pkcs8.as_ref()),
-            id,
-        }
-    }
-
-    fn rsa(id: &'static str, algorithm: Algorithm) -> Self {
-        let pair = KeyPair::generate(KeySize::Rsa2048).unwrap();
-        let der: Pkcs8V1Der<'_> = pair.as_der().unwrap();
-        let pem = format!(
-            "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
-            STANDARD.encode(der.as_ref())
-        );
-        Self {
-            algorithm,
-            key: EncodingKey::from_rsa_pem(pem.as_bytes()).unwrap(),
-            id,
-        }
-    }
-
-    fn public(&self) -> Value {
-        let mut jwk = Jwk::from_encoding_key(&self.key, self.algorithm).unwrap();
-        jwk.common.key_id = Some(self.id.to_owned());
-        serde_json::to_value(jwk).unwrap()
-    }
-
-    fn sign(&self, claims: &Value) -> String {
-        let mut header = Header::new(self.algorithm);
-        header.kid = Some(self.id.to_owned());
-        encode(&header, claims, &self.key).unwrap()
-    }
-}
 
 fn claims() -> Value {
     json!({ "iss": ISSUER, "aud": "client-1", "sub": "u1", "iat": NOW, "exp": NOW + 60 })
