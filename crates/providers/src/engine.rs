@@ -3,7 +3,11 @@
 mod ask;
 mod client;
 mod consent;
+mod device;
+mod introspect;
+mod mint;
 mod openid;
+mod revoke;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,16 +21,21 @@ use evergrant_core::ids::{ClientKey, ClientName, ProviderName};
 use evergrant_core::provider::{
     CallError, Delivery, Issued, Profile, Providers, Renewal, Rotation, UnknownClient, Verdict,
 };
+use tokio::time::Instant;
 
-use self::ask::{Ask, OwnCredentials, deadline};
+use self::ask::{Ask, deadline};
 use self::client::Client;
+use self::mint::minting;
 use crate::catalogue::{Catalogue, Entry, GrantKind, Parameter, TokenGrant};
 use crate::client::HttpClient;
 use crate::placeholders::Placeholders;
+use crate::response::{self, Granted};
 
 pub use self::client::{ClientConfigError, OAuthClient};
 pub use self::consent::{CodeExchange, Consent, ConsentError, Consented};
+pub use self::device::{DeviceAuthorization, DevicePoll};
 pub use self::openid::{ConsentFacts, IdToken, IdTokenError};
+pub use self::revoke::Revocation;
 
 /// Speaks to the token endpoints of a catalogue for the clients of a configuration.
 pub struct HttpProviders {
@@ -65,12 +74,32 @@ impl HttpProviders {
             };
             by_key.insert(key, client);
         }
+        for (key, client) in &by_key {
+            for alternate in &client.config.alternates {
+                let is_other = |other: &ClientKey| {
+                    other.client == *alternate && other.provider == key.provider && other != key
+                };
+                if !by_key.keys().any(is_other) {
+                    return Err(ClientConfigError::BadAlternate {
+                        client: key.client.clone(),
+                        alternate: alternate.clone(),
+                    });
+                }
+            }
+        }
         Ok(Self {
             http: HttpClient::new().map_err(ClientConfigError::Http)?,
             clients: by_key,
             catalogue,
             clock,
         })
+    }
+
+    /// The same in a network in which one server is every provider, for tests.
+    #[cfg(feature = "testing")]
+    pub fn through(self, network: &crate::Network) -> Result<Self, ClientConfigError> {
+        let http = HttpClient::within(network).map_err(ClientConfigError::Http)?;
+        Ok(Self { http, ..self })
     }
 
     /// The client of that name at `provider`; without a name, the provider's only client.
@@ -96,6 +125,23 @@ impl HttpProviders {
                 ClientName::to_string,
             ),
         })
+    }
+
+    /// What the catalogue knows of a provider.
+    pub fn entry(&self, provider: &ProviderName) -> Option<&Arc<Entry>> {
+        self.catalogue.get(provider)
+    }
+
+    fn client_named(&self, name: &ClientName) -> Option<&Client> {
+        self.clients
+            .values()
+            .find(|client| client.config.name == *name)
+    }
+
+    /// The client, or a failure without any request.
+    fn known_client(&self, key: &ClientKey) -> Result<&Client, CallError> {
+        self.client(key)
+            .map_err(|unknown| not_sent(Verdict::Request, unknown.to_string()))
     }
 
     fn client(&self, key: &ClientKey) -> Result<&Client, UnknownClient> {
@@ -132,25 +178,75 @@ impl Providers for HttpProviders {
         self.client(client).map(|_| ())
     }
 
-    /// Where the client has several secrets, a request whose secret was refused is made again with the next one.
+    /// Where the client has several secrets or alternates, a request that was refused for them is made again with the
+    /// next one. Where no answer tells when the new token ends and the provider can be asked, it is.
     async fn refresh(&self, grant: &Grant, timeout: Duration) -> Result<Issued, CallError> {
         let deadline = deadline(timeout);
-        let client = self
-            .client(&grant.facts.client)
-            .map_err(|unknown| not_sent(Verdict::Request, unknown.to_string()))?;
-        let token = redeemable(&client.entry, grant)?;
-        let mut placeholders = Placeholders::default();
-        placeholders.add_all(&grant.tokens.metadata);
-        let ask = Ask {
-            grant: TokenGrant::RefreshToken,
-            values: vec![(Parameter::RefreshToken, token)],
-            scopes: &grant.tokens.scopes,
-            placeholders,
-            own: OwnCredentials::default(),
-            secrets: vec![grant.tokens.access_token.expose()],
+        let client = self.known_client(&grant.facts.client)?;
+        let mut facts = Placeholders::default();
+        facts.add_all(&grant.tokens.metadata);
+        let granted = match minting(grant.facts.grant_type) {
+            Some(minting) => {
+                let means = &grant.tokens.means;
+                self.mint(client, minting, means, facts.clone(), deadline)
+                    .await
+            }
+            None => self.redeem(client, grant, facts.clone(), deadline).await,
         };
-        let granted = self.ask(client, &ask, deadline).await?;
+        let granted = self.dated(client, granted?, &facts, deadline).await;
         Ok(granted.issued)
+    }
+}
+
+impl HttpProviders {
+    /// Redeems the grant's refresh token, or the token that renews itself.
+    async fn redeem(
+        &self,
+        client: &Client,
+        grant: &Grant,
+        facts: Placeholders<'_>,
+        deadline: Instant,
+    ) -> Result<Granted, CallError> {
+        let token = self.redeemable(&client.entry, grant)?;
+        let values = vec![(Parameter::RefreshToken, token)];
+        let mut ask = Ask::token(&client.entry, TokenGrant::RefreshToken, values);
+        ask.scopes = &grant.tokens.scopes;
+        ask.bearer = token;
+        ask.placeholders = facts;
+        ask.secrets = vec![grant.tokens.access_token.expose()];
+        let outcome = self.ask(client, &ask, deadline, response::read).await?;
+        Ok(outcome.granted())
+    }
+
+    /// The token to redeem, or why no request is made.
+    fn redeemable<'g>(&self, entry: &Entry, grant: &'g Grant) -> Result<&'g str, CallError> {
+        let name = &entry.name;
+        let not_refreshable = |message| {
+            let verdict = Verdict::Grant(InvalidationReason::NotRefreshable);
+            Err(not_sent(verdict, message))
+        };
+        if grant.facts.grant_type == GrantType::Static {
+            return not_refreshable("a static token is not renewed".to_owned());
+        }
+        if !entry.renewable {
+            return not_refreshable(format!("{name} redeems no refresh tokens"));
+        }
+        let token = match &grant.tokens.refresh_token {
+            _ if entry.renewal.self_renewing => grant.tokens.access_token.expose(),
+            Some(token) => token.expose(),
+            None => return not_refreshable("the grant has no refresh token".to_owned()),
+        };
+        let age = self.clock.now().since(grant.facts.issued_at);
+        match entry.renewal.min_age {
+            Some(min_age) if age < min_age => {
+                let message = format!("{name} renews no token this young");
+                Err(CallError {
+                    retry_after: Some(min_age - age),
+                    ..not_sent(Verdict::Transient, message)
+                })
+            }
+            _ => Ok(token),
+        }
     }
 }
 
@@ -186,32 +282,6 @@ fn grant_types(entry: &Entry) -> Vec<GrantType> {
         }
     }
     types
-}
-
-/// The token to redeem, or why no request is made.
-fn redeemable<'g>(entry: &Entry, grant: &'g Grant) -> Result<&'g str, CallError> {
-    let name = &entry.name;
-    let not_refreshable = |message| {
-        let verdict = Verdict::Grant(InvalidationReason::NotRefreshable);
-        Err(not_sent(verdict, message))
-    };
-    match (grant.facts.grant_type, &grant.tokens.refresh_token) {
-        (GrantType::AuthorizationCode, _) if !entry.renewable => {
-            not_refreshable(format!("{name} redeems no refresh tokens"))
-        }
-        (GrantType::AuthorizationCode, _) if entry.renewal.self_renewing => {
-            Ok(grant.tokens.access_token.expose())
-        }
-        (GrantType::AuthorizationCode, Some(token)) => Ok(token.expose()),
-        (GrantType::AuthorizationCode, None) => {
-            not_refreshable("the grant has no refresh token".to_owned())
-        }
-        (GrantType::Static, _) => not_refreshable("a static token is not renewed".to_owned()),
-        (GrantType::ClientCredentials | GrantType::JwtBearer | GrantType::TokenExchange, _) => {
-            let message = format!("{name} mints no tokens");
-            Err(not_sent(Verdict::Request, message))
-        }
-    }
 }
 
 /// A failure without any request.

@@ -46,7 +46,7 @@ const MAX_TOKEN_BYTES: usize = 64 << 10;
 pub struct KeySets {
     http: HttpClient,
     clock: Arc<dyn Clock>,
-    sets: SyncMutex<BTreeMap<Url, Kept>>,
+    sets: SyncMutex<BTreeMap<Place, Kept>>,
 }
 
 /// Why a token is not believed. None of them repeats any of it.
@@ -108,12 +108,26 @@ impl KeySets {
         token: &str,
         expect: &Expect<'_>,
     ) -> Result<Claims, VerifyError> {
-        let header = signed_header(token)?;
         let url = UrlTemplate::parse(jwks_url, &[])
             .and_then(|url| url.fill(|_| None, &[]))
             .map_err(VerifyError::Url)?;
-        let claims = match self.set(&url, false).await?.check(&header, token) {
-            Match::Unknown => self.set(&url, true).await?.check(&header, token),
+        let place = Place {
+            url,
+            guarded: false,
+        };
+        self.verify_from(&place, token, expect).await
+    }
+
+    /// The same with a key set at a place that was checked.
+    pub(crate) async fn verify_from<Claims: DeserializeOwned>(
+        &self,
+        place: &Place,
+        token: &str,
+        expect: &Expect<'_>,
+    ) -> Result<Claims, VerifyError> {
+        let header = signed_header(token)?;
+        let claims = match self.set(place, false).await?.check(&header, token) {
+            Match::Unknown => self.set(place, true).await?.check(&header, token),
             known => known,
         };
         let claims = match claims {
@@ -125,12 +139,12 @@ impl KeySets {
         serde_json::from_value(claims).map_err(|_| VerifyError::Form)
     }
 
-    /// The set at `url`; `unknown` says that a token names a key that the one at hand does not hold.
-    async fn set(&self, url: &Url, unknown: bool) -> Result<Arc<KeySet>, VerifyError> {
-        let slot = self.slot(url);
+    /// The set at `place`; `unknown` says that a token names a key that the one at hand does not hold.
+    async fn set(&self, place: &Place, unknown: bool) -> Result<Arc<KeySet>, VerifyError> {
+        let slot = self.slot(place);
         let mut slot = slot.lock().await;
         if slot.is_due(unknown) {
-            let fetched = self.fetch(url).await;
+            let fetched = self.fetch(place).await;
             slot.tried_at = Some(Instant::now());
             match fetched {
                 Ok(set) => {
@@ -147,34 +161,39 @@ impl KeySets {
         }
     }
 
-    fn slot(&self, url: &Url) -> Arc<Mutex<Slot>> {
+    fn slot(&self, place: &Place) -> Arc<Mutex<Slot>> {
         let mut sets = self.sets.lock().unwrap_or_else(PoisonError::into_inner);
-        if sets.len() >= MAX_SETS && !sets.contains_key(url) {
+        if sets.len() >= MAX_SETS && !sets.contains_key(place) {
             let oldest = sets.iter().min_by_key(|(_, kept)| kept.used_at);
-            if let Some(oldest) = oldest.map(|(url, _)| url.clone()) {
+            if let Some(oldest) = oldest.map(|(place, _)| place.clone()) {
                 sets.remove(&oldest);
             }
         }
-        let kept = sets.entry(url.clone()).or_insert_with(Kept::new);
+        let kept = sets.entry(place.clone()).or_insert_with(Kept::new);
         kept.used_at = Instant::now();
         kept.slot.clone()
     }
 
-    async fn fetch(&self, url: &Url) -> Result<KeySet, String> {
+    async fn fetch(&self, place: &Place) -> Result<KeySet, String> {
         let json = HeaderValue::from_static("application/json, application/jwk-set+json");
         let mut headers = HeaderMap::from_iter([(ACCEPT, json)]);
         headers.insert(USER_AGENT_HEADER, HeaderValue::from_static(USER_AGENT));
         let request = TokenRequest {
             method: Method::GET,
-            url: url.clone(),
+            url: place.url.clone(),
             headers,
             body: None,
+            guarded: place.guarded,
         };
         let answer = self
             .http
             .send(request, Instant::now() + FETCH_TIMEOUT)
             .await
-            .map_err(|(SendFault::NotSent(why) | SendFault::Unknown(why))| why)?;
+            .map_err(|fault| match fault {
+                SendFault::NotAllowed(why) | SendFault::NotSent(why) | SendFault::Unknown(why) => {
+                    why
+                }
+            })?;
         if answer.status != 200 {
             return Err(format!("the answer has status {}", answer.status));
         }
@@ -183,6 +202,13 @@ impl KeySets {
             .map_err(|_| "the answer is too large or cut".to_owned())?;
         KeySet::parse(&body).ok_or_else(|| "the answer is no key set".to_owned())
     }
+}
+
+/// Where a set is. It is guarded if a credential decides which host that is: then it must be a public address.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    pub(crate) url: Url,
+    pub(crate) guarded: bool,
 }
 
 /// A set, and when it was last asked for.

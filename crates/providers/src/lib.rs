@@ -31,6 +31,9 @@ mod response;
 pub mod sandbox;
 
 pub use catalogue::Catalogue;
+#[cfg(feature = "testing")]
+pub use client::Network;
 pub use engine::{
-    ClientConfigError, CodeExchange, Consent, ConsentError, Consented, HttpProviders, OAuthClient,
+    ClientConfigError, CodeExchange, Consent, ConsentError, Consented, DeviceAuthorization,
+    DevicePoll, HttpProviders, OAuthClient, Revocation,
 };

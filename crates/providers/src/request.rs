@@ -23,6 +23,8 @@ pub(crate) struct TokenRequest {
     pub(crate) url: Url,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Option<String>,
+    /// Whether a credential decides which host it goes to.
+    pub(crate) guarded: bool,
 }
 
 /// What a request is made of besides the catalogue's facts.
@@ -66,7 +68,7 @@ pub(crate) enum Inexpressible {
 /// The URL of a request.
 pub(crate) fn url(
     entry: &Entry,
-    template: &Fact<UrlTemplate>,
+    template: &Fact<&UrlTemplate>,
     placeholders: &Placeholders<'_>,
 ) -> Result<Url, Inexpressible> {
     template
@@ -75,10 +77,11 @@ pub(crate) fn url(
         .map_err(|error| inexpressible(&template.field, error))
 }
 
-/// The request to `url` that has this content.
+/// The request to `url` that has this content. It is guarded if a credential decides which host that is.
 pub(crate) fn build(
     facts: &RequestFacts,
     mut url: Url,
+    guarded: bool,
     content: Content<'_>,
 ) -> Result<TokenRequest, Inexpressible> {
     let mut headers = headers(facts, content.placeholders)?;
@@ -124,6 +127,7 @@ pub(crate) fn build(
         url,
         headers,
         body,
+        guarded,
     })
 }
 

@@ -1,7 +1,9 @@
 //! From an answer to tokens, or to what is wrong with it.
 
 mod body;
+mod calls;
 mod expiry;
+mod jwt;
 mod prose;
 
 use std::collections::BTreeMap;
@@ -17,6 +19,8 @@ use self::body::Body;
 use crate::catalogue::{Entry, Pointers, ResponseFacts};
 use crate::classify::{Meaning, classify};
 use crate::client::{Answer, BodyFault};
+
+pub(crate) use self::calls::{device, done, introspected};
 
 /// Nobody waits for longer than this at a provider's word.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(86_400);
@@ -58,7 +62,10 @@ impl Refusal {
 
 /// Tokens, and what came with them.
 pub(crate) struct Granted {
+    /// Its expiry is what the answer or the access token itself says.
     pub(crate) issued: Issued,
+    /// When the access token ends by what is known of the provider, if nobody says otherwise.
+    pub(crate) usual_end: Option<Timestamp>,
     pub(crate) id_token: Option<SecretString>,
     /// What names the account at the provider.
     pub(crate) account: Option<String>,
@@ -72,9 +79,14 @@ pub(crate) fn read(context: Context<'_>, answer: &Answer) -> Result<Granted, Ref
     };
     let success = (200..300).contains(&answer.status);
     match &body {
-        Body::Value(value) if success && !context.is_failure(value) => context
-            .granted(value)
-            .ok_or_else(|| context.refused(answer, &body)),
+        Body::Value(value) if success && !context.is_failure(value) => {
+            if context.is_odd_expiry(value) {
+                return Err(context.odd_expiry(answer));
+            }
+            context
+                .granted(value)
+                .ok_or_else(|| context.refused(answer, &body))
+        }
         _ => Err(context.refused(answer, &body)),
     }
 }
@@ -85,10 +97,30 @@ impl Context<'_> {
         rules.any(|rule| rule.applies_to(value))
     }
 
+    /// Whether an expiry is no number where the provider is known to write numbers alone.
+    fn is_odd_expiry(self, value: &Value) -> bool {
+        let Self { facts, .. } = self;
+        let mut stated = facts
+            .expires_in
+            .find(value)
+            .chain(facts.expires_at.find(value));
+        facts.numbers_only && stated.any(|value| !value.is_number())
+    }
+
+    fn odd_expiry(self, answer: &Answer) -> Refusal {
+        let status = answer.status;
+        let name = &self.entry.name;
+        let message = format!("{name} answered HTTP {status} with an expiry that is no number");
+        let meaning = Meaning::of(Verdict::Protocol);
+        self.refusal(answer, meaning, Delivery::Answered, String::new(), message)
+    }
+
     fn granted(self, value: &Value) -> Option<Granted> {
         let id_token = first_text(&self.facts.id_token, value);
+        let lifetime = self.entry.lifetime.access_token;
         Some(Granted {
             issued: self.issued(value)?,
+            usual_end: lifetime.map(|lifetime| self.sent_at.plus(lifetime)),
             id_token: id_token.map(SecretString::from),
             account: self.facts.account.find(value).find_map(scalar),
         })
@@ -97,36 +129,36 @@ impl Context<'_> {
     /// Only a missing access token spoils an answer. Whatever else is odd is left out, since a token set that
     /// is thrown away may be the last one of its grant.
     fn issued(self, value: &Value) -> Option<Issued> {
-        let Self {
-            entry,
-            facts,
-            sent_at,
-            ..
-        } = self;
+        let Self { facts, sent_at, .. } = self;
         let access_token = first_text(&facts.access_token, value)?;
         let refresh_token = first_text(&facts.refresh_token, value);
-        let expires_at = ends_at(&facts.expires_in, &facts.expires_at, value, sent_at)
-            .or_else(|| Some(sent_at.plus(entry.lifetime.access_token?)));
+        let stated = ends_at(&facts.expires_in, &facts.expires_at, value, sent_at);
+        let in_token = jwt::expiry(access_token, sent_at);
         let refresh_expires_at = ends_at(
             &facts.refresh_expires_in,
             &facts.refresh_expires_at,
             value,
             sent_at,
         )
-        .or_else(|| {
-            // An old refresh token does not grow younger by being used.
-            refresh_token.as_ref()?;
-            Some(sent_at.plus(entry.lifetime.refresh_token?))
-        });
+        .or_else(|| self.usual_refresh_end(refresh_token.is_some()));
         Some(Issued {
             access_token: AccessToken::new(access_token.to_owned()),
             token_type: token_type(first_text(&facts.token_type, value)),
-            expires_at,
+            expires_at: earlier(stated, in_token),
             refresh_token: refresh_token.map(|token| RefreshToken::new(token.to_owned())),
             refresh_expires_at,
             scopes: facts.scope.find(value).find_map(scopes),
             metadata: metadata(&facts.metadata, value),
         })
+    }
+
+    /// A new refresh token has its lifetime before it; an old one does not grow younger by being used, unless it is
+    /// idleness that ends it.
+    fn usual_refresh_end(self, is_new: bool) -> Option<Timestamp> {
+        let lifetime = self.entry.lifetime;
+        let of_age = lifetime.refresh_token.filter(|_| is_new);
+        let after = |duration: Option<Duration>| Some(self.sent_at.plus(duration?));
+        earlier(after(of_age), after(lifetime.refresh_token_idle))
     }
 
     fn refused(self, answer: &Answer, body: &Body) -> Refusal {
@@ -236,6 +268,14 @@ fn ends_at(
             .find(value)
             .find_map(|value| expiry::instant(value, sent_at))
     })
+}
+
+/// The earlier of two ends, as far as they are known.
+fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
 }
 
 fn first_text<'v>(pointers: &'v Pointers, value: &'v Value) -> Option<&'v str> {

@@ -108,8 +108,8 @@ fn entry(mut root: Section<'_>, report: &mut Report<'_>) -> Option<Entry> {
     let lifetime = lifetime(&mut root, report);
     let renewal = renewal(&mut root, report);
     let openid = openid(&mut root, report, &allowed_hosts);
-    let revoke = revoke(&mut root, report, &request);
-    let introspect = introspect(&mut root, report, &request);
+    let revoke = revoke(&mut root, report, &request, &response);
+    let introspect = introspect(&mut root, report, &request, &response);
     let limits = limits(&mut root, report);
     let token = token_use(&mut root, report);
     root.finish(report);

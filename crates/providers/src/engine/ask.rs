@@ -1,29 +1,44 @@
-//! One question to a token endpoint, asked with each of the client's secrets until one is not refused.
+//! One question to an endpoint, asked with each of a client's secrets, and by each of its alternates, until one is
+//! not refused.
+
+mod express;
 
 use std::time::Duration;
 
-use evergrant_core::clock::Timestamp;
 use evergrant_core::provider::{CallError, Delivery, Verdict};
-use secrecy::ExposeSecret;
 use tokio::time::Instant;
 
+use self::express::express;
 use super::client::Client;
 use super::{HttpProviders, not_sent};
-use crate::assertion::{self, SigningKey};
-use crate::catalogue::{ClientAuth, Entry, Parameter, TokenGrant};
-use crate::client::SendFault;
+use crate::catalogue::{
+    AssertionFacts, Entry, Fact, Parameter, RequestFacts, ResponseFacts, TokenCallFacts,
+    TokenGrant, UrlTemplate,
+};
+use crate::client::{Answer, SendFault};
 use crate::placeholders::Placeholders;
-use crate::request::{self, ClientProof, Content, Inexpressible, TokenRequest};
-use crate::response::{self, Context, Granted, Refusal};
+use crate::request::Inexpressible;
+use crate::response::{Context, Granted, Refusal};
+
+/// The metadata of a grant that names the client which was accepted, where there are alternates.
+const OAUTH_CLIENT: &str = "oauth_client";
 
 /// Everything about a request but the client that sends it.
 #[derive(Clone)]
 pub(super) struct Ask<'a> {
-    pub(super) grant: TokenGrant,
+    pub(super) url: Fact<&'a UrlTemplate>,
+    pub(super) request: &'a RequestFacts,
+    pub(super) response: &'a ResponseFacts,
     /// Standard parameters, those of scopes, client and assertion aside.
     pub(super) values: Vec<(Parameter, &'a str)>,
     /// The scopes that fill `{scopes}`.
     pub(super) scopes: &'a [String],
+    /// Whether the scopes are a parameter of their own.
+    pub(super) sends_scopes: bool,
+    /// What the parameter `assertion` is made by.
+    pub(super) assertion: Option<&'a AssertionFacts>,
+    /// The token that a bearer header carries, where the client proves itself with one.
+    pub(super) bearer: &'a str,
     /// What comes before the client's own parameters.
     pub(super) placeholders: Placeholders<'a>,
     /// Credentials that the grant brings, in place of the client's.
@@ -40,16 +55,156 @@ pub(super) struct OwnCredentials<'a> {
     pub(super) signing_key: Option<&'a str>,
 }
 
+impl<'a> Ask<'a> {
+    /// A request to the token endpoint.
+    pub(super) fn token(
+        entry: &'a Entry,
+        grant: TokenGrant,
+        mut values: Vec<(Parameter, &'a str)>,
+    ) -> Self {
+        let facts = entry.grants.get(grant);
+        values.push((Parameter::GrantType, &facts.grant_type));
+        Self {
+            url: Fact {
+                field: facts.url.field.clone(),
+                value: &facts.url.value,
+            },
+            request: &facts.request,
+            response: &facts.response,
+            values,
+            scopes: &[],
+            // The scopes of the others were settled before.
+            sends_scopes: matches!(
+                grant,
+                TokenGrant::ClientCredentials | TokenGrant::TokenExchange
+            ),
+            assertion: match grant {
+                TokenGrant::JwtBearer => entry.assertion.as_ref(),
+                _ => None,
+            },
+            bearer: "",
+            placeholders: Placeholders::default(),
+            own: OwnCredentials::default(),
+            secrets: Vec::new(),
+        }
+    }
+
+    /// A request to another endpoint that a token is sent to.
+    pub(super) fn call(
+        field: &str,
+        url: &'a UrlTemplate,
+        facts: &'a TokenCallFacts,
+        values: Vec<(Parameter, &'a str)>,
+    ) -> Self {
+        Self::plain(field, url, &facts.request, &facts.response, values)
+    }
+
+    /// A request that has nothing but values.
+    pub(super) fn plain(
+        field: &str,
+        url: &'a UrlTemplate,
+        request: &'a RequestFacts,
+        response: &'a ResponseFacts,
+        values: Vec<(Parameter, &'a str)>,
+    ) -> Self {
+        Self {
+            url: Fact {
+                field: field.to_owned(),
+                value: url,
+            },
+            request,
+            response,
+            values,
+            scopes: &[],
+            sends_scopes: false,
+            assertion: None,
+            bearer: "",
+            placeholders: Placeholders::default(),
+            own: OwnCredentials::default(),
+            secrets: Vec::new(),
+        }
+    }
+}
+
+/// What an answer came to, and which client got it.
+pub(super) struct Outcome<'c, T> {
+    pub(super) value: T,
+    /// The client that was accepted, where there are alternates.
+    pub(super) alternate_of: Option<&'c Client>,
+}
+
+impl Outcome<'_, Granted> {
+    /// What was granted, with the accepted client among its metadata, so that it is tried first from then on.
+    pub(super) fn granted(self) -> Granted {
+        let mut granted = self.value;
+        if let Some(client) = self.alternate_of {
+            let name = client.config.name.to_string();
+            granted
+                .issued
+                .metadata
+                .insert(OAUTH_CLIENT.to_owned(), name);
+        }
+        granted
+    }
+}
+
 impl HttpProviders {
-    /// Asks until no other secret is worth trying. That is safe: a provider checks the client before the grant
-    /// (RFC 6749 section 5.2), so a refused client has spent nothing. The secret that was accepted is the first to be
-    /// tried from then on.
-    pub(super) async fn ask(
+    /// Asks as `client`; as each of its alternates after a refusal that the catalogue marks so. The one that the
+    /// grant's metadata names is the first to ask.
+    ///
+    /// That is safe, like trying another secret: a provider checks the client before the grant (RFC 6749 section
+    /// 5.2), so a refused client has spent nothing.
+    pub(super) async fn ask<'c, T>(
+        &'c self,
+        client: &'c Client,
+        ask: &Ask<'_>,
+        deadline: Instant,
+        read: impl Fn(Context<'_>, &Answer) -> Result<T, Refusal>,
+    ) -> Result<Outcome<'c, T>, CallError> {
+        let clients = self.candidates(client, ask);
+        let several = clients.len() > 1;
+        let mut untried = clients.into_iter().peekable();
+        loop {
+            let candidate = untried.next().expect("the client itself is one of them");
+            match self.ask_as(candidate, ask, deadline, &read).await {
+                Err(refusal)
+                    if refusal.try_alternate_client
+                        && untried.peek().is_some()
+                        && Instant::now() < deadline => {}
+                Err(refusal) => return Err(refusal.error),
+                Ok(value) => {
+                    return Ok(Outcome {
+                        value,
+                        alternate_of: several.then_some(candidate),
+                    });
+                }
+            }
+        }
+    }
+
+    /// The clients that may ask, the one that was accepted last time first.
+    fn candidates<'c>(&'c self, client: &'c Client, ask: &Ask<'_>) -> Vec<&'c Client> {
+        if ask.own.client_id.is_some() {
+            return vec![client];
+        }
+        let alternates = client.config.alternates.iter();
+        let mut clients = vec![client];
+        clients.extend(alternates.filter_map(|name| self.client_named(name)));
+        let last = ask.placeholders.get(OAUTH_CLIENT);
+        // A stable sort: the others stay in the order of the configuration.
+        clients.sort_by_key(|client| Some(client.config.name.as_str()) != last);
+        clients
+    }
+
+    /// Asks until no other secret is worth trying. The secret that was accepted is the first to be tried from then
+    /// on.
+    async fn ask_as<T>(
         &self,
         client: &Client,
         ask: &Ask<'_>,
         deadline: Instant,
-    ) -> Result<Granted, CallError> {
+        read: impl Fn(Context<'_>, &Answer) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
         let secrets = match ask.own.client_secret {
             Some(own) => vec![(0, own)],
             None => client.secrets(),
@@ -59,7 +214,7 @@ impl HttpProviders {
             let (index, secret) = untried
                 .next()
                 .expect("there is one secret, if an empty one");
-            let outcome = self.attempt(client, ask, secret, deadline).await;
+            let outcome = self.attempt(client, ask, secret, deadline, &read).await;
             let accepted = match &outcome {
                 Ok(_) => true,
                 Err(refusal) => matches!(refusal.error.verdict, Verdict::Grant(_)),
@@ -72,19 +227,20 @@ impl HttpProviders {
                     if refusal.try_next_secret
                         && untried.peek().is_some()
                         && Instant::now() < deadline => {}
-                outcome => return outcome.map_err(|refusal| refusal.error),
+                outcome => return outcome,
             }
         }
     }
 
     /// One request with one secret.
-    async fn attempt(
+    async fn attempt<T>(
         &self,
         client: &Client,
         ask: &Ask<'_>,
         client_secret: &str,
         deadline: Instant,
-    ) -> Result<Granted, Refusal> {
+        read: impl Fn(Context<'_>, &Answer) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
         let entry = &client.entry;
         let sent_at = self.clock.now();
         let request = express(client, ask, client_secret, sent_at)
@@ -93,142 +249,55 @@ impl HttpProviders {
             .http
             .send(request, deadline)
             .await
-            .map_err(|fault| Refusal::of(unanswered(entry, fault)))?;
-        let mut secrets: Vec<&str> = ask.values.iter().map(|(_, value)| *value).collect();
+            .map_err(|fault| Refusal::of(unanswered(entry, &ask.url.field, fault)))?;
+        let public = [
+            Parameter::GrantType,
+            Parameter::TokenTypeHint,
+            Parameter::SubjectTokenType,
+        ];
+        let values = ask.values.iter();
+        let mut secrets: Vec<&str> = values
+            .filter(|(parameter, _)| !public.contains(parameter))
+            .map(|(_, value)| *value)
+            .collect();
         secrets.extend(&ask.secrets);
         secrets.push(client_secret);
         let context = Context {
             entry,
-            facts: &entry.grants.get(ask.grant).response,
+            facts: ask.response,
             sent_at,
             now: self.clock.now(),
             secrets: &secrets,
         };
-        response::read(context, &answer)
+        read(context, &answer)
     }
 }
 
-fn express(
-    client: &Client,
-    ask: &Ask<'_>,
-    client_secret: &str,
-    now: Timestamp,
-) -> Result<TokenRequest, Inexpressible> {
-    let Client { config, entry, .. } = client;
-    let facts = entry.grants.get(ask.grant);
-    let client_id = ask.own.client_id.unwrap_or(&config.client_id);
-    let scopes = ask.scopes.join(&facts.request.scope_separator);
-    let client_key = config.private_key.as_ref().map(ExposeSecret::expose_secret);
-    let key = ask.own.signing_key.or(client_key).map(SigningKey::read);
-    let jti = assertion::random_id();
-
-    let mut placeholders = Placeholders::default();
-    placeholders.add("client_id", client_id);
-    let sent_redirect = ask
-        .values
-        .iter()
-        .find(|(known, _)| *known == Parameter::RedirectUri)
-        .map(|(_, uri)| *uri);
-    let usual_redirect = config.redirect_uris.first().map(String::as_str);
-    if let Some(uri) = sent_redirect.or(usual_redirect) {
-        placeholders.add("redirect_uri", uri);
-    }
-    placeholders.add("scopes", &scopes);
-    placeholders.add("jti", &jti);
-    placeholders.add_from(&ask.placeholders);
-    if let Some(key) = &key {
-        placeholders.add_all(key.fields());
-    }
-    if ask.own.signing_key.is_none()
-        && let Some(key_id) = &config.key_id
-    {
-        placeholders.add("key_id", key_id);
-    }
-    if let Some(key_id) = placeholders.get("private_key_id") {
-        placeholders.add("key_id", key_id);
-    }
-    placeholders.add_all(&config.parameters);
-    placeholders.add_all(&entry.placeholders);
-
-    let url = request::url(entry, &facts.url, &placeholders)?;
-    let address = url.to_string();
-    placeholders.add("token_url", &address);
-    let key = key.as_ref();
-    let mut values = ask.values.clone();
-    values.push((Parameter::GrantType, &facts.grant_type));
-    if sends_scope(ask.grant) && !scopes.is_empty() {
-        values.push((Parameter::Scope, &scopes));
-    }
-    let assertion = match (&entry.assertion, ask.grant) {
-        (Some(facts), TokenGrant::JwtBearer) => Some(assertion::sign(
-            "assertion",
-            facts,
-            key,
-            &placeholders,
-            now,
-        )?),
-        _ => None,
-    };
-    if let Some(assertion) = &assertion {
-        values.push((Parameter::Assertion, assertion));
-    }
-    let client_assertion = match facts.request.client_auth {
-        ClientAuth::PrivateKeyJwt => {
-            let facts = &entry.client_assertion;
-            let signed = assertion::sign("client_assertion", facts, key, &placeholders, now)?;
-            Some(signed)
-        }
-        _ => None,
-    };
-    let bearer = ask
-        .values
-        .iter()
-        .find(|(known, _)| *known == Parameter::RefreshToken)
-        .map_or("", |(_, token)| *token);
-    let content = Content {
-        client: ClientProof {
-            id: client_id,
-            secret: client_secret,
-            assertion: client_assertion.as_deref(),
-        },
-        values: &values,
-        bearer,
-        placeholders: &placeholders,
-    };
-    request::build(&facts.request, url, content)
-}
-
-/// The other grants have scopes that were settled before.
-fn sends_scope(grant: TokenGrant) -> bool {
-    matches!(
-        grant,
-        TokenGrant::ClientCredentials | TokenGrant::TokenExchange
-    )
-}
-
-pub(super) fn cannot_ask(entry: &Entry, error: &Inexpressible) -> CallError {
+fn cannot_ask(entry: &Entry, error: &Inexpressible) -> CallError {
     let message = format!("catalogue entry {}: {error}", entry.name);
     not_sent(Verdict::Request, message)
 }
 
-pub(super) fn unanswered(entry: &Entry, fault: SendFault) -> CallError {
-    let (delivery, message) = match fault {
-        SendFault::NotSent(why) => (
-            Delivery::NotSent,
-            format!("{} cannot be reached: {why}", entry.name),
+/// `field` is the key of the URL in the entry.
+fn unanswered(entry: &Entry, field: &str, fault: SendFault) -> CallError {
+    let name = &entry.name;
+    match fault {
+        SendFault::NotAllowed(why) => not_sent(
+            Verdict::Request,
+            format!("catalogue entry {name}: {field} {why}"),
         ),
-        SendFault::Unknown(why) => (
-            Delivery::Unknown,
-            format!("{} did not answer: {why}", entry.name),
+        SendFault::NotSent(why) => not_sent(
+            Verdict::Transient,
+            format!("{name} cannot be reached: {why}"),
         ),
-    };
-    CallError {
-        delivery,
-        ..not_sent(Verdict::Transient, message)
+        SendFault::Unknown(why) => CallError {
+            delivery: Delivery::Unknown,
+            ..not_sent(Verdict::Transient, format!("{name} did not answer: {why}"))
+        },
     }
 }
 
-/// The time that is left of `timeout`, as a point in time.
+/// The point in time at which `timeout` ends that begins now.
 pub(super) fn deadline(timeout: Duration) -> Instant {
     Instant::now() + timeout
 }

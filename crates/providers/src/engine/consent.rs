@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use evergrant_core::ids::ClientKey;
-use evergrant_core::provider::{CallError, Issued, UnknownClient, Verdict};
+use evergrant_core::provider::{CallError, Issued, UnknownClient};
 use secrecy::SecretString;
 use thiserror::Error;
 use url::Url;
 
-use super::ask::{Ask, OwnCredentials, deadline};
-use super::{HttpProviders, not_sent};
+use super::HttpProviders;
+use super::ask::{Ask, deadline};
 use crate::catalogue::{Entry, Fact, Parameter, TokenGrant};
 use crate::placeholders::Placeholders;
 use crate::request::{self, Inexpressible};
-use crate::response::Granted;
+use crate::response::{self, Granted};
 
 /// What a user is asked to consent to.
 #[derive(Debug, Clone, Copy)]
@@ -101,7 +101,7 @@ impl HttpProviders {
         placeholders.add_all(&entry.placeholders);
         let template = Fact {
             field: "authorize_url".to_owned(),
-            value: template.clone(),
+            value: template,
         };
         let unfit = |error: Inexpressible| ConsentError::Inexpressible {
             provider: entry.name.to_string(),
@@ -124,9 +124,7 @@ impl HttpProviders {
         timeout: Duration,
     ) -> Result<Consented, CallError> {
         let deadline = deadline(timeout);
-        let client = self
-            .client(exchange.client)
-            .map_err(|unknown| not_sent(Verdict::Request, unknown.to_string()))?;
+        let client = self.known_client(exchange.client)?;
         let mut values = vec![
             (Parameter::Code, exchange.code),
             (Parameter::RedirectUri, exchange.redirect_uri),
@@ -136,17 +134,11 @@ impl HttpProviders {
         {
             values.push((Parameter::CodeVerifier, verifier));
         }
-        let mut placeholders = Placeholders::default();
-        placeholders.add_all(exchange.placeholders);
-        let ask = Ask {
-            grant: TokenGrant::AuthorizationCode,
-            values,
-            scopes: &[],
-            placeholders,
-            own: OwnCredentials::default(),
-            secrets: Vec::new(),
-        };
-        let granted = self.ask(client, &ask, deadline).await?;
+        let mut ask = Ask::token(&client.entry, TokenGrant::AuthorizationCode, values);
+        ask.placeholders.add_all(exchange.placeholders);
+        let outcome = self.ask(client, &ask, deadline, response::read).await?;
+        let facts = &ask.placeholders;
+        let granted = self.dated(client, outcome.granted(), facts, deadline).await;
         Ok(consented(granted, exchange.placeholders))
     }
 }
@@ -157,6 +149,7 @@ pub(super) fn consented(granted: Granted, placeholders: &BTreeMap<String, String
         mut issued,
         id_token,
         account,
+        ..
     } = granted;
     let mut metadata = placeholders.clone();
     metadata.append(&mut issued.metadata);

@@ -11,7 +11,7 @@ use thiserror::Error;
 use super::HttpProviders;
 use super::client::Client;
 use crate::catalogue::{Entry, OpenIdFacts, Template};
-use crate::jwks::{Expect, Expiry, KeySets, VerifyError};
+use crate::jwks::{Expect, Expiry, KeySets, Place, VerifyError};
 use crate::placeholders::Placeholders;
 
 /// What is known of a client before a user consents.
@@ -90,6 +90,10 @@ impl HttpProviders {
             .jwks_url
             .fill(|name| placeholders.get(name), &client.entry.allowed_hosts)
             .map_err(|_| IdTokenError::NoKeys)?;
+        let place = Place {
+            url: jwks_url,
+            guarded: openid.jwks_url.has_open_host(),
+        };
         let issuer = issuer(openid, &placeholders);
         let client_id = client.config.client_id.as_str();
         let expect = Expect {
@@ -100,7 +104,7 @@ impl HttpProviders {
             typ: None,
         };
         let token = id_token.token.expose_secret();
-        let claims: Map<String, Value> = key_sets.verify(jwks_url.as_str(), token, &expect).await?;
+        let claims: Map<String, Value> = key_sets.verify_from(&place, token, &expect).await?;
         // Whom a token for several audiences was issued to.
         if claims
             .get("azp")

@@ -43,7 +43,10 @@ fn read_answer(entry: &Entry, answer: &Answer) -> Result<Issued, CallError> {
         secrets: &["old-refresh", "the-secret"],
     };
     read(context, answer)
-        .map(|granted| granted.issued)
+        .map(|granted| Issued {
+            expires_at: granted.issued.expires_at.or(granted.usual_end),
+            ..granted.issued
+        })
         .map_err(|refusal| refusal.error)
 }
 

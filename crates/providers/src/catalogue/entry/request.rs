@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use http::HeaderName;
 
 use super::super::template::{Fact, Template};
-use super::response::FailureRule;
+use super::response::ResponseFacts;
 
 /// `[request]`: what holds for every request to the token endpoint, unless `[grants.X]` says otherwise.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -191,8 +191,8 @@ pub struct TokenCallFacts {
     pub token: TokenKind,
     /// `success`: the HTTP statuses that mean it was done; any of 200 to 299 if empty.
     pub success: Vec<u16>,
-    /// `failure`: what marks an answer as a failure in spite of its status.
-    pub failure: Vec<FailureRule>,
+    /// `[response]`, in which `failure` is what is stated here, if it is.
+    pub response: ResponseFacts,
 }
 
 /// One of the two tokens of a grant.

@@ -3,7 +3,8 @@
 use super::request::{Words, request};
 use super::response::{failure, pointers_or};
 use crate::catalogue::entry::{
-    ClientAuth, IntrospectFacts, Method, Pointers, RequestFacts, TokenCallFacts, TokenKind,
+    ClientAuth, IntrospectFacts, Method, Pointers, RequestFacts, ResponseFacts, TokenCallFacts,
+    TokenKind,
 };
 use crate::catalogue::section::{Report, Section};
 
@@ -20,8 +21,9 @@ pub(super) fn revoke(
     root: &mut Section<'_>,
     report: &mut Report<'_>,
     token_request: &RequestFacts,
+    response: &ResponseFacts,
 ) -> TokenCallFacts {
-    let usual = usual(token_request, TokenKind::RefreshToken);
+    let usual = usual(token_request, response, TokenKind::RefreshToken);
     let Some(mut table) = root.section(report, "revoke") else {
         return usual;
     };
@@ -34,8 +36,9 @@ pub(super) fn introspect(
     root: &mut Section<'_>,
     report: &mut Report<'_>,
     token_request: &RequestFacts,
+    response: &ResponseFacts,
 ) -> IntrospectFacts {
-    let usual = usual(token_request, TokenKind::AccessToken);
+    let usual = usual(token_request, response, TokenKind::AccessToken);
     let active = Pointers(vec!["/active".to_owned()]);
     let expires_at = Pointers(vec!["/exp".to_owned()]);
     let Some(mut table) = root.section(report, "introspect") else {
@@ -55,7 +58,11 @@ pub(super) fn introspect(
 }
 
 /// RFC 7009 section 2.1 and RFC 7662 section 2.1: a form, and the client proves itself as it does elsewhere.
-fn usual(token_request: &RequestFacts, token: TokenKind) -> TokenCallFacts {
+fn usual(
+    token_request: &RequestFacts,
+    response: &ResponseFacts,
+    token: TokenKind,
+) -> TokenCallFacts {
     let client_auth = match token_request.client_auth {
         ClientAuth::BearerRefreshToken => ClientAuth::None,
         other => other,
@@ -69,7 +76,7 @@ fn usual(token_request: &RequestFacts, token: TokenKind) -> TokenCallFacts {
         },
         token,
         success: Vec::new(),
-        failure: Vec::new(),
+        response: response.clone(),
     }
 }
 
@@ -86,11 +93,14 @@ fn call(table: &mut Section<'_>, report: &mut Report<'_>, usual: TokenCallFacts)
             })
         })
         .collect();
-    let failure = failure(table, report).into_iter().collect();
+    let mut response = usual.response;
+    if let Some(rule) = failure(table, report) {
+        response.failure = vec![rule];
+    }
     TokenCallFacts {
         request: request(table, report, &usual.request, &TOKEN_CALL),
         token: token.unwrap_or(usual.token),
         success,
-        failure,
+        response,
     }
 }

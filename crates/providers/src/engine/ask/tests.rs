@@ -3,11 +3,13 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use evergrant_core::clock::Timestamp;
 use evergrant_core::ids::ClientName;
 
 use super::*;
 use crate::catalogue::{BUILTIN, Catalogue};
 use crate::engine::OAuthClient;
+use crate::request::TokenRequest;
 
 fn entry(toml: &str) -> Entry {
     let mut catalogue = Catalogue::empty();
@@ -48,38 +50,13 @@ impl Case {
     }
 
     fn refresh_with(&self, token: &str, entry: &Entry) -> Result<TokenRequest, Inexpressible> {
-        let mut placeholders = Placeholders::default();
-        placeholders.add_all(&self.metadata);
-        self.ask(
-            entry,
-            TokenGrant::RefreshToken,
-            vec![(Parameter::RefreshToken, token)],
-            placeholders,
-        )
-    }
-
-    fn ask(
-        &self,
-        entry: &Entry,
-        grant: TokenGrant,
-        values: Vec<(Parameter, &str)>,
-        placeholders: Placeholders<'_>,
-    ) -> Result<TokenRequest, Inexpressible> {
-        let ask = Ask {
-            grant,
-            values,
-            scopes: &["a b".to_owned(), "c".to_owned()],
-            placeholders,
-            own: OwnCredentials::default(),
-            secrets: Vec::new(),
-        };
+        let values = vec![(Parameter::RefreshToken, token)];
+        let mut ask = Ask::token(entry, TokenGrant::RefreshToken, values);
+        ask.bearer = token;
+        ask.placeholders.add_all(&self.metadata);
         let client = client(entry, self.parameters.clone());
-        express(
-            &client,
-            &ask,
-            "s:%é",
-            Timestamp::from_millis(1_700_000_000_000),
-        )
+        let now = Timestamp::from_millis(1_700_000_000_000);
+        express(&client, &ask, "s:%é", now)
     }
 }
 
