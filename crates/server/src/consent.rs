@@ -9,6 +9,7 @@
 
 mod ask;
 mod authority;
+mod device;
 mod error;
 mod finish;
 mod http;
@@ -30,7 +31,8 @@ use evergrant_core::store::{CredentialView, Directory as _, GrantStore as _};
 use secrecy::SecretString;
 use tokio_util::task::TaskTracker;
 
-pub use self::authority::{Authority, Denied, Facts, Granted};
+pub use self::authority::{Authority, Denied, DeviceAnswer, DeviceCodes, Facts, Granted};
+pub use self::device::{BeginDevice, BegunDevice, Polled};
 pub use self::error::ConsentError;
 pub use self::finish::{About, Answer, Completed, Ended, Outcome};
 pub use self::http::HttpAuthority;
@@ -138,21 +140,16 @@ impl Consents {
         check_pairs("placeholders", &begin.placeholders)?;
         let return_url = parts.return_url(&begin.return_url)?;
         let redirect_uri = redirect_uri(&begin, &facts)?;
-        let placeholders = match parts.view(&begin.key).await? {
-            None => begin.placeholders,
-            Some(view) => {
-                check_fits(&view, &begin.client)?;
-                parts
-                    .known_placeholders(&begin.key, &facts, begin.placeholders)
-                    .await?
-            }
-        };
+        let placeholders = parts
+            .fitting_placeholders(&begin.key, &begin.client, &facts, begin.placeholders)
+            .await?;
         let pending = Pending {
             key: begin.key,
             client: begin.client,
             labels: begin.labels,
             scopes: begin.scopes,
             redirect_uri,
+            device_code: None,
             code_verifier: facts.pkce.then(|| SecretString::from(random())),
             nonce: facts.openid.then(random),
             placeholders,
@@ -210,13 +207,19 @@ impl Parts {
         })
     }
 
-    /// The placeholders that were given, and those that the credential's grant already has a value for.
-    async fn known_placeholders(
+    /// The placeholders that were given, and those that the credential's grant already has a value for. Refuses a
+    /// credential that is there and that this client's tokens do not fit.
+    async fn fitting_placeholders(
         &self,
         key: &CredentialKey,
+        client: &ClientKey,
         facts: &Facts,
         mut given: BTreeMap<String, String>,
     ) -> Result<BTreeMap<String, String>, ConsentError> {
+        let Some(view) = self.view(key).await? else {
+            return Ok(given);
+        };
+        check_fits(&view, client)?;
         if facts
             .placeholders
             .iter()

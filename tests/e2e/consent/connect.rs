@@ -16,6 +16,8 @@ use crate::harness::process::Process;
 use crate::harness::replica::Replica;
 
 const SOON: Duration = Duration::from_secs(30);
+/// A provider is asked every five seconds.
+const SOME_QUESTIONS: Duration = Duration::from_secs(60);
 
 fn connect(replica: &Replica, arguments: &[&str]) -> Result<Process> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_evergrant"));
@@ -36,12 +38,17 @@ fn connect(replica: &Replica, arguments: &[&str]) -> Result<Process> {
 
 /// The address that it asks its user to open.
 async fn address(process: &mut Process) -> Result<String> {
+    address_with(process, "").await
+}
+
+/// The same, of several the one that has this in it.
+async fn address_with(process: &mut Process, part: &str) -> Result<String> {
     eventually("the address", SOON, async || {
         let text = process.stderr();
         let line = text
             .lines()
             .map(str::trim)
-            .find(|line| line.starts_with("http://"))?;
+            .find(|line| line.starts_with("http://") && line.contains(part))?;
         Some(line.to_owned())
     })
     .await
@@ -156,5 +163,46 @@ async fn a_client_without_a_loopback_redirect_uri_is_told_what_to_add() -> Resul
         told.contains("add \"http://127.0.0.1/callback\" to its redirect_uris"),
         "{told}"
     );
+    Ok(())
+}
+
+/// Starts `connect --device` and has `person` open the address with the code.
+async fn elsewhere(replica: &Replica, person: Person) -> Result<Process> {
+    let mut process = Process::spawn("connect", device(replica))?;
+    let url = address_with(&mut process, "user_code=").await?;
+    person.visits(&url).await?;
+    process.end(SOME_QUESTIONS).await?;
+    Ok(process)
+}
+
+fn device(replica: &Replica) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_evergrant"));
+    command
+        .args(["connect", super::PROVIDER, "--device", "--credential", "c"])
+        .args(["--scope", "openid", "-o", "json"])
+        .args(["--server", &format!("http://{}", replica.grpc())]);
+    command
+}
+
+#[tokio::test]
+async fn a_user_consents_on_another_device() -> Result<()> {
+    let scene = Scene::new().await?;
+    let replica = scene.replica().await?;
+    let caller = Caller::new(replica.channel());
+
+    let refused = elsewhere(&replica, Person::who_refuses("ada")).await?;
+    assert!(
+        refused.stderr().contains("AUTHORIZATION_REFUSED"),
+        "{}",
+        refused.stderr()
+    );
+    assert!(caller.credential("c").await.is_err());
+
+    let process = elsewhere(&replica, Person::named("ada")).await?;
+    let printed: Value = serde_json::from_str(&process.stdout())?;
+    assert_eq!(printed["created"], true);
+    assert_eq!(printed["credential"]["provider_account"], "ada");
+    let token = caller.token("c").await?;
+    assert!(scene.oidc.is_active(&token.access_token).await?);
     Ok(())
 }

@@ -181,7 +181,9 @@ mode = "single_use"
             r#"name = "{name}"
 token_url = "{token_url}"
 authorize_url = "{base_url}/auth"
+device_url = "{base_url}/device/auth"
 sources = ["tests/e2e/node/oidc-provider.mjs"]
+grant_types = ["authorization_code", "device_code", "static"]
 
 [authorize.parameters]
 prompt = "consent"

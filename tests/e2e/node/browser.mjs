@@ -35,7 +35,9 @@ try {
   const page = await browser.newPage();
   page.setDefaultTimeout(PATIENCE_MS);
   await page.goto(address, { waitUntil: 'domcontentloaded' });
+  await settle(page);
   for (let pages = 0; await act(page); pages += 1) {
+    await settle(page);
     if (pages === MOST_PAGES) throw new Error(`no end of pages: ${page.url()}`);
   }
   const text = await page.evaluate(() => document.body.innerText);
@@ -44,12 +46,21 @@ try {
   await browser.close();
 }
 
+// Some pages go on by themselves, by a form that a script submits.
+async function settle(page) {
+  await page.waitForNetworkIdle({ idleTime: 300, timeout: PATIENCE_MS });
+}
+
 // Does what the page asks for. False if it asks for nothing.
 async function act(page) {
   const leave = async (click) => {
     await Promise.all([page.waitForNavigation({ waitUntil: 'domcontentloaded' }), click()]);
     return true;
   };
+  if (await page.$('form[id="op.deviceConfirmForm"]')) {
+    const wanted = options.refuse ? 'button[name=abort]' : 'button[autofocus]';
+    return leave(() => page.click(wanted));
+  }
   if (await page.$('input[name=login]')) {
     await page.$eval('input[name=login]', (field) => { field.value = ''; });
     await page.type('input[name=login]', options.account);

@@ -50,6 +50,7 @@ const provider = new Provider(issuer, {
     clientCredentials: { enabled: true },
     // Pages to sign in and to consent, for a browser.
     devInteractions: { enabled: true },
+    deviceFlow: { enabled: true },
     introspection: { enabled: true },
     revocation: { enabled: true },
   },
@@ -159,7 +160,10 @@ async function registerClient(clientId, clientSecret) {
     application_type: 'native',
     client_id: clientId,
     client_secret: clientSecret,
-    grant_types: ['authorization_code', 'refresh_token', 'client_credentials'],
+    grant_types: [
+      'authorization_code', 'refresh_token', 'client_credentials',
+      'urn:ietf:params:oauth:grant-type:device_code',
+    ],
     id_token_signed_response_alg: 'ES256',
     redirect_uris: REDIRECT_URIS,
     response_types: ['code'],

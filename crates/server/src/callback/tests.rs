@@ -21,7 +21,9 @@ use tower::ServiceExt as _;
 
 use super::*;
 use crate::clock::SystemClock;
-use crate::consent::{Authority, Begin, Denied, Facts, Granted, Parts, Pending};
+use crate::consent::{
+    Authority, Begin, Denied, DeviceAnswer, DeviceCodes, Facts, Granted, Parts, Pending,
+};
 use crate::seal::{Sealer, SealingKey};
 use crate::store::{SqlStore, StoreOptions, StoreUrl};
 
@@ -61,6 +63,23 @@ impl Authority for Absent {
             code: String::new(),
             message: "acme did not answer".into(),
         })
+    }
+
+    async fn begin_device(
+        &self,
+        _pending: &Pending,
+        _timeout: Duration,
+    ) -> Result<DeviceCodes, Denied> {
+        unreachable!("nobody has a device here")
+    }
+
+    async fn poll_device(
+        &self,
+        _pending: &Pending,
+        _device_code: &str,
+        _timeout: Duration,
+    ) -> Result<DeviceAnswer, Denied> {
+        unreachable!("nobody has a device here")
     }
 }
 

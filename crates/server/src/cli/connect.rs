@@ -1,6 +1,7 @@
 //! `evergrant connect`: a user's consent with the browser of this machine (RFC 8252).
 
 mod browser;
+mod device;
 mod landing;
 
 use std::time::Duration;
@@ -34,6 +35,7 @@ const ABANDON_WITHIN: Duration = Duration::from_secs(2);
 Examples:
   evergrant connect google --scope openid --scope https://www.googleapis.com/auth/drive
   evergrant connect slack --credential slack-7 --scope chat:write    # connects slack-7 again if it is there
+  evergrant connect github --device                                  # the user enters a code elsewhere
 
 The client needs a redirect URI on this machine: http://127.0.0.1/callback among its redirect_uris in the server's
 configuration and at the provider. Where the provider compares ports, register one and give it with --port.")]
@@ -67,6 +69,9 @@ pub struct Connect {
     /// Port of the redirect URI on this machine; 0 takes any free one
     #[arg(long, default_value_t = 0, hide_default_value = true)]
     port: u16,
+    /// Have the user enter a code on another device, where the provider can (RFC 8628)
+    #[arg(long, conflicts_with_all = ["no_browser", "port", "parameters"])]
+    device: bool,
     /// How long to wait for the user
     #[arg(long, default_value = "10m", value_parser = parse_duration, value_name = "DURATION")]
     wait: Duration,
@@ -82,8 +87,45 @@ impl Connect {
     /// Does what was asked. Interrupted, it leaves nothing behind.
     pub async fn run(self, out: Out<'_>, notes: Out<'_>) -> Result<(), Failure> {
         let mut client = CredentialServiceClient::new(self.connection.connect().await?);
+        let completed = match self.device {
+            true => self.elsewhere(&mut client, notes).await?,
+            false => self.here(&mut client, notes).await?,
+        };
+        Ok(self.output.print(out, &ConnectView::new(completed)?)?)
+    }
+
+    /// The user enters a code on another device.
+    async fn elsewhere(
+        &self,
+        client: &mut Client,
+        notes: Out<'_>,
+    ) -> Result<CompleteAuthorizationResponse, Failure> {
+        let (scopes, placeholders) = (self.scopes.clone(), self.placeholders.iter().cloned());
+        let request = device::request(
+            self.credential(),
+            scopes,
+            placeholders,
+            self.allow_account_change,
+        );
+        let begun = client
+            .begin_device_authorization(request)
+            .await?
+            .into_inner();
+        device::explain(&begun, notes)?;
+        tokio::select! {
+            completed = device::complete(client, &begun) => completed,
+            failure = self.nobody_came() => Err(failure),
+        }
+    }
+
+    /// The user's browser comes back to this machine.
+    async fn here(
+        &self,
+        client: &mut Client,
+        notes: Out<'_>,
+    ) -> Result<CompleteAuthorizationResponse, Failure> {
         let mut landing = Landing::open(self.port).await?;
-        let begun = self.begin(&mut client, landing.port()).await?;
+        let begun = self.begin(client, landing.port()).await?;
 
         let url = &begun.authorization_url;
         writeln!(
@@ -95,20 +137,29 @@ impl Connect {
             writeln!(notes, "(it was opened in your browser)")?;
         }
 
+        let mut waiter = client.clone();
         let completed = tokio::select! {
-            completed = complete(&mut client, &mut landing, &begun.state) => completed,
-            () = tokio::time::sleep(self.wait) => {
-                abandon(&mut client, &begun.state).await;
-                let wait = crate::config::duration::display(self.wait);
-                Err(Failure::Other(format!("nobody came back within {wait}; nothing was connected")))
-            }
-            _ = tokio::signal::ctrl_c() => {
-                abandon(&mut client, &begun.state).await;
-                Err(Failure::Other("interrupted; nothing was connected".to_owned()))
+            completed = complete(&mut waiter, &mut landing, &begun.state) => completed,
+            failure = self.nobody_came() => {
+                abandon(client, &begun.state).await;
+                Err(failure)
             }
         };
         landing.close().await;
-        Ok(self.output.print(out, &ConnectView::new(completed?)?)?)
+        completed
+    }
+
+    /// Ends when the user has had enough time, or is interrupted.
+    async fn nobody_came(&self) -> Failure {
+        tokio::select! {
+            () = tokio::time::sleep(self.wait) => {
+                let wait = crate::config::duration::display(self.wait);
+                Failure::Other(format!("nobody consented within {wait}; nothing was connected"))
+            }
+            _ = tokio::signal::ctrl_c() => {
+                Failure::Other("interrupted; nothing was connected".to_owned())
+            }
+        }
     }
 
     /// Begins with the redirect URI that the client has of those that lead here.
@@ -137,20 +188,24 @@ impl Connect {
 
     fn request(&self, redirect_uri: String) -> BeginAuthorizationRequest {
         BeginAuthorizationRequest {
-            credential: Some(Wire {
-                tenant_id: self.connection.tenant.clone(),
-                credential_id: self.credential.clone(),
-                provider: self.provider.clone(),
-                client: self.client.clone(),
-                labels: self.labels.iter().cloned().collect(),
-                ..Wire::default()
-            }),
+            credential: Some(self.credential()),
             scopes: self.scopes.clone(),
             redirect_uri,
             parameters: self.parameters.iter().cloned().collect(),
             placeholders: self.placeholders.iter().cloned().collect(),
             allow_account_change: self.allow_account_change,
             return_url: String::new(),
+        }
+    }
+
+    fn credential(&self) -> Wire {
+        Wire {
+            tenant_id: self.connection.tenant.clone(),
+            credential_id: self.credential.clone(),
+            provider: self.provider.clone(),
+            client: self.client.clone(),
+            labels: self.labels.iter().cloned().collect(),
+            ..Wire::default()
         }
     }
 }

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use evergrant_core::failure::FailureReason;
 use evergrant_core::ids::ClientKey;
 use evergrant_core::provider::{CallError, Issued, UnknownClient, Verdict};
+use secrecy::SecretString;
 use url::Url;
 
 use super::pending::Pending;
@@ -34,6 +35,50 @@ pub trait Authority: Send + Sync + 'static {
         code: &str,
         timeout: Duration,
     ) -> Result<Granted, Denied>;
+
+    /// Asks for codes with which the user can consent elsewhere. Ends within `timeout`.
+    async fn begin_device(
+        &self,
+        pending: &Pending,
+        timeout: Duration,
+    ) -> Result<DeviceCodes, Denied>;
+
+    /// Asks once whether the user has consented. Ends within `timeout` and the fetch of a key set. Cancelling it may
+    /// lose the tokens.
+    async fn poll_device(
+        &self,
+        pending: &Pending,
+        device_code: &str,
+        timeout: Duration,
+    ) -> Result<DeviceAnswer, Denied>;
+}
+
+/// Codes with which a user can consent elsewhere (RFC 8628 section 3.2).
+#[derive(Debug, Clone)]
+pub struct DeviceCodes {
+    /// What is asked with.
+    pub device_code: SecretString,
+    /// What the user enters.
+    pub user_code: String,
+    /// Where.
+    pub verification_uri: String,
+    /// The same with the code in it.
+    pub verification_uri_complete: Option<String>,
+    /// How long they are good for.
+    pub expires_in: Duration,
+    /// The least time between two questions.
+    pub interval: Duration,
+}
+
+/// Whether a user has consented elsewhere.
+#[derive(Debug, Clone)]
+pub enum DeviceAnswer {
+    /// Not yet.
+    Pending,
+    /// Not yet, and the interval has to grow by five seconds (RFC 8628 section 3.5).
+    SlowDown,
+    /// Yes.
+    Granted(Box<Granted>),
 }
 
 /// What is known of a client and its provider.

@@ -40,8 +40,8 @@ pub enum ConsentError {
     /// The credential is there by now, and of another client or grant type.
     #[error("credential {0} exists already, and is not of this consent's client; begin again")]
     Exists(CredentialKey),
-    /// The code could not be redeemed.
-    #[error("{message}; the state is spent, begin again")]
+    /// The provider could not be asked, or its answer is of no use.
+    #[error("{message}")]
     Failed {
         /// Why.
         reason: FailureReason,
@@ -115,7 +115,7 @@ impl From<Denied> for ConsentError {
             Some(reason) => Self::Failed {
                 reason,
                 code,
-                message,
+                message: format!("{message}; the state is spent, begin again"),
             },
             None => Self::Refused {
                 code,

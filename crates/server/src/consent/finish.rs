@@ -99,34 +99,38 @@ pub(super) async fn finish(parts: &Parts, answer: Answer, tenants: Option<Vec<Te
         ));
     };
     let result = redeem(parts, &pending, answer).await;
-    match &result {
-        Ok(done) => {
-            let outcome = if done.created {
-                "created"
-            } else {
-                "reconnected"
-            };
-            count(&pending, outcome);
-            info!(credential = %pending.key, created = done.created, "a consent was completed");
-        }
-        Err(error) => {
-            count(&pending, "failed");
-            info!(credential = %pending.key, %error, "a consent failed");
-        }
-    }
     Ended {
+        result: tell(&pending, result),
         about: Some(About {
             key: pending.key,
             return_url: pending.return_url,
         }),
-        result,
     }
 }
 
-fn count(pending: &Pending, outcome: &'static str) {
+/// Counts and logs what came of a consent.
+pub(super) fn tell(
+    pending: &Pending,
+    result: Result<Completed, ConsentError>,
+) -> Result<Completed, ConsentError> {
+    let outcome = match &result {
+        Ok(done) => {
+            info!(credential = %pending.key, created = done.created, "a consent was completed");
+            if done.created {
+                "created"
+            } else {
+                "reconnected"
+            }
+        }
+        Err(error) => {
+            info!(credential = %pending.key, %error, "a consent failed");
+            "failed"
+        }
+    };
     let provider = pending.client.provider.to_string();
     metrics::counter!("evergrant_consents_total", "provider" => provider, "outcome" => outcome)
         .increment(1);
+    result
 }
 
 async fn redeem(
@@ -178,7 +182,7 @@ fn plain(text: &str) -> String {
 }
 
 /// Creates the credential, or reconnects the one that is there.
-async fn store(
+pub(super) async fn store(
     parts: &Parts,
     pending: &Pending,
     granted: Granted,

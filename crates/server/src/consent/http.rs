@@ -10,13 +10,13 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use evergrant_core::failure::FailureReason;
 use evergrant_core::ids::ClientKey;
 use evergrant_core::provider::UnknownClient;
-use evergrant_providers::engine::{IdToken, IdTokenError};
+use evergrant_providers::engine::{DevicePoll, IdToken, IdTokenError};
 use evergrant_providers::jwks::{KeySets, VerifyError};
-use evergrant_providers::{CodeExchange, Consent, HttpProviders};
+use evergrant_providers::{CodeExchange, Consent, Consented, HttpProviders};
 use secrecy::ExposeSecret as _;
 use url::Url;
 
-use super::authority::{Authority, Denied, Facts, Granted};
+use super::authority::{Authority, Denied, DeviceAnswer, DeviceCodes, Facts, Granted};
 use super::pending::Pending;
 
 /// The providers of the catalogue, and the keys with which they sign.
@@ -88,8 +88,56 @@ impl Authority for HttpAuthority {
             placeholders: &pending.placeholders,
         };
         let consented = self.providers.exchange_code(&exchange, timeout).await?;
+        self.believed(pending, consented).await
+    }
+
+    async fn begin_device(
+        &self,
+        pending: &Pending,
+        timeout: Duration,
+    ) -> Result<DeviceCodes, Denied> {
+        let (client, scopes) = (&pending.client, &pending.scopes);
+        let codes = self
+            .providers
+            .begin_device(client, scopes, &pending.placeholders, timeout)
+            .await?;
+        Ok(DeviceCodes {
+            device_code: codes.device_code,
+            user_code: codes.user_code,
+            verification_uri: codes.verification_uri,
+            verification_uri_complete: codes.verification_uri_complete,
+            expires_in: codes.expires_in,
+            interval: codes.interval,
+        })
+    }
+
+    async fn poll_device(
+        &self,
+        pending: &Pending,
+        device_code: &str,
+        timeout: Duration,
+    ) -> Result<DeviceAnswer, Denied> {
+        let client = &pending.client;
+        let poll = self
+            .providers
+            .poll_device(client, device_code, &pending.placeholders, timeout);
+        Ok(match poll.await? {
+            DevicePoll::Pending => DeviceAnswer::Pending,
+            DevicePoll::SlowDown => DeviceAnswer::SlowDown,
+            DevicePoll::Consented(consented) => {
+                DeviceAnswer::Granted(Box::new(self.believed(pending, *consented).await?))
+            }
+        })
+    }
+}
+
+impl HttpAuthority {
+    /// What was granted, and to whom: of an OpenID provider the id_token says so once it is verified.
+    async fn believed(&self, pending: &Pending, consented: Consented) -> Result<Granted, Denied> {
+        let facts = self.providers.consent_facts(&pending.client);
+        let openid = facts.is_ok_and(|facts| facts.openid);
         let account = match &consented.id_token {
-            Some(token) if pending.nonce.is_some() => {
+            Some(token) if openid => {
                 let id_token = IdToken {
                     token,
                     client: &pending.client,
@@ -99,7 +147,7 @@ impl Authority for HttpAuthority {
                 let account = self.providers.verify_id_token(&self.key_sets, id_token);
                 Some(account.await.map_err(not_believed)?)
             }
-            None if pending.nonce.is_some() && asks_who(pending) => {
+            None if openid && asks_who(pending) => {
                 return Err(protocol(
                     "the provider gave no id_token, although it was asked for one",
                 ));

@@ -1,5 +1,6 @@
 //! A consent between its beginning and its end.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use evergrant_core::ids::{
@@ -24,6 +25,8 @@ pub struct Pending {
     pub redirect_uri: String,
     /// Proves that who redeems the code is who asked for it (RFC 7636). `None` where the provider knows no PKCE.
     pub code_verifier: Option<SecretString>,
+    /// What a device asks with (RFC 8628). `None` for a consent in a browser.
+    pub device_code: Option<SecretString>,
     /// What the id_token must repeat.
     pub nonce: Option<String>,
     /// Values for placeholders of the catalogue entry; they become facts of the grant.
@@ -44,6 +47,7 @@ struct Written<'a> {
     rest: Rest,
     #[serde(borrow)]
     code_verifier: Option<&'a str>,
+    device_code: Option<Cow<'a, str>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -75,6 +79,10 @@ impl Pending {
                 return_url: self.return_url.clone(),
             },
             code_verifier: self.code_verifier.as_ref().map(ExposeSecret::expose_secret),
+            device_code: self
+                .device_code
+                .as_ref()
+                .map(|code| Cow::Borrowed(code.expose_secret())),
         };
         // With room, so that it rarely grows: what it grows out of is not wiped.
         let mut plain = Zeroizing::new(Vec::with_capacity(4096));
@@ -91,6 +99,7 @@ impl Pending {
             client,
             rest,
             code_verifier,
+            device_code,
         } = serde_json::from_slice(plain).ok()?;
         Some(Self {
             key: CredentialKey {
@@ -105,6 +114,7 @@ impl Pending {
             scopes: rest.scopes,
             redirect_uri: rest.redirect_uri,
             code_verifier: code_verifier.map(SecretString::from),
+            device_code: device_code.map(|code| SecretString::from(code.into_owned())),
             nonce: rest.nonce,
             placeholders: rest.placeholders,
             allow_account_change: rest.allow_account_change,
@@ -131,6 +141,7 @@ mod tests {
             scopes: vec!["a".into(), "b".into()],
             redirect_uri: "https://app.example/callback".into(),
             code_verifier: Some("hush".into()),
+            device_code: Some("hush \"d\"".into()),
             nonce: Some("n".into()),
             placeholders: BTreeMap::from([("shop".into(), "one".into())]),
             allow_account_change: true,
@@ -148,8 +159,8 @@ mod tests {
             let after = Pending::read(&before.write()).unwrap();
             assert_eq!(format!("{after:?}"), format!("{before:?}"));
             let secret = |pending: &Pending| {
-                let verifier = pending.code_verifier.as_ref();
-                verifier.map(|secret| secret.expose_secret().to_owned())
+                let secrets = [&pending.code_verifier, &pending.device_code];
+                secrets.map(|secret| secret.as_ref().map(|text| text.expose_secret().to_owned()))
             };
             assert_eq!(secret(&after), secret(&before));
         }

@@ -1,3 +1,5 @@
+mod device;
+
 use std::collections::VecDeque;
 use std::sync::Mutex;
 
@@ -24,6 +26,7 @@ struct Scripted {
     facts: Facts,
     answers: Mutex<VecDeque<Result<Granted, Denied>>>,
     redeemed: Mutex<Vec<(String, Pending)>>,
+    polls: Mutex<VecDeque<Result<DeviceAnswer, Denied>>>,
 }
 
 #[async_trait]
@@ -60,6 +63,32 @@ impl Authority for Scripted {
         redeemed.push((code.to_owned(), pending.clone()));
         let mut answers = self.answers.lock().unwrap();
         answers.pop_front().unwrap_or_else(|| Ok(granted("a1")))
+    }
+
+    async fn begin_device(
+        &self,
+        _pending: &Pending,
+        _timeout: Duration,
+    ) -> Result<DeviceCodes, Denied> {
+        Ok(DeviceCodes {
+            device_code: "device-1".into(),
+            user_code: "WDJB-MJHT".into(),
+            verification_uri: "https://acme.example/device".into(),
+            verification_uri_complete: None,
+            expires_in: Duration::from_secs(300),
+            interval: Duration::from_secs(5),
+        })
+    }
+
+    async fn poll_device(
+        &self,
+        _pending: &Pending,
+        device_code: &str,
+        _timeout: Duration,
+    ) -> Result<DeviceAnswer, Denied> {
+        assert_eq!(device_code, "device-1");
+        let mut answers = self.polls.lock().unwrap();
+        answers.pop_front().expect("a test says what is answered")
     }
 }
 

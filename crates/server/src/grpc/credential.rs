@@ -403,6 +403,24 @@ impl CredentialService for Credentials {
         let (metadata, _, request) = request.into_parts();
         meter::request("CompleteAuthorization", self.complete(metadata, request)).await
     }
+
+    async fn begin_device_authorization(
+        &self,
+        request: Request<v1::BeginDeviceAuthorizationRequest>,
+    ) -> Result<Response<v1::BeginDeviceAuthorizationResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let begun = self.begin_device(metadata, request);
+        meter::request("BeginDeviceAuthorization", begun).await
+    }
+
+    async fn complete_device_authorization(
+        &self,
+        request: Request<v1::CompleteDeviceAuthorizationRequest>,
+    ) -> Result<Response<v1::CompleteDeviceAuthorizationResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let completed = self.complete_device(metadata, request);
+        meter::request("CompleteDeviceAuthorization", completed).await
+    }
 }
 
 fn not_found(key: &CredentialKey) -> ApiError {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use evergrant_core::clock::Timestamp;
 use evergrant_core::ids::TenantId;
 use evergrant_core::store::StoreError;
-use sea_orm::ConnectionTrait as _;
+use sea_orm::{ConnectionTrait as _, DatabaseConnection, QueryResult};
 use zeroize::Zeroizing;
 
 use super::SqlStore;
@@ -20,8 +20,17 @@ use crate::seal::{OpenError, Place};
 pub struct StateHash(String);
 
 impl StateHash {
-    /// The hash of a state.
+    /// The hash of a state that a browser brings back.
     pub fn of(state: &str) -> Self {
+        Self::hash(state)
+    }
+
+    /// The hash of a state that a device asks with. No state is good for both.
+    pub fn of_device(state: &str) -> Self {
+        Self::hash(&format!("device:{state}"))
+    }
+
+    fn hash(state: &str) -> Self {
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, state.as_bytes());
         let hex = digest.as_ref().iter().map(|byte| format!("{byte:02x}"));
         Self(hex.collect())
@@ -76,26 +85,58 @@ impl SqlStore {
         state: &StateHash,
         tenants: Option<&[TenantId]>,
     ) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
-        let mut take = Sql::new(
-            "DELETE FROM authorizations WHERE state = ?",
-            [state.0.as_str().into()],
-        )
-        .then_text(&format!(" AND expires_at > {}", self.database.now()));
-        if let Some(tenants) = tenants {
-            if tenants.is_empty() {
-                return Ok(None);
-            }
-            let own = Sql::tuple(tenants.iter().map(|tenant| tenant.as_str().into()));
-            take = take.then_text(" AND tenant IN ").then(own);
-        }
-        let take = take
+        let Some(its) = self.is_kept(state, tenants) else {
+            return Ok(None);
+        };
+        let take = Sql::text("DELETE FROM authorizations WHERE ")
+            .then(its)
             .then_text(" RETURNING payload")
             .build(self.database.backend());
         let taken = self
             .database
             .write(self.database.writer.query_one_raw(take));
         let taken = taken.await?.map_err(|error| store_error(&error))?;
-        let Some(row) = taken else {
+        self.payload(state, taken)
+    }
+
+    /// What is kept under a state, which stays. `None` as for [`take_authorization`](Self::take_authorization).
+    pub async fn look_at_authorization(
+        &self,
+        state: &StateHash,
+        tenants: Option<&[TenantId]>,
+    ) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+        let Some(its) = self.is_kept(state, tenants) else {
+            return Ok(None);
+        };
+        let look = Sql::text("SELECT payload FROM authorizations WHERE ").then(its);
+        let look = look.build(self.database.backend());
+        let read = |reader: DatabaseConnection| {
+            let look = look.clone();
+            async move { reader.query_one_raw(look).await }
+        };
+        self.payload(state, self.database.read(read).await?)
+    }
+
+    /// What makes a row that of `state`, and good for these tenants. `None` if there are none.
+    fn is_kept(&self, state: &StateHash, tenants: Option<&[TenantId]>) -> Option<Sql> {
+        let its = Sql::new("state = ?", [state.0.as_str().into()])
+            .then_text(&format!(" AND expires_at > {}", self.database.now()));
+        match tenants {
+            None => Some(its),
+            Some([]) => None,
+            Some(tenants) => {
+                let own = Sql::tuple(tenants.iter().map(|tenant| tenant.as_str().into()));
+                Some(its.then_text(" AND tenant IN ").then(own))
+            }
+        }
+    }
+
+    fn payload(
+        &self,
+        state: &StateHash,
+        row: Option<QueryResult>,
+    ) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+        let Some(row) = row else {
             return Ok(None);
         };
         let sealed: Vec<u8> = get(&row, "payload")?;
