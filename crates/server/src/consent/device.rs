@@ -7,6 +7,7 @@ use std::time::Duration;
 use evergrant_core::clock::Timestamp;
 use evergrant_core::ids::{ClientKey, CredentialKey, TenantId};
 use secrecy::{ExposeSecret as _, SecretString};
+use tracing::warn;
 
 use super::ask::{check_pairs, check_scopes};
 use super::authority::{Denied, DeviceAnswer};
@@ -153,15 +154,21 @@ async fn poll(
         Ok(DeviceAnswer::Granted(granted)) => granted,
         Err(denied) if denied.reason.is_some() => return Err(not_spent(denied)),
         Err(denied) => {
-            parts.store.take_authorization(&hash, tenants).await?;
+            forget(parts, &hash).await;
             return tell(&pending, Err(denied.into())).map(Polled::Completed);
         }
     };
-    // The tokens came to this question alone, so they are stored even if the state went meanwhile.
-    let taken = parts.store.take_authorization(&hash, tenants).await;
+    forget(parts, &hash).await;
+    // The tokens came to this question alone, so they are stored even if another one took the state meanwhile.
     let stored = store(parts, &pending, *granted).await;
-    taken?;
     tell(&pending, stored).map(Polled::Completed)
+}
+
+/// A state that stays in spite of this does no harm: the provider knows its code no more, and it ends by itself.
+async fn forget(parts: &Parts, hash: &StateHash) {
+    if let Err(error) = parts.store.take_authorization(hash, None).await {
+        warn!(%error, "a spent state is still kept");
+    }
 }
 
 /// A failure after which the state is as good as before.

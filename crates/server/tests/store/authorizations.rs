@@ -161,3 +161,56 @@ async fn a_payload_moved_under_another_state_and_one_of_a_lost_key_do_not_open()
     let closed = without.take_authorization(&StateHash::of("s3"), None).await;
     assert_eq!(closed, Err(StoreError::KeyUnavailable("k1".into())));
 }
+
+async fn a_state_that_is_looked_at_stays_and_is_no_browsers(harness: Harness) {
+    let (device, browser) = (StateHash::of_device("s1"), StateHash::of("s1"));
+    let (store, owner) = (&harness.store, tenant("t1"));
+    let kept = store.keep_authorization(&device, &owner, b"hush-device", TEN_MINUTES);
+    kept.await.unwrap();
+    for tenants in [None, Some(&[tenant("t1")][..])] {
+        let seen = store.look_at_authorization(&device, tenants).await.unwrap();
+        assert_eq!(seen.unwrap().as_slice(), b"hush-device");
+    }
+    for tenants in [Some(&[tenant("t2")][..]), Some(&[])] {
+        let hidden = store.look_at_authorization(&device, tenants).await.unwrap();
+        assert!(hidden.is_none());
+    }
+    assert!(
+        store
+            .look_at_authorization(&browser, None)
+            .await
+            .unwrap()
+            .is_none()
+    );
+    assert!(
+        store
+            .take_authorization(&browser, None)
+            .await
+            .unwrap()
+            .is_none()
+    );
+    assert!(
+        store
+            .take_authorization(&device, None)
+            .await
+            .unwrap()
+            .is_some()
+    );
+    assert!(
+        store
+            .look_at_authorization(&device, None)
+            .await
+            .unwrap()
+            .is_none()
+    );
+}
+
+#[tokio::test]
+async fn a_state_that_is_looked_at_stays_and_is_no_browsers_on_sqlite() {
+    a_state_that_is_looked_at_stays_and_is_no_browsers(Harness::sqlite().await).await;
+}
+
+#[tokio::test]
+async fn a_state_that_is_looked_at_stays_and_is_no_browsers_on_postgres() {
+    a_state_that_is_looked_at_stays_and_is_no_browsers(Harness::postgres().await).await;
+}

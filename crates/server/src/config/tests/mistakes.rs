@@ -111,6 +111,14 @@ fn each_mistake_is_told_in_one_line_with_key_reason_and_place() {
             "clients.a.redirect_uris[0]: must be https, except on a loopback address (evergrant.toml:4)",
         ),
         (
+            "[authorization]\ncallback_listen = \"7072\"",
+            "authorization.callback_listen: must be an address and a port such as \"127.0.0.1:7072\", not \"7072\" (evergrant.toml:2)",
+        ),
+        (
+            "[authorization]\nreturn_urls = [\"https://app.example/\", \"http://app.example/\"]",
+            "authorization.return_urls[1]: must be https, except on a loopback address (evergrant.toml:2)",
+        ),
+        (
             "[clients.\"a b\"]\nprovider = \"slack\"",
             "clients.a b: has a name that must be 1 to 128 characters of a-z, A-Z, 0-9 and . _ : - (evergrant.toml:1)",
         ),
