@@ -131,6 +131,13 @@ impl CredentialService for Bare {
         Err(Status::unimplemented("not compared"))
     }
 
+    async fn forecast_credentials(
+        &self,
+        _: Request<ForecastCredentialsRequest>,
+    ) -> Result<Response<ForecastCredentialsResponse>, Status> {
+        Err(Status::unimplemented("not compared"))
+    }
+
     async fn update_credential(
         &self,
         _: Request<UpdateCredentialRequest>,
@@ -156,6 +163,20 @@ impl CredentialService for Bare {
         &self,
         _: Request<CompleteAuthorizationRequest>,
     ) -> Result<Response<CompleteAuthorizationResponse>, Status> {
+        Err(Status::unimplemented("not compared"))
+    }
+
+    async fn begin_device_authorization(
+        &self,
+        _: Request<BeginDeviceAuthorizationRequest>,
+    ) -> Result<Response<BeginDeviceAuthorizationResponse>, Status> {
+        Err(Status::unimplemented("not compared"))
+    }
+
+    async fn complete_device_authorization(
+        &self,
+        _: Request<CompleteDeviceAuthorizationRequest>,
+    ) -> Result<Response<CompleteDeviceAuthorizationResponse>, Status> {
         Err(Status::unimplemented("not compared"))
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! [`harness`] starts those things; every other module holds the tests of one promise.
 
+mod ageing;
 mod bad_input;
 mod callers;
 mod client_rejected;
@@ -12,6 +13,7 @@ mod failover;
 mod harness;
 mod harness_works;
 mod health;
+mod inbound;
 mod invalidation;
 mod python;
 mod reconnect;

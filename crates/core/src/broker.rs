@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::announce::Announcer;
 use crate::cache::LiveGrant;
 use crate::clock::Timestamp;
 use crate::cooldown::ClientBreaker;
@@ -196,15 +197,12 @@ impl Broker {
                 return self.settle_for(key, live, now, is_refused, failure);
             }
             if !is_refused && freshness == Freshness::DueSoon {
-                if live.grant.tokens.refresh_token.is_some() {
+                if live.is_renewable() {
                     self.start_flight(&live, Cause::Renewal);
                 }
                 return Ok(answer(live, now, called, None));
             }
-            if !is_refused
-                && live.grant.tokens.refresh_token.is_none()
-                && live.validity.is_valid(now)
-            {
+            if !is_refused && !live.is_renewable() && live.validity.is_valid(now) {
                 // It cannot be renewed, so no longer-lived one can be had.
                 return Ok(answer(live, now, called, None));
             }
@@ -256,6 +254,18 @@ impl Broker {
     /// The registry whose changes this broker's memory follows at once.
     pub fn registry(&self) -> Registry {
         Registry::new(self.refresher.changes().clone())
+    }
+
+    /// What tells, every `interval`, of ends that come near.
+    pub fn announcer(&self, interval: Duration) -> Announcer {
+        let ports = &self.ports;
+        Announcer::new(
+            self.registry(),
+            Arc::clone(&ports.store),
+            Arc::clone(&ports.providers),
+            Arc::clone(&ports.clock),
+            interval,
+        )
     }
 
     /// Learns where a grant stands: what is remembered of an older version is forgotten.
@@ -393,7 +403,9 @@ impl Broker {
                 cooling: true,
             });
         }
-        live.grant.tokens.refresh_token.as_ref()?;
+        if !live.is_renewable() {
+            return None;
+        }
         if let Err(error) = self.ports.providers.check(&facts.client) {
             return Some(Failure::new(
                 FailureReason::UnknownClient,
@@ -408,7 +420,12 @@ impl Broker {
                 cooling: true,
             });
         }
-        self.memory.cooling(&facts.id, facts.generation, now)
+        let renewal = &live.profile.renewal;
+        let young_until = renewal.young_until(facts.issued_at, facts.expires_at);
+        match young_until.filter(|until| now < *until) {
+            Some(until) => Some(Failure::too_young(until)),
+            None => self.memory.cooling(&facts.id, facts.generation, now),
+        }
     }
 
     /// The token at hand if it is still valid and not refused, with why it was not renewed; else the failure.

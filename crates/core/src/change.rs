@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::ageing::{Ahead, Dates};
 use crate::clock::Timestamp;
 use crate::events::EventBody;
 use crate::grant::{GrantFacts, GrantType, Invalidation, TokenSet};
@@ -14,6 +15,7 @@ use crate::ids::{
     ClientKey, CredentialId, CredentialKey, Epoch, Generation, GrantId, IntegrationKey, TenantId,
 };
 use crate::integration::Integration;
+use crate::report::{DeliveryId, Report};
 use crate::store::Credential;
 
 pub mod plan;
@@ -42,6 +44,14 @@ pub enum Scope {
     },
     /// The health of an OAuth client.
     Client(ClientKey),
+    /// What a provider reports: whether its delivery is remembered, and the first `limit` active grants that it
+    /// [concerns](Report::concerns), by id and over all tenants, each as in [`Scope::Grant`].
+    Report {
+        /// The report.
+        report: Report,
+        /// Grants at most.
+        limit: u32,
+    },
 }
 
 /// Credentials of one tenant and client with the same account share one grant.
@@ -71,6 +81,8 @@ pub struct Snapshot {
     pub integrations: Vec<Integration>,
     /// How the client in scope stands; `None` if none is in scope or nothing was ever said of it.
     pub client: Option<ClientHealth>,
+    /// Whether the delivery of the report in scope is remembered; `false` if none is in scope.
+    pub delivered: bool,
 }
 
 /// Whether a provider accepts an OAuth client.
@@ -146,12 +158,14 @@ pub enum Write {
         tokens: Box<TokenSet>,
         /// When they were obtained.
         issued_at: Timestamp,
-        /// When background work should look at it.
-        due_at: Option<Timestamp>,
+        /// When it is due, and when it ends.
+        dates: Dates,
+        /// Whether its user connected again: the consent is of `issued_at`, and nothing was announced of it.
+        consent: bool,
         /// The account, where it became known or changed; `None` leaves it.
         account: Option<String>,
     },
-    /// A grant is dead: state invalidated, no lease, version + 1; never due again. Expects it to be active, of
+    /// A grant is dead: state invalidated, no lease, version + 1; without dates, so never due again. Expects it to be active, of
     /// this generation and, where given, of this epoch.
     InvalidateGrant {
         /// The grant.
@@ -162,6 +176,18 @@ pub enum Write {
         epoch: Option<Epoch>,
         /// Why.
         invalidation: Invalidation,
+    },
+    /// The dates of a grant, and the latest announcement of its end. Expects it to be active and of this generation;
+    /// its version stays.
+    DateGrant {
+        /// The grant.
+        grant: GrantId,
+        /// The generation that it must still be of.
+        generation: Generation,
+        /// Its dates from now on.
+        dates: Dates,
+        /// The latest announcement.
+        announced: Option<Ahead>,
     },
     /// A credential joined or left the grant: version + 1.
     TouchGrant(GrantId),
@@ -199,6 +225,8 @@ pub enum Write {
     DeleteIntegration(IntegrationKey),
     /// How a client stands from now on. Expects it to have stood otherwise, or unknown.
     SetClientHealth(ClientHealth),
+    /// A delivery was dealt with. Expects that it is not remembered yet.
+    RememberDelivery(DeliveryId),
 }
 
 #[derive(PartialEq, Eq)]
@@ -207,15 +235,16 @@ enum Row<'a> {
     Credential(&'a CredentialKey),
     Integration(&'a IntegrationKey),
     Client(&'a ClientKey),
+    Delivery(&'a DeliveryId),
 }
 
 impl Write {
     fn row(&self) -> Row<'_> {
         match self {
             Self::InsertGrant(new) => Row::Grant(&new.id),
-            Self::StoreTokens { grant, .. } | Self::InvalidateGrant { grant, .. } => {
-                Row::Grant(grant)
-            }
+            Self::StoreTokens { grant, .. }
+            | Self::InvalidateGrant { grant, .. }
+            | Self::DateGrant { grant, .. } => Row::Grant(grant),
             Self::TouchGrant(grant) | Self::DeleteGrant(grant) => Row::Grant(grant),
             Self::InsertCredential(credential) => Row::Credential(&credential.key),
             Self::UpdateCredentialLabels { key, .. } | Self::MoveCredential { key, .. } => {
@@ -227,6 +256,7 @@ impl Write {
             }
             Self::DeleteIntegration(key) => Row::Integration(key),
             Self::SetClientHealth(health) => Row::Client(&health.client),
+            Self::RememberDelivery(id) => Row::Delivery(id),
         }
     }
 
@@ -263,8 +293,8 @@ pub struct NewGrant {
     pub generation: Generation,
     /// Its first token set.
     pub tokens: TokenSet,
-    /// When it was obtained.
+    /// When it was obtained, which is also when its user connected.
     pub issued_at: Timestamp,
-    /// When background work should look at it.
-    pub due_at: Option<Timestamp>,
+    /// When it is due, and when it ends.
+    pub dates: Dates,
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::ageing::{Ahead, Dates};
 use crate::clock::Timestamp;
 use crate::failure::FailureReason;
 use crate::ids::{ClientKey, Epoch, Generation, GrantId, OwnerToken, TenantId};
@@ -82,6 +83,9 @@ pub struct Invalidation {
     pub message: String,
     /// When it was found dead.
     pub at: Timestamp,
+    /// Whether somebody outside said so, a caller or the provider by itself, rather than an answer to a call of ours. A
+    /// token that turns up later does not undo it.
+    pub reported: bool,
 }
 
 impl Invalidation {
@@ -215,6 +219,8 @@ pub struct GrantFacts {
     pub version: u64,
     /// Whether it works.
     pub state: GrantState,
+    /// When its user connected, first or again.
+    pub consented_at: Timestamp,
     /// When the stored token set was obtained.
     pub issued_at: Timestamp,
     /// When its access token expires, if known.
@@ -223,6 +229,10 @@ pub struct GrantFacts {
     pub refresh_expires_at: Option<Timestamp>,
     /// Whether it can be renewed without its user: there is a refresh token, or tokens are minted.
     pub refreshable: bool,
+    /// When it is due, and when it ends, as reckoned with the stored token set; none while it is dead.
+    pub dates: Dates,
+    /// The latest announcement of its end since its user connected.
+    pub announced: Option<Ahead>,
     /// Scopes as last stated.
     pub scopes: Vec<String>,
     /// Failed attempts since the last success.

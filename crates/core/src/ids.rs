@@ -76,6 +76,10 @@ name! {
     ClientName
 }
 name! {
+    /// A receiver of what providers report by themselves, in the configuration.
+    ReceiverName
+}
+name! {
     /// A grant: the token chain that one or more credentials use. Made by [`GrantId::random`].
     GrantId
 }

@@ -24,8 +24,9 @@ pub trait Providers: Send + Sync + 'static {
 
     /// Makes exactly one request to the grant's token endpoint, and none if the grant cannot be expressed
     /// as a request.
-    /// Where the client has several secrets, a request whose secret was refused
-    /// is followed by one with the next, since a provider that refuses the client has spent nothing.
+    /// Where the client has several secrets, or alternates, a request that was refused for them is followed by one
+    /// with the next, since a provider that refuses the client has spent nothing. Where the provider tells when a
+    /// token ends only when it is asked, it is asked once after a success.
     ///
     /// It ends within `timeout`, body included. Cancelling it may leave the refresh token spent, so it is
     /// awaited only by tasks that nobody cancels.

@@ -8,13 +8,18 @@ use thiserror::Error;
 
 use crate::change::plan::{
     self, CreateCredential, CreateError, CreateIntegrationError, IntegrationUpdate, Reconnect,
-    ReconnectError, UpdateIntegrationError, UpdateLabelsError,
+    ReconnectError, Reported, UpdateIntegrationError, UpdateLabelsError,
 };
 use crate::change::run::{ChangeError, Changes};
 use crate::change::{AccountKey, Scope};
 use crate::grant::{Invalidation, InvalidationReason};
-use crate::ids::{ClientKey, CredentialKey, Generation, IntegrationKey};
+use crate::ids::{ClientKey, CredentialKey, Generation, GrantId, IntegrationKey};
 use crate::integration::Integration;
+use crate::provider::Renewal;
+use crate::report::Report;
+
+/// Grants that one change of a report invalidates at most, so that no statement grows without bound.
+const GRANTS_A_CHANGE: u32 = 100;
 
 /// Changes credentials and integrations.
 #[derive(Debug, Clone)]
@@ -109,12 +114,71 @@ impl Registry {
                     provider_error: String::new(),
                     message: message.to_owned(),
                     at: snapshot.now,
+                    reported: true,
                 };
                 let change = plan::invalidate(snapshot, &grant.id, current, None, invalidation);
                 Ok(change.map(|change| (change, ())))
             })
             .await?;
         Ok(())
+    }
+
+    /// Tells the credentials of a grant that it comes near to its end, if the time has come; see [`plan::announce`].
+    /// `renewal` gives the rules of a client's provider. `false` if there was nothing to tell.
+    pub async fn announce(
+        &self,
+        grant: &GrantId,
+        renewal: impl Fn(&ClientKey) -> Renewal + Send + Sync,
+    ) -> Result<bool, ChangeError<std::convert::Infallible>> {
+        let scope = Scope::Grant(grant.clone());
+        let told = self
+            .changes
+            .run(&scope, |snapshot| {
+                let client = snapshot.grants.first().map(|facts| &facts.client);
+                let renewal = client.map(&renewal).unwrap_or_default();
+                let change = plan::announce(snapshot, grant, &renewal);
+                Ok(change.map(|change| {
+                    let told = !change.events.is_empty();
+                    (change, told)
+                }))
+            })
+            .await?;
+        Ok(told.unwrap_or_default())
+    }
+
+    /// Invalidates every active grant that a provider's report concerns, and remembers its delivery, so that the same
+    /// delivery has no effect a second time. A token that a refresh in flight brings does not undo it.
+    ///
+    /// Up to [`GRANTS_A_CHANGE`] grants, and the memory of the delivery with the last of them, are one change: when
+    /// this fails or is cancelled, the delivery is not remembered, and can be sent again. `None` if it was dealt with
+    /// before.
+    pub async fn report(
+        &self,
+        report: &Report,
+    ) -> Result<Option<Reported>, ChangeError<std::convert::Infallible>> {
+        let scope = Scope::Report {
+            report: report.clone(),
+            limit: GRANTS_A_CHANGE,
+        };
+        let mut done: Option<Reported> = None;
+        loop {
+            let applied = self
+                .changes
+                .run(&scope, |snapshot| {
+                    Ok(plan::report(snapshot, report, GRANTS_A_CHANGE))
+                })
+                .await?;
+            // Another replica that got the same delivery may have come to its end first.
+            let Some((part, is_whole)) = applied else {
+                return Ok(done);
+            };
+            let sum = done.get_or_insert_default();
+            sum.grants += part.grants;
+            sum.credentials += part.credentials;
+            if is_whole {
+                return Ok(done);
+            }
+        }
     }
 
     /// Forgets a credential, and its grant when no other uses it. `false` if there is none of that name.

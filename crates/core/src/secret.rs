@@ -3,7 +3,7 @@
 use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
-use sha2::{Digest, Sha256};
+use sha2::{Digest, Sha256, Sha512};
 
 macro_rules! secret {
     ($(#[$doc:meta])* $type:ident) => {
@@ -67,6 +67,22 @@ impl AccessToken {
     }
 }
 
+impl RefreshToken {
+    /// SHA-512 of the SHA-512 of the token's bytes, by which Google names a token that was revoked.
+    pub fn sha512_twice(&self) -> [u8; 64] {
+        Sha512::digest(Sha512::digest(self.expose().as_bytes())).into()
+    }
+
+    /// SHA-256 of the token's first 16 characters, by which Google may name it instead. `None` for a token of less than
+    /// 32 characters, of which they would give away too much.
+    pub fn prefix_sha256(&self) -> Option<[u8; 32]> {
+        let text = self.expose();
+        text.char_indices().nth(31)?;
+        let (end, _) = text.char_indices().nth(16)?;
+        Some(Sha256::digest(&text.as_bytes()[..end]).into())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,5 +101,18 @@ mod tests {
     fn sha256_is_that_of_the_text() {
         let digest = AccessToken::new("abc".into()).sha256();
         assert_eq!(digest[..4], [0xba, 0x78, 0x16, 0xbf]);
+    }
+
+    #[test]
+    fn a_refresh_token_is_named_by_a_hash_or_by_that_of_its_beginning() {
+        let token = |text: &str| RefreshToken::new(text.into());
+        // printf %s abc | sha512sum | cut -d' ' -f1 | xxd -r -p | sha512sum
+        assert_eq!(token("abc").sha512_twice()[..4], [0x37, 0x3a, 0x9f, 0x3a]);
+        assert_eq!(token("abc").prefix_sha256(), None);
+        let beginning = Sha256::digest("1//0abcdefghijkl").into();
+        let long = "1//0abcdefghijklmnopqrstuvwxyz012";
+        assert_eq!(token(long).prefix_sha256(), Some(beginning));
+        assert_eq!(token(&long[..31]).prefix_sha256(), None);
+        assert!(token(&"ü".repeat(32)).prefix_sha256().is_some());
     }
 }

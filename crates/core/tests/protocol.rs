@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod protocol {
+    mod ageing;
     mod chaos;
     mod client_rejected;
     mod coherence;
@@ -15,9 +16,11 @@ mod protocol {
     mod etag;
     mod events;
     mod heal;
+    mod instagram;
     mod rejected_token;
     mod renewal;
     mod replica;
+    mod reports;
     mod rotation;
     mod shared_grants;
     mod single_call;

@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use evergrant_core::clock::Timestamp;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 
 use crate::catalogue::{AssertionFacts, SigningAlgorithm};
@@ -15,7 +16,7 @@ use crate::request::{Inexpressible, fill};
 
 /// A private key, and what its file says besides.
 pub(crate) struct SigningKey {
-    pem: String,
+    pem: SecretString,
     fields: BTreeMap<String, String>,
 }
 
@@ -30,11 +31,33 @@ impl SigningKey {
                 _ => None,
             })
             .collect();
+        let pem = fields.remove("private_key");
         Self {
-            pem: fields
-                .remove("private_key")
-                .unwrap_or_else(|| text.to_owned()),
+            pem: pem.unwrap_or_else(|| text.to_owned()).into(),
             fields,
+        }
+    }
+
+    /// Whether it is a key that can sign so.
+    pub(crate) fn fits(&self, algorithm: SigningAlgorithm) -> bool {
+        let (algorithm, key) = self.for_algorithm(algorithm);
+        let claims: Map<String, Value> = Map::new();
+        let signed =
+            key.and_then(|key| jsonwebtoken::encode(&Header::new(algorithm), &claims, &key));
+        signed.is_ok()
+    }
+
+    fn for_algorithm(
+        &self,
+        algorithm: SigningAlgorithm,
+    ) -> (Algorithm, jsonwebtoken::errors::Result<EncodingKey>) {
+        let rsa = || EncodingKey::from_rsa_pem(self.pem.expose_secret().as_bytes());
+        let elliptic = || EncodingKey::from_ec_pem(self.pem.expose_secret().as_bytes());
+        match algorithm {
+            SigningAlgorithm::Rs256 => (Algorithm::RS256, rsa()),
+            SigningAlgorithm::Ps256 => (Algorithm::PS256, rsa()),
+            SigningAlgorithm::Es256 => (Algorithm::ES256, elliptic()),
+            SigningAlgorithm::Es384 => (Algorithm::ES384, elliptic()),
         }
     }
 
@@ -54,12 +77,7 @@ pub(crate) fn sign(
 ) -> Result<String, Inexpressible> {
     let refused = |why: String| Inexpressible::Signature { field: table, why };
     let key = key.ok_or_else(|| refused("needs a private key, and there is none".to_owned()))?;
-    let (algorithm, key) = match facts.algorithm {
-        SigningAlgorithm::Rs256 => (Algorithm::RS256, rsa(key)),
-        SigningAlgorithm::Ps256 => (Algorithm::PS256, rsa(key)),
-        SigningAlgorithm::Es256 => (Algorithm::ES256, elliptic(key)),
-        SigningAlgorithm::Es384 => (Algorithm::ES384, elliptic(key)),
-    };
+    let (algorithm, key) = key.for_algorithm(facts.algorithm);
     // What the library says may quote the key.
     let unfit = || {
         refused(format!(
@@ -88,12 +106,4 @@ pub(crate) fn random_id() -> String {
     let mut bytes = [0; 16];
     rand::fill(&mut bytes).expect("the system's random source works");
     URL_SAFE_NO_PAD.encode(bytes)
-}
-
-fn rsa(key: &SigningKey) -> jsonwebtoken::errors::Result<EncodingKey> {
-    EncodingKey::from_rsa_pem(key.pem.as_bytes())
-}
-
-fn elliptic(key: &SigningKey) -> jsonwebtoken::errors::Result<EncodingKey> {
-    EncodingKey::from_ec_pem(key.pem.as_bytes())
 }

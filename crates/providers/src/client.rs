@@ -4,6 +4,7 @@ mod guard;
 
 use std::error::Error;
 use std::pin::pin;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -25,8 +26,9 @@ pub(crate) const USER_AGENT: &str = concat!("evergrant/", env!("CARGO_PKG_VERSIO
 pub(crate) struct HttpClient {
     /// Goes where an entry leads.
     plain: reqwest::Client,
-    /// Goes to public addresses alone, where a credential leads.
-    guarded: reqwest::Client,
+    /// Goes to public addresses alone, where a credential leads. Made when it is first needed, since most catalogues
+    /// are used without it, and reading the certificates of the system takes time.
+    guarded: OnceLock<reqwest::Client>,
 }
 
 /// An answer, as far as it came.
@@ -73,8 +75,17 @@ impl HttpClient {
     pub(crate) fn new() -> Result<Self, String> {
         Ok(Self {
             plain: made(builder())?,
-            guarded: made(builder().dns_resolver(Guard::of_system()))?,
+            guarded: OnceLock::new(),
         })
+    }
+
+    fn guarded(&self) -> Result<&reqwest::Client, SendFault> {
+        if let Some(client) = self.guarded.get() {
+            return Ok(client);
+        }
+        let client = made(builder().dns_resolver(Guard::of_system()));
+        let client = client.map_err(SendFault::NotSent)?;
+        Ok(self.guarded.get_or_init(|| client))
     }
 
     /// A client that knows no other network than this one.
@@ -89,7 +100,7 @@ impl HttpClient {
         };
         Ok(Self {
             plain: made(within())?,
-            guarded: made(within())?,
+            guarded: made(within())?.into(),
         })
     }
 
@@ -106,10 +117,12 @@ impl HttpClient {
             body,
             guarded,
         } = request;
-        if guarded {
+        let client = if guarded {
             guard::check_literal(&url).map_err(|why| SendFault::NotAllowed(why.to_string()))?;
-        }
-        let client = if guarded { &self.guarded } else { &self.plain };
+            self.guarded()?
+        } else {
+            &self.plain
+        };
         let mut builder = client.request(method, url).headers(headers);
         if let Some(body) = body {
             builder = builder.body(body);

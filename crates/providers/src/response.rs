@@ -31,6 +31,8 @@ pub(crate) struct Context<'a> {
     pub(crate) entry: &'a Entry,
     /// Where things stand in it.
     pub(crate) facts: &'a ResponseFacts,
+    /// What it is to hold, in words.
+    pub(crate) wanted: &'static str,
     /// When the request was sent.
     pub(crate) sent_at: Timestamp,
     /// When the answer was there.
@@ -179,7 +181,7 @@ impl Context<'_> {
         let meaning = classify(status, code.as_deref(), &entry.errors, &entry.uncoded);
         let mut message = match &code {
             Some(code) => format!("{} answered HTTP {status} with {code}", entry.name),
-            None => format!("{} answered HTTP {status} {}", entry.name, lack(body)),
+            None => format!("{} answered HTTP {status} {}", entry.name, self.lack(body)),
         };
         let description = value.and_then(|value| {
             let texts = facts.error_description.find(value);
@@ -198,6 +200,26 @@ impl Context<'_> {
             Delivery::Answered
         };
         self.refusal(answer, meaning, delivery, code.unwrap_or_default(), message)
+    }
+
+    /// What an answer without what is wanted and without a code is instead: the names of its keys at most.
+    fn lack(self, body: &Body) -> String {
+        let wanted = self.wanted;
+        match body {
+            Body::Value(Value::Object(fields)) => {
+                let keys = fields.keys().map(String::as_str);
+                let keys: Vec<&str> = keys.filter(|key| is_short_word(key)).take(10).collect();
+                if keys.is_empty() {
+                    format!("without {wanted}")
+                } else {
+                    format!("without {wanted}, but with {}", keys.join(", "))
+                }
+            }
+            Body::Value(_) => "with JSON that is no object".to_owned(),
+            Body::Empty => "without a body".to_owned(),
+            Body::Torn => "with JSON that ends too early".to_owned(),
+            Body::Foreign => "with a body that is no JSON".to_owned(),
+        }
     }
 
     /// The head of the answer is there. If it is that of a success, tokens may have been lost with the body.
@@ -348,25 +370,6 @@ fn code(value: &Value) -> Option<String> {
 fn is_short_word(text: &str) -> bool {
     let word = |byte: u8| byte.is_ascii_alphanumeric() || b"_.:-".contains(&byte);
     text.len() <= 64 && text.bytes().all(word)
-}
-
-/// What an answer without tokens and without a code is instead: the names of its keys at most.
-fn lack(body: &Body) -> String {
-    match body {
-        Body::Value(Value::Object(fields)) => {
-            let keys = fields.keys().map(String::as_str);
-            let keys: Vec<&str> = keys.filter(|key| is_short_word(key)).take(10).collect();
-            if keys.is_empty() {
-                "without an access token".to_owned()
-            } else {
-                format!("without an access token, but with {}", keys.join(", "))
-            }
-        }
-        Body::Value(_) => "with JSON that is no object".to_owned(),
-        Body::Empty => "without a body".to_owned(),
-        Body::Torn => "with JSON that ends too early".to_owned(),
-        Body::Foreign => "with a body that is no JSON".to_owned(),
-    }
 }
 
 #[cfg(test)]

@@ -21,6 +21,8 @@ pub struct Ready {
     pub admin: Option<SocketAddr>,
     /// Address of the HTTP listener for users who come back from a provider, unless it is off.
     pub callback: Option<SocketAddr>,
+    /// Address of the listener for what providers report, if it is on.
+    pub inbound: Option<SocketAddr>,
 }
 
 /// Why the service did not start or could not go on.
@@ -83,6 +85,7 @@ pub async fn serve(
         grpc: replica.grpc(),
         admin: replica.admin(),
         callback: replica.callback(),
+        inbound: replica.inbound(),
     });
     life.until_signalled().await.map_err(failed)?;
     Ok(replica.finish().await?)

@@ -6,6 +6,7 @@ mod credential;
 mod credential_view;
 mod events;
 mod exit;
+mod forecast;
 mod integration;
 mod integration_view;
 mod keys;
@@ -68,6 +69,8 @@ enum Verb {
     Watch(watch::Watch),
     /// Keep credentials
     Credential(credential::Credential),
+    /// List what ends when, soonest first
+    Forecast(forecast::Forecast),
     /// Keep integrations
     Integration(integration::Integration),
     /// Look at the provider catalogue, and check entries of your own
@@ -154,6 +157,7 @@ fn dispatch(verb: Verb, build: Build, out: Out<'_>, notes: Out<'_>) -> Result<()
         Verb::Connect(connect) => on_this_thread(connect.run(out, notes)),
         Verb::Watch(watch) => on_this_thread(watch.run(out, notes)),
         Verb::Credential(credential) => on_this_thread(credential.run(&SystemClock, out)),
+        Verb::Forecast(forecast) => on_this_thread(forecast.run(out)),
         Verb::Integration(integration) => on_this_thread(integration.run(out)),
         Verb::Provider(provider) => provider.run(out),
         Verb::Keys(keys) => on_this_thread(keys.run(out)),

@@ -22,6 +22,7 @@ pub mod authorization;
 pub mod clients;
 pub mod duration;
 pub mod events;
+pub mod inbound;
 pub mod key_file;
 pub mod keys;
 pub mod providers;
@@ -43,6 +44,7 @@ use self::document::Table;
 pub use self::error::ConfigError;
 use self::error::Origin;
 use self::events::Events;
+use self::inbound::Inbound;
 use self::keys::Keys;
 pub use self::overlay::Override;
 use self::print::Printer;
@@ -80,6 +82,8 @@ pub struct Config {
     pub refresh: Refresh,
     /// Events and their streams.
     pub events: Events,
+    /// Where providers report by themselves; `None` while that is off.
+    pub inbound: Option<Inbound>,
     /// What is logged, and how.
     pub telemetry: Telemetry,
 }
@@ -114,6 +118,7 @@ impl Config {
             authorization: Authorization::read(root.section("authorization")?)?,
             refresh: Refresh::read(root.section("refresh")?, &store.url)?,
             events: Events::read(root.section("events")?)?,
+            inbound: Inbound::read(root.optional_section("inbound")?)?,
             telemetry: Telemetry::read(root.section("telemetry")?)?,
             server,
             store,
@@ -129,12 +134,15 @@ impl Config {
     }
 
     /// The catalogue: the built-in entries, and those of `providers.dir` over them. Each client was checked
-    /// against it, without a call to anyone.
+    /// against it, and so was each receiver, without a call to anyone.
     pub fn catalogue(&self) -> Result<Catalogue, ConfigError> {
         let catalogue = self.providers.catalogue()?;
         self.clients
-            .values()
-            .try_for_each(|client| client.check(&catalogue))?;
+            .iter()
+            .try_for_each(|(name, client)| client.check(name, &self.clients, &catalogue))?;
+        if let Some(inbound) = &self.inbound {
+            inbound.check(&catalogue, &self.clients)?;
+        }
         Ok(catalogue)
     }
 
@@ -180,6 +188,7 @@ impl Config {
             authorization,
             refresh,
             events,
+            inbound,
             telemetry,
         } = self;
         let mut out = Printer::default();
@@ -197,6 +206,9 @@ impl Config {
         authorization.print(&mut out);
         refresh.print(&mut out);
         events.print(&mut out);
+        if let Some(inbound) = inbound {
+            inbound.print(&mut out);
+        }
         telemetry.print(&mut out);
         out.finish()
     }

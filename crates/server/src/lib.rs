@@ -13,6 +13,7 @@ pub mod demo;
 pub mod escrow;
 pub mod grpc;
 pub mod health;
+pub mod inbound;
 pub mod journal;
 pub mod lifecycle;
 pub mod page;

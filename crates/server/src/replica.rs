@@ -19,9 +19,8 @@ use evergrant_core::store::Store;
 use evergrant_providers::HttpProviders;
 use metrics_exporter_prometheus::PrometheusHandle;
 use thiserror::Error;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use crate::admin;
 use crate::clock::SystemClock;
@@ -46,15 +45,21 @@ use crate::store::{SqlStore, StoreOptions};
 mod consents;
 mod coordination;
 mod error;
+mod inbound;
+mod socket;
 
 use consents::Callback;
 use coordination::Coordination;
 pub use error::StartError;
+use inbound::InboundListener;
+use socket::{listen, local_address, share};
 
 /// Credentials that a replica remembers. An entry takes about a kilobyte.
 const REMEMBERED: usize = 100_000;
 /// How often to look for grants to renew.
 const RENEW_EVERY: Duration = Duration::from_secs(1);
+/// How often to look for grants that come near to their end.
+const ANNOUNCE_EVERY: Duration = Duration::from_secs(10);
 /// What readers that take nothing get of a shutdown, at most.
 const UNREAD: Duration = Duration::from_secs(5);
 /// What Redis gets to send its last notices.
@@ -82,6 +87,7 @@ pub struct Replica {
     grpc: SocketAddr,
     admin: Option<SocketAddr>,
     callback: Option<SocketAddr>,
+    inbound: Option<SocketAddr>,
 }
 
 impl Replica {
@@ -101,7 +107,12 @@ impl Replica {
         let callback_listener = Callback::listen(config).await?;
         let callback = callback_listener.as_ref().map(|listener| listener.address);
 
-        let tls = config.server.tls.as_ref().map(acceptor).transpose()?;
+        let tls = config.server.tls.as_ref();
+        let tls = tls.map(|tls| acceptor(tls, "h2")).transpose()?;
+        let inbound = match &config.inbound {
+            Some(inbound) => Some(InboundListener::open(inbound).await?),
+            None => None,
+        };
 
         let (health, health_service) = Health::new().await;
         let started = CancellationToken::new();
@@ -172,6 +183,10 @@ impl Replica {
         if let Some(listener) = callback_listener {
             listener.serve(consents, &life);
         }
+        let inbound_address = match inbound {
+            Some(inbound) => Some(inbound.serve(&broker, grace, &life)?),
+            None => None,
+        };
         store.ping().await?;
         health.tell(true).await;
         life.tracker().spawn(health.run(store.clone(), life.stop()));
@@ -186,6 +201,7 @@ impl Replica {
             grpc,
             admin,
             callback,
+            inbound: inbound_address,
         })
     }
 
@@ -202,6 +218,11 @@ impl Replica {
     /// Where the HTTP listener for users who come back from a provider listens.
     pub fn callback(&self) -> Option<SocketAddr> {
         self.callback
+    }
+
+    /// Where providers report by themselves.
+    pub fn inbound(&self) -> Option<SocketAddr> {
+        self.inbound
     }
 
     /// Ends what drains already: waits for streams and flights as long as the configuration allows, then
@@ -336,6 +357,7 @@ fn spawn_tasks(
         config.events.retention,
         life.stop(),
     ));
+    tasks.spawn(retention::of_authorizations(store.clone(), life.stop()));
 
     let store: Arc<dyn Store> = store.clone();
     let bus: Arc<dyn Bus> = coordination.bus.clone();
@@ -365,6 +387,8 @@ fn spawn_tasks(
     );
     tasks.spawn(scheduler.run(life.stop()));
 
+    tasks.spawn(broker.announcer(ANNOUNCE_EVERY).run(life.stop()));
+
     let sampler = Sampler {
         broker: broker.clone(),
         store,
@@ -374,34 +398,6 @@ fn spawn_tasks(
         redis: coordination.redis_up(),
     };
     tasks.spawn(sampler.run(life.stop()));
-}
-
-async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| StartError::Listen(key, format!("cannot listen on {address}: {error}")))
-}
-
-fn local_address(listener: &TcpListener) -> Result<SocketAddr, StartError> {
-    listener
-        .local_addr()
-        .map_err(|error| StartError::Listen("server.listen", error.to_string()))
-}
-
-/// Two handles of one listening socket, for the two servers that listen on it one after the other.
-fn share(listener: TcpListener) -> Result<(TcpListener, TcpListener), StartError> {
-    let shared = || -> std::io::Result<(TcpListener, TcpListener)> {
-        let first = listener.into_std()?;
-        let second = first.try_clone()?;
-        Ok((
-            TcpListener::from_std(first)?,
-            TcpListener::from_std(second)?,
-        ))
-    };
-    shared().map_err(|error| {
-        warn!(%error, "the listener cannot be shared");
-        StartError::Listen("server.listen", error.to_string())
-    })
 }
 
 fn size(count: u32) -> usize {

@@ -1,9 +1,9 @@
-//! Prunes events that are older than they must be kept, and consents that were not completed in time.
+//! Prunes what is older than it must be kept: events, deliveries that were dealt with, and consents that nobody completed.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use evergrant_core::store::EventLog as _;
+use evergrant_core::store::{Store, StoreError};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -11,27 +11,98 @@ use crate::store::SqlStore;
 
 const BATCH: u32 = 5_000;
 const EVERY: Duration = Duration::from_secs(600);
+/// For longer than any receiver takes a delivery.
+const REMEMBERED: Duration = Duration::from_hours(30 * 24);
 
 /// Prunes at once and then at intervals until `stop` is cancelled. Replicas may prune at the same time.
-pub async fn run(store: Arc<SqlStore>, retention: Duration, stop: CancellationToken) {
+pub async fn run(store: Arc<dyn Store>, retention: Duration, stop: CancellationToken) {
     loop {
-        loop {
-            match store.prune(retention, BATCH).await {
-                Ok(0) => break,
-                Ok(pruned) => info!(pruned, "pruned events"),
-                Err(error) => {
-                    warn!(%error, "events cannot be pruned");
-                    break;
-                }
+        prune("events", || store.prune(retention, BATCH)).await;
+        prune("deliveries", || store.forget_deliveries(REMEMBERED, BATCH)).await;
+        if pause(&stop).await.is_none() {
+            return;
+        }
+    }
+}
+
+/// The same for consents that were not completed in time.
+pub async fn of_authorizations(store: Arc<SqlStore>, stop: CancellationToken) {
+    loop {
+        prune("authorizations", || store.prune_authorizations()).await;
+        if pause(&stop).await.is_none() {
+            return;
+        }
+    }
+}
+
+/// `None` once `stop` is cancelled.
+async fn pause(stop: &CancellationToken) -> Option<()> {
+    let pause = EVERY.mul_f64(0.8 + 0.4 * fastrand::f64());
+    tokio::select! {
+        () = tokio::time::sleep(pause) => Some(()),
+        () = stop.cancelled() => None,
+    }
+}
+
+async fn prune<F>(what: &'static str, batch: impl Fn() -> F)
+where
+    F: Future<Output = Result<u64, StoreError>>,
+{
+    loop {
+        match batch().await {
+            Ok(0) => return,
+            Ok(pruned) => info!(pruned, "pruned {what}"),
+            Err(error) => {
+                warn!(%error, "{what} cannot be pruned");
+                return;
             }
         }
-        if let Err(error) = store.prune_authorizations().await {
-            warn!(%error, "consents that have ended cannot be pruned");
-        }
-        let pause = EVERY.mul_f64(0.8 + 0.4 * fastrand::f64());
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            () = stop.cancelled() => return,
-        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use evergrant_core::change::{ChangeSet, Write};
+    use evergrant_core::ids::ReceiverName;
+    use evergrant_core::report::DeliveryId;
+    use evergrant_core::store::{ApplyError, Directory};
+    use evergrant_core::testing::clock::ManualClock;
+    use evergrant_core::testing::store::{MemoryStore, Op};
+
+    use super::*;
+
+    async fn remember(store: &MemoryStore, revision: u64) -> Result<u64, ApplyError> {
+        let receiver = ReceiverName::parse("slack").unwrap();
+        let delivery = DeliveryId::new(receiver, "Ev1");
+        let change = ChangeSet {
+            revision,
+            writes: vec![Write::RememberDelivery(delivery)],
+            events: Vec::new(),
+        };
+        store.apply(&change).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_delivery_is_remembered_for_thirty_days() {
+        let clock = ManualClock::new();
+        let store = Arc::new(MemoryStore::new(clock.clone()));
+        remember(&store, 0).await.unwrap();
+        let prune = async || {
+            let stop = CancellationToken::new();
+            let before = store.faults().calls(Op::ForgetDeliveries);
+            let pruned = async {
+                while store.faults().calls(Op::ForgetDeliveries) == before {
+                    tokio::task::yield_now().await;
+                }
+                stop.cancel();
+            };
+            tokio::join!(run(store.clone(), REMEMBERED, stop.clone()), pruned);
+        };
+        clock.shift(REMEMBERED);
+        prune().await;
+        assert_eq!(remember(&store, 1).await, Err(ApplyError::Conflict));
+        clock.shift(Duration::from_secs(1));
+        prune().await;
+        remember(&store, 1).await.unwrap();
     }
 }

@@ -163,6 +163,10 @@ fn describe() {
         Unit::Seconds,
         "Time of one provider call"
     );
+    describe_counter!(
+        "evergrant_inbound_total",
+        "What providers reported by receiver and outcome"
+    );
     describe_counter!("evergrant_flights_total", "Flights that were started");
     describe_counter!(
         "evergrant_flight_joiners_total",

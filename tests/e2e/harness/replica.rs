@@ -38,6 +38,7 @@ struct Ready {
     grpc: SocketAddr,
     admin: SocketAddr,
     callback: Option<SocketAddr>,
+    inbound: Option<SocketAddr>,
 }
 
 impl Replica {
@@ -74,6 +75,12 @@ impl Replica {
     /// A URL of the admin listener; `path` begins with a slash.
     pub fn admin_url(&self, path: &str) -> String {
         format!("http://{}{path}", self.ready.admin)
+    }
+
+    /// A URL of the listener for what providers report, which the test must have configured; `path` begins with a slash.
+    pub fn inbound_url(&self, path: &str) -> String {
+        let inbound = self.ready.inbound.expect("the test configured it");
+        format!("http://{inbound}{path}")
     }
 
     /// A connection of its own to this replica, made when it is first used.
@@ -150,6 +157,16 @@ impl Replica {
     }
 }
 
+/// Runs another verb of the program to its end, and gives what it printed. An error unless it succeeds.
+pub async fn verb(arguments: &[&str]) -> Result<String> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_evergrant"));
+    command.args(arguments);
+    let output = tokio::task::spawn_blocking(move || command.output()).await??;
+    let notes = String::from_utf8_lossy(&output.stderr);
+    anyhow::ensure!(output.status.success(), "{arguments:?}: {notes}");
+    Ok(String::from_utf8(output.stdout)?)
+}
+
 /// A connection of its own to `address`, e.g. of a proxy before a replica, made when it is first used.
 pub fn channel_to(address: SocketAddr) -> Channel {
     Endpoint::from_shared(format!("http://{address}"))
@@ -180,35 +197,45 @@ fn spawn(config: &ReplicaConfig) -> Result<(Process, TempDir)> {
 }
 
 impl Ready {
-    /// `evergrant ready grpc=127.0.0.1:7070 admin=127.0.0.1:7071`
+    /// `evergrant ready grpc=127.0.0.1:7070 admin=127.0.0.1:7071`, and perhaps ` inbound=127.0.0.1:7072`
     fn parse(line: &str) -> Option<Self> {
         let mut words = line.strip_prefix("evergrant ready ")?.split(' ');
         let grpc = words.next()?.strip_prefix("grpc=")?.parse().ok()?;
         let admin = words.next()?.strip_prefix("admin=")?.parse().ok()?;
-        let callback = words
-            .next()
-            .and_then(|word| word.strip_prefix("callback=")?.parse().ok());
-        Some(Self {
+        let mut ready = Self {
             grpc,
             admin,
-            callback,
-        })
+            callback: None,
+            inbound: None,
+        };
+        for word in words {
+            match word.split_once('=')? {
+                ("callback", address) => ready.callback = Some(address.parse().ok()?),
+                ("inbound", address) => ready.inbound = Some(address.parse().ok()?),
+                _ => return None,
+            }
+        }
+        Some(ready)
     }
 }
 
 #[test]
-fn the_ready_line_gives_both_addresses() {
-    assert_eq!(
-        Ready::parse("evergrant ready grpc=127.0.0.1:7070 admin=127.0.0.1:7071"),
-        Some(Ready {
-            grpc: ([127, 0, 0, 1], 7070).into(),
-            admin: ([127, 0, 0, 1], 7071).into(),
-            callback: None,
-        })
-    );
-    let with_callback = "evergrant ready grpc=127.0.0.1:1 admin=127.0.0.1:2 callback=127.0.0.1:3";
-    let callback = Ready::parse(with_callback).and_then(|ready| ready.callback);
-    assert_eq!(callback, Some(([127, 0, 0, 1], 3).into()));
+fn the_ready_line_gives_all_addresses() {
+    let line = "evergrant ready grpc=127.0.0.1:7070 admin=127.0.0.1:7071";
+    let both = Ready {
+        grpc: ([127, 0, 0, 1], 7070).into(),
+        admin: ([127, 0, 0, 1], 7071).into(),
+        callback: None,
+        inbound: None,
+    };
+    assert_eq!(Ready::parse(line), Some(both));
+    let all = Ready {
+        callback: Some(([127, 0, 0, 1], 7073).into()),
+        inbound: Some(([127, 0, 0, 1], 7072).into()),
+        ..both
+    };
+    let line = format!("{line} callback=127.0.0.1:7073 inbound=127.0.0.1:7072");
+    assert_eq!(Ready::parse(&line), Some(all));
     assert_eq!(Ready::parse("evergrant ready grpc=127.0.0.1:7070"), None);
     assert_eq!(Ready::parse("listening on 127.0.0.1:7070"), None);
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::ageing::Dates;
 use crate::clock::Timestamp;
 use crate::grant::{
     Attempts, Grant, GrantFacts, GrantState, GrantType, Invalidation, InvalidationReason, Means,
@@ -33,10 +34,13 @@ pub(crate) fn grant(id: &GrantId, version: u64) -> Grant {
             generation: Generation(version),
             version,
             state: GrantState::Active,
+            consented_at: NOW,
             issued_at: NOW,
             expires_at,
             refresh_expires_at: None,
             refreshable: false,
+            dates: Dates::default(),
+            announced: None,
             scopes: Vec::new(),
             attempts: Attempts::default(),
             lease: None,
@@ -63,6 +67,7 @@ pub(crate) fn dead_grant(id: &GrantId, version: u64) -> Grant {
         provider_error: "invalid_grant".into(),
         message: "the provider says so".into(),
         at: NOW,
+        reported: false,
     });
     grant
 }

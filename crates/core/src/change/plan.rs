@@ -3,14 +3,17 @@
 //! None of them reads a clock or a database; `Snapshot::now` is the store's time. An `Ok(None)` means that the
 //! snapshot already is as wanted, so that there is nothing to write and nothing to tell.
 
+mod announce;
 mod client;
 mod credential;
 mod grant;
 mod integration;
 mod reconnect;
+mod report;
 #[cfg(test)]
 mod sample;
 
+pub use announce::announce;
 pub use client::{client_recovered, client_rejected};
 pub use credential::{
     CreateCredential, CreateError, UpdateLabelsError, create_credential, delete_credential,
@@ -22,3 +25,4 @@ pub use integration::{
     delete_integration, update_integration,
 };
 pub use reconnect::{Reconnect, ReconnectError, reconnect};
+pub use report::{Reported, report};

@@ -134,6 +134,7 @@ fn touched(write: &Write) -> Vec<&GrantId> {
         | Write::TouchGrant(grant)
         | Write::DeleteGrant(grant) => vec![grant],
         Write::InsertGrant(_)
+        | Write::DateGrant { .. }
         | Write::InsertCredential(_)
         | Write::UpdateCredentialLabels { .. }
         | Write::MoveCredential { .. }
@@ -141,6 +142,7 @@ fn touched(write: &Write) -> Vec<&GrantId> {
         | Write::InsertIntegration(_)
         | Write::UpdateIntegration(_)
         | Write::DeleteIntegration(_)
-        | Write::SetClientHealth(_) => Vec::new(),
+        | Write::SetClientHealth(_)
+        | Write::RememberDelivery(_) => Vec::new(),
     }
 }

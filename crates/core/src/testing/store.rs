@@ -21,6 +21,7 @@ use state::{Now, State};
 
 pub use super::held::Held;
 
+use crate::ageing::Dates;
 use crate::change::{ChangeSet, Scope, Snapshot};
 use crate::clock::{Clock, Timestamp};
 use crate::events::{Event, LogPosition};
@@ -31,7 +32,8 @@ use crate::ids::{
 use crate::integration::Integration;
 use crate::store::{
     ApplyError, AttemptEnd, Backlog, Claimed, CredentialQuery, CredentialView, Directory, DueGrant,
-    EventLog, GrantStore, GrantVersion, IntegrationQuery, Store, StoreError,
+    EventLog, Forecast, ForecastQuery, GrantStore, GrantVersion, IntegrationQuery, Store,
+    StoreError,
 };
 
 /// A token set that was kept by [`GrantStore::keep_orphan`].
@@ -148,13 +150,13 @@ impl GrantStore for MemoryStore {
         base: Generation,
         tokens: &TokenSet,
         issued_at: Timestamp,
-        due_at: Option<Timestamp>,
+        dates: &Dates,
     ) -> Result<bool, StoreError> {
         self.call(Op::Commit, |state, now| {
             let row = state.grants.get_mut(id);
             match row.filter(|row| row.is_active() && row.grant.facts.generation == base) {
                 Some(row) => {
-                    row.store(base.next(), tokens.clone(), issued_at, due_at, now);
+                    row.store(base.next(), tokens.clone(), issued_at, *dates, now);
                     true
                 }
                 None => false,
@@ -225,6 +227,15 @@ impl GrantStore for MemoryStore {
         .await
     }
 
+    async fn to_announce(&self, now: Timestamp, limit: u32) -> Result<Vec<GrantId>, StoreError> {
+        self.call(Op::ToAnnounce, |state, _| {
+            let mut due = state.to_announce(now);
+            due.truncate(limit as usize);
+            due
+        })
+        .await
+    }
+
     async fn changed_within(&self, window: Duration) -> Result<Vec<GrantVersion>, StoreError> {
         self.call(Op::ChangedWithin, |state, now| {
             state.changed_within(window, now)
@@ -257,6 +268,11 @@ impl Directory for MemoryStore {
         .await
     }
 
+    async fn forecast(&self, query: &ForecastQuery) -> Result<Vec<Forecast>, StoreError> {
+        self.call(Op::Forecast, |state, _| state.forecast(query))
+            .await
+    }
+
     async fn integration(&self, key: &IntegrationKey) -> Result<Option<Integration>, StoreError> {
         self.call(Op::Integration, |state, _| {
             Some(state.integration_view(state.integrations.get(key)?))
@@ -277,6 +293,13 @@ impl Directory for MemoryStore {
     async fn snapshot(&self, scope: &Scope) -> Result<Snapshot, StoreError> {
         self.call(Op::Snapshot, |state, now| state.snapshot(scope, now))
             .await
+    }
+
+    async fn forget_deliveries(&self, older_than: Duration, limit: u32) -> Result<u64, StoreError> {
+        self.call(Op::ForgetDeliveries, |state, now| {
+            state.forget_deliveries(now.wall.minus(older_than), limit)
+        })
+        .await
     }
 
     async fn apply(&self, change: &ChangeSet) -> Result<u64, ApplyError> {

@@ -7,6 +7,8 @@
 )]
 
 #[expect(missing_docs, reason = "a claim's name says what it checks")]
+pub mod ageing;
+#[expect(missing_docs, reason = "a claim's name says what it checks")]
 pub mod changes;
 #[expect(missing_docs, reason = "a claim's name says what it checks")]
 pub mod leases;
@@ -14,6 +16,8 @@ pub mod leases;
 pub mod listings;
 #[expect(missing_docs, reason = "a claim's name says what it checks")]
 pub mod log;
+#[expect(missing_docs, reason = "a claim's name says what it checks")]
+pub mod reports;
 mod sample;
 #[expect(missing_docs, reason = "a claim's name says what it checks")]
 pub mod schedule;
@@ -62,6 +66,13 @@ macro_rules! store_contract_tests {
             schedule::due_gives_no_client_more_than_its_share,
             schedule::every_raise_of_a_version_is_seen_for_a_while,
             schedule::grants_are_counted_by_provider_and_state,
+            ageing::dates_come_back_and_end_with_the_grant,
+            ageing::a_consent_begins_anew_and_a_refresh_goes_on,
+            ageing::dating_a_grant_leaves_everything_else,
+            ageing::dating_a_grant_needs_its_generation_and_that_it_lives,
+            ageing::what_is_to_be_announced_comes_longest_due_first,
+            ageing::a_forecast_has_every_end_soonest_first_in_pages,
+            ageing::every_filter_of_a_forecast_holds,
             scopes::a_grant_has_its_credentials_and_their_integrations,
             scopes::a_credential_that_does_not_exist_has_the_integrations_that_need_it,
             scopes::an_account_has_the_grant_that_its_credentials_share,
@@ -80,6 +91,13 @@ macro_rules! store_contract_tests {
             log::every_kind_of_event_comes_back_as_it_was_told,
             log::a_page_holds_what_was_asked_for_and_where_the_log_stands,
             log::pruning_raises_the_floor_and_forgets_what_is_old,
+            reports::a_report_has_the_active_grants_of_its_accounts_over_all_tenants,
+            reports::a_report_has_the_accounts_within_an_account,
+            reports::tokens_that_are_newer_outweigh_a_report,
+            reports::a_report_finds_a_grant_by_its_refresh_token,
+            reports::a_delivery_is_remembered_once_and_with_its_whole_change,
+            reports::deliveries_are_forgotten_when_they_are_old,
+            reports::it_is_known_of_a_dead_grant_whether_somebody_reported_it,
             listings::credentials_are_listed_by_key_in_pages,
             listings::every_filter_of_credentials_holds,
             listings::labels_of_odd_characters_are_kept_and_found,

@@ -133,10 +133,11 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         let [.., a, b, c, d] = address.octets();
         return is_public_v4(Ipv4Addr::new(a, b, c, d)); // NAT64, RFC 6052
     }
-    let special = (segments[0] == 0x2001 && segments[1] < 0x200) // protocol assignments, Teredo
-        || (segments[0] == 0x2001 && segments[1] == 0xdb8) // documentation
-        || segments[0] == 0x2002 // 6to4
-        || (segments[0] == 0x3fff && segments[1] < 0x1000); // documentation, RFC 9637
+    // Protocol assignments with Teredo, documentation, 6to4, documentation again (RFC 9637).
+    let special = matches!(
+        (segments[0], segments[1]),
+        (0x2001, ..0x200 | 0xdb8) | (0x2002, _) | (0x3fff, ..0x1000)
+    );
     segments[0] & 0xe000 == 0x2000 && !special
 }
 

@@ -29,6 +29,8 @@ pub(super) struct Ask<'a> {
     pub(super) url: Fact<&'a UrlTemplate>,
     pub(super) request: &'a RequestFacts,
     pub(super) response: &'a ResponseFacts,
+    /// What the answer is to hold, in words.
+    pub(super) wanted: &'static str,
     /// Standard parameters, those of scopes, client and assertion aside.
     pub(super) values: Vec<(Parameter, &'a str)>,
     /// The scopes that fill `{scopes}`.
@@ -39,6 +41,8 @@ pub(super) struct Ask<'a> {
     pub(super) assertion: Option<&'a AssertionFacts>,
     /// The token that a bearer header carries, where the client proves itself with one.
     pub(super) bearer: &'a str,
+    /// Whether the client's alternates may ask too. A code belongs to the client that sent the user.
+    pub(super) alternates: bool,
     /// What comes before the client's own parameters.
     pub(super) placeholders: Placeholders<'a>,
     /// Credentials that the grant brings, in place of the client's.
@@ -71,6 +75,7 @@ impl<'a> Ask<'a> {
             },
             request: &facts.request,
             response: &facts.response,
+            wanted: "an access token",
             values,
             scopes: &[],
             // The scopes of the others were settled before.
@@ -83,6 +88,7 @@ impl<'a> Ask<'a> {
                 _ => None,
             },
             bearer: "",
+            alternates: grant == TokenGrant::RefreshToken,
             placeholders: Placeholders::default(),
             own: OwnCredentials::default(),
             secrets: Vec::new(),
@@ -91,16 +97,21 @@ impl<'a> Ask<'a> {
 
     /// A request to another endpoint that a token is sent to.
     pub(super) fn call(
+        wanted: &'static str,
         field: &str,
         url: &'a UrlTemplate,
         facts: &'a TokenCallFacts,
         values: Vec<(Parameter, &'a str)>,
     ) -> Self {
-        Self::plain(field, url, &facts.request, &facts.response, values)
+        Self {
+            alternates: true,
+            ..Self::plain(wanted, field, url, &facts.request, &facts.response, values)
+        }
     }
 
     /// A request that has nothing but values.
     pub(super) fn plain(
+        wanted: &'static str,
         field: &str,
         url: &'a UrlTemplate,
         request: &'a RequestFacts,
@@ -114,11 +125,13 @@ impl<'a> Ask<'a> {
             },
             request,
             response,
+            wanted,
             values,
             scopes: &[],
             sends_scopes: false,
             assertion: None,
             bearer: "",
+            alternates: false,
             placeholders: Placeholders::default(),
             own: OwnCredentials::default(),
             secrets: Vec::new(),
@@ -184,11 +197,11 @@ impl HttpProviders {
 
     /// The clients that may ask, the one that was accepted last time first.
     fn candidates<'c>(&'c self, client: &'c Client, ask: &Ask<'_>) -> Vec<&'c Client> {
-        if ask.own.client_id.is_some() {
-            return vec![client];
+        let mut clients = vec![client];
+        if !ask.alternates || ask.own.client_id.is_some() {
+            return clients;
         }
         let alternates = client.config.alternates.iter();
-        let mut clients = vec![client];
         clients.extend(alternates.filter_map(|name| self.client_named(name)));
         let last = ask.placeholders.get(OAUTH_CLIENT);
         // A stable sort: the others stay in the order of the configuration.
@@ -265,6 +278,7 @@ impl HttpProviders {
         let context = Context {
             entry,
             facts: ask.response,
+            wanted: ask.wanted,
             sent_at,
             now: self.clock.now(),
             secrets: &secrets,

@@ -9,6 +9,7 @@ use evergrant_core::ids::{ClientName, ProviderName};
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
+use crate::assertion::SigningKey;
 use crate::catalogue::{Catalogue, Entry};
 
 /// An OAuth client, as it is registered at a provider.
@@ -78,6 +79,14 @@ pub enum ClientConfigError {
         /// Its provider.
         provider: ProviderName,
     },
+    /// The private key is no PEM, or of another kind than the provider takes.
+    #[error("client {client} has a private_key that does not sign as provider {provider} demands")]
+    BadKey {
+        /// The client.
+        client: ClientName,
+        /// Its provider.
+        provider: ProviderName,
+    },
     /// An alternate is no other client of the same provider.
     #[error(
         "client {client} has the alternate {alternate}, which is no other client of its provider"
@@ -127,8 +136,13 @@ impl Client {
         if empty || (secrets.is_empty() && entry.demands_secret()) {
             return Err(ClientConfigError::NoSecret { client, provider });
         }
-        if config.private_key.is_none() && entry.demands_private_key() {
-            return Err(ClientConfigError::NoKey { client, provider });
+        if entry.demands_private_key() {
+            let Some(key) = &config.private_key else {
+                return Err(ClientConfigError::NoKey { client, provider });
+            };
+            if !SigningKey::read(key.expose_secret()).fits(entry.client_assertion.algorithm) {
+                return Err(ClientConfigError::BadKey { client, provider });
+            }
         }
         Ok(Self::of(config, entry.clone()))
     }

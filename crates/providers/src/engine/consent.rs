@@ -17,7 +17,7 @@ use crate::request::{self, Inexpressible};
 use crate::response::{self, Granted};
 
 /// What a user is asked to consent to.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Consent<'a> {
     /// The client that asks.
     pub client: &'a ClientKey,

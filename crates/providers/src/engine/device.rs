@@ -66,7 +66,14 @@ impl HttpProviders {
         let facts = entry.grants.get(TokenGrant::DeviceCode);
         let mut request = facts.request.clone();
         request.parameters.clear();
-        let mut ask = Ask::plain("device_url", url, &request, &facts.response, Vec::new());
+        let mut ask = Ask::plain(
+            "a device code",
+            "device_url",
+            url,
+            &request,
+            &facts.response,
+            Vec::new(),
+        );
         ask.scopes = scopes;
         ask.sends_scopes = true;
         ask.placeholders.add_all(placeholders);

@@ -49,7 +49,7 @@ impl HttpProviders {
             (Parameter::Token, access_token),
             (Parameter::TokenTypeHint, TokenKind::AccessToken.name()),
         ];
-        let mut ask = Ask::call("introspect_url", url, call, values);
+        let mut ask = Ask::call("a sign of success", "introspect_url", url, call, values);
         ask.bearer = access_token;
         ask.placeholders = facts.clone();
         let deadline = deadline.min(Instant::now() + LONGEST_INTROSPECTION);

@@ -44,7 +44,13 @@ impl HttpProviders {
             (Parameter::Token, token),
             (Parameter::TokenTypeHint, kind.name()),
         ];
-        let mut ask = Ask::call("revoke_url", url, &entry.revoke, values);
+        let mut ask = Ask::call(
+            "a sign of success",
+            "revoke_url",
+            url,
+            &entry.revoke,
+            values,
+        );
         ask.bearer = access_token;
         ask.secrets = vec![access_token];
         for (name, value) in &tokens.means.parameters {

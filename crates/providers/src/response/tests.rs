@@ -38,6 +38,7 @@ fn read_answer(entry: &Entry, answer: &Answer) -> Result<Issued, CallError> {
     let context = Context {
         entry,
         facts: &entry.response,
+        wanted: "an access token",
         sent_at: SENT_AT,
         now: SENT_AT.plus(Duration::from_secs(1)),
         secrets: &["old-refresh", "the-secret"],

@@ -8,6 +8,7 @@ use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rsa::{self, KeySize};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use evergrant_core::ageing::Dates;
 use evergrant_core::clock::{Clock, Timestamp};
 use evergrant_core::grant::{Attempts, Grant, GrantFacts, GrantState, GrantType, Means, TokenSet};
 use evergrant_core::ids::{ClientKey, ClientName, Generation, GrantId, ProviderName, TenantId};
@@ -216,6 +217,9 @@ fn grant(client: ClientKey, row: &Exchange, key: String) -> Grant {
             expires_at: None,
             refresh_expires_at: None,
             refreshable: true,
+            consented_at: NOW.minus(Duration::from_hours(48)),
+            dates: Dates::default(),
+            announced: None,
             scopes: Vec::new(),
             attempts: Attempts::default(),
             lease: None,

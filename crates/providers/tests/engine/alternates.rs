@@ -1,10 +1,11 @@
 //! Grants that may belong to another client of the same provider.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use evergrant_core::ids::ClientName;
 use evergrant_core::provider::{CallError, Issued, Providers, Verdict};
-use evergrant_providers::OAuthClient;
+use evergrant_providers::{CodeExchange, OAuthClient};
 
 use crate::support::{Endpoint, Reply, acme, client, grant, providers, reply};
 
@@ -135,4 +136,28 @@ async fn a_client_without_alternates_leaves_no_mark() {
         .refresh(&grant("acme"), Duration::from_secs(10))
         .await;
     assert!(outcome.unwrap().metadata.is_empty());
+}
+
+// A code belongs to the client that sent the user.
+#[tokio::test]
+async fn a_code_is_not_tried_with_an_alternate() {
+    let endpoint = Endpoint::answering([bad("unauthorized_client"), good()]).await;
+    let clients = vec![
+        with_alternates("main", &["other"]),
+        with_alternates("other", &[]),
+    ];
+    let providers = providers(&acme(&endpoint.authority, MARKED), clients).unwrap();
+    let exchange = CodeExchange {
+        client: &grant("acme").facts.client,
+        code: "c",
+        redirect_uri: "https://us.example/back",
+        code_verifier: None,
+        nonce: None,
+        placeholders: &BTreeMap::new(),
+    };
+    let outcome = providers
+        .exchange_code(&exchange, Duration::from_secs(10))
+        .await;
+    assert_eq!(outcome.unwrap_err().verdict, Verdict::Client);
+    assert_eq!(endpoint.seen().len(), 1);
 }

@@ -78,6 +78,10 @@ async fn what_a_provider_leaves_out_is_as_the_rfc_has_it() {
     assert_eq!(authorization.expires_in, Duration::from_secs(600));
     let error = begin("", r#"{"user_code":"u"}"#).await.1.unwrap_err();
     assert_eq!(error.verdict, Verdict::Protocol);
+    assert_eq!(
+        error.message,
+        "acme answered HTTP 200 without a device code, but with user_code"
+    );
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::response::Response;
+use evergrant_core::ageing::Dates;
 use evergrant_core::clock::{Clock, Timestamp};
 use evergrant_core::grant::{Attempts, Grant, GrantFacts, GrantState, GrantType, Means, TokenSet};
 use evergrant_core::ids::{ClientKey, ClientName, Generation, GrantId, ProviderName, TenantId};
@@ -257,10 +258,13 @@ pub fn grant(provider: &str) -> Grant {
             generation: Generation::FIRST,
             version: 1,
             state: GrantState::Active,
+            consented_at: NOW,
             issued_at: NOW,
             expires_at: None,
             refresh_expires_at: None,
             refreshable: true,
+            dates: Dates::default(),
+            announced: None,
             scopes: Vec::new(),
             attempts: Attempts::default(),
             lease: None,

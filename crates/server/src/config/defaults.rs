@@ -26,5 +26,8 @@ pub(super) const MAX_STREAMS: u32 = 10_000;
 pub(super) const MAX_STREAMS_PER_CALLER: u32 = 32;
 pub(super) const MAX_SNAPSHOTS: u32 = 4;
 
+/// RFC 8417 section 2.3.
+pub(super) const SET_TYPE: &str = "secevent+jwt";
+
 pub(super) const LEVEL: &str = "info";
 pub(super) const FORMAT: &str = "text";

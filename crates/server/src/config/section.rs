@@ -90,15 +90,28 @@ impl<'e> Section<'e> {
 
     /// A text that must be there and not be empty.
     pub(super) fn required(&mut self, name: &'static str) -> Result<(Key, String), ConfigError> {
-        let missing = Key {
+        match self.required_or_empty(name)? {
+            (key, text) if text.is_empty() => Err(key.refuse("must not be empty")),
+            found => Ok(found),
+        }
+    }
+
+    /// A text that must be there and may be empty.
+    pub(super) fn required_or_empty(
+        &mut self,
+        name: &'static str,
+    ) -> Result<(Key, String), ConfigError> {
+        let missing = self.missing(name);
+        self.text(name)?.ok_or(missing)
+    }
+
+    /// The complaint that `name` is not there.
+    pub(super) fn missing(&self, name: &str) -> ConfigError {
+        let key = Key {
             origin: self.key.origin.clone(),
             ..self.key_of(name)
         };
-        match self.text(name)? {
-            None => Err(missing.refuse("is missing")),
-            Some((key, text)) if text.is_empty() => Err(key.refuse("must not be empty")),
-            Some(found) => Ok(found),
-        }
+        key.refuse("is missing")
     }
 
     /// A text in a form of its own. `form` says what it must be, e.g. `must be a port`.

@@ -27,7 +27,7 @@ pub struct Server {
     pub tls: Option<Tls>,
 }
 
-/// Certificate and key of the gRPC listener, read when the configuration was.
+/// Certificate and key of a listener, read when the configuration was.
 #[derive(Debug, Clone)]
 pub struct Tls {
     /// The certificate chain, leaf first.
@@ -98,24 +98,15 @@ impl Server {
             None => out.text("admin_listen", ""),
         }
         out.duration("shutdown_timeout", *shutdown_timeout);
-        if let Some(Tls {
-            cert,
-            key,
-            client_ca,
-        }) = tls
-        {
+        if let Some(tls) = tls {
             out.section("[server.tls]");
-            out.text("cert", cert.path.display());
-            out.text("key", key.path.display());
-            if let Some(authorities) = client_ca {
-                out.text("client_ca", authorities.path.display());
-            }
+            tls.print(out);
         }
     }
 }
 
 impl Tls {
-    fn read(mut section: Section<'_>) -> Result<Self, ConfigError> {
+    pub(super) fn read(mut section: Section<'_>) -> Result<Self, ConfigError> {
         let (at, path) = section.required("cert")?;
         let cert = read_certificates(&at, &path)?;
         let (at, path) = section.required("key")?;
@@ -133,6 +124,20 @@ impl Tls {
             key,
             client_ca,
         })
+    }
+
+    /// The keys of the section, whose header is written already.
+    pub(super) fn print(&self, out: &mut Printer) {
+        let Self {
+            cert,
+            key,
+            client_ca,
+        } = self;
+        out.text("cert", cert.path.display());
+        out.text("key", key.path.display());
+        if let Some(authorities) = client_ca {
+            out.text("client_ca", authorities.path.display());
+        }
     }
 }
 

@@ -11,7 +11,7 @@ const EXAMPLE: &str = include_str!("../../../../evergrant.example.toml");
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
 /// Loads `text` as a file named evergrant.toml, with `environment` around it.
-fn load(text: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
+pub(super) fn load(text: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
     let path = Path::new("evergrant.toml");
     let environment: BTreeMap<_, _> = environment
         .iter()
@@ -22,7 +22,7 @@ fn load(text: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError>
     Config::understand(Section::root(root, &environment))
 }
 
-fn complaint(text: &str, environment: &[(&str, &str)]) -> String {
+pub(super) fn complaint(text: &str, environment: &[(&str, &str)]) -> String {
     match load(text, environment) {
         Ok(_) => panic!("this must be refused:\n{text}\n{environment:?}"),
         Err(error) => error.to_string(),
@@ -56,7 +56,7 @@ fn what_the_example_leaves_out_is_valid_too() {
         .split("#[server.tls]")
         .flat_map(|part| part.split_inclusive('\n'))
         .filter(|line| {
-            !["#cert", "#key =", "#client_ca"]
+            !["#cert", "#key =", "#client_ca", "#[inbound.tls]"]
                 .iter()
                 .any(|key| line.starts_with(key))
         })
@@ -66,10 +66,16 @@ fn what_the_example_leaves_out_is_valid_too() {
         })
         .collect();
     let full = full.replace("/etc/evergrant/k1", k1.to_str().unwrap());
-    let config = load(&full, &[("SLACK_SECRET", "hush")]).unwrap();
+    let environment = [
+        ("SLACK_SECRET", "hush"),
+        ("SLACK_SIGNING_SECRET", "hush"),
+        ("GITHUB_WEBHOOK_SECRET", "hush"),
+    ];
+    let config = load(&full, &environment).unwrap();
     assert_eq!(config.sealing_keys().unwrap().0, "k1");
     assert_eq!(config.clients.len(), 1);
     assert_eq!(config.callers.len(), 1);
+    assert_eq!(config.inbound.unwrap().receivers.len(), 3);
 }
 
 #[test]
@@ -244,6 +250,7 @@ fn secrets_come_from_text_environment_and_file_and_are_never_shown() {
 fn what_is_printed_is_a_configuration_that_means_the_same() {
     let text = format!(
         "[clients.\"a.b\"]\nprovider = \"slack\"\nclient_id = \"id\"\nclient_secret = {{ env = \"S\" }}\n\
+         private_key = {{ env = \"K\" }}\nkey_id = \"k 1\"\nalternates = [\"b\"]\n\
          redirect_uris = [\"http://127.0.0.1:9/cb\"]\n\
          parameters = {{ tenant = \"a b\" }}\n\
          [[callers]]\nname = \"a\"\ntoken_sha256 = \"{}\"\ntenants = [\"t\"]\nallow = [\"admin\"]\n\
@@ -251,12 +258,13 @@ fn what_is_printed_is_a_configuration_that_means_the_same() {
          [providers]\ndir = \"\"",
         "1".repeat(64)
     );
-    let config = load(&text, &[("S", "hush")]).unwrap();
+    let environment = [("S", "hush"), ("K", "hush")];
+    let config = load(&text, &environment).unwrap();
     assert!(config.server.admin_listen.is_none() && config.refresh.journal.is_none());
     let client = config.clients.values().next().unwrap();
     assert_eq!(client.parameters["tenant"], "a b");
     let printed = config.to_toml();
-    assert_eq!(load(&printed, &[("S", "hush")]).unwrap().to_toml(), printed);
+    assert_eq!(load(&printed, &environment).unwrap().to_toml(), printed);
 }
 
 #[test]
@@ -306,6 +314,59 @@ fn a_client_must_fit_its_provider() {
         (oauth[0].name.as_str(), oauth[0].client_secrets.len()),
         ("a", 2)
     );
+}
+
+#[test]
+fn an_alternate_is_another_client_of_the_same_provider() {
+    let client = |name: &str, provider: &str, rest: &str| {
+        format!(
+            "[clients.{name}]\nprovider = \"{provider}\"\nclient_id = \"x\"\nclient_secret = \"s\"\n{rest}\n"
+        )
+    };
+    let catalogue = |alternate: &str| {
+        let alternates = format!("alternates = [\"{alternate}\"]");
+        let text = client("a", "slack", &alternates)
+            + &client("b", "slack", "")
+            + &client("c", "google", "");
+        load(&text, &[]).unwrap().catalogue()
+    };
+    assert!(catalogue("b").is_ok());
+    for stranger in ["a", "c", "d"] {
+        assert_eq!(
+            catalogue(stranger).unwrap_err().to_string(),
+            format!(
+                "clients.a.alternates: names {stranger}, which is no other client of provider slack (evergrant.toml:5)"
+            )
+        );
+    }
+}
+
+#[test]
+fn a_private_key_is_demanded_where_the_provider_takes_signatures_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let entry = "name = \"acme\"\ntoken_url = \"https://acme.example/token\"\n\
+                 authorize_url = \"https://acme.example/a\"\n[request]\nclient_auth = \"private_key_jwt\"";
+    fs::write(folder.path().join("acme.toml"), entry).unwrap();
+    let text = format!(
+        "[providers]\ndir = \"{}\"\n[clients.a]\nprovider = \"acme\"\nclient_id = \"x\"\n",
+        folder.path().display()
+    );
+    let complaint = load(&text, &[]).unwrap().catalogue().unwrap_err();
+    assert_eq!(
+        complaint.to_string(),
+        "clients.a.private_key: is missing, and provider acme demands one"
+    );
+    let config = load(
+        &format!("{text}private_key = \"hush\"\nkey_id = \"k1\""),
+        &[],
+    )
+    .unwrap();
+    assert!(config.catalogue().is_ok());
+    let shown = format!("{}\n{config:?}", config.to_toml());
+    assert!(!shown.contains("hush"), "{shown}");
+    let client = &config.oauth_clients()[0];
+    assert_eq!(client.key_id.as_deref(), Some("k1"));
+    assert!(client.private_key.is_some());
 }
 
 #[test]

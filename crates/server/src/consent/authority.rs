@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use evergrant_core::failure::FailureReason;
 use evergrant_core::ids::ClientKey;
-use evergrant_core::provider::{CallError, Issued, UnknownClient, Verdict};
+use evergrant_core::provider::{CallError, Issued, Renewal, UnknownClient, Verdict};
 use secrecy::SecretString;
 use url::Url;
 
@@ -94,6 +94,8 @@ pub struct Facts {
     pub issuer: Option<String>,
     /// The provider's name of the parameter `scope`.
     pub scope_parameter: String,
+    /// When and how its grants are renewed.
+    pub renewal: Renewal,
     /// Facts that the provider needs of each grant: the placeholders of its catalogue entry without a value.
     pub placeholders: Vec<String>,
 }

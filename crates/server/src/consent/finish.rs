@@ -245,6 +245,7 @@ async fn create(
         labels: pending.labels.clone(),
         tokens,
         issued_at: parts.clock.now(),
+        renewal: parts.authority.facts(&pending.client)?.renewal,
     };
     match parts.registry.create_credential(&new).await {
         Ok(()) => Ok(Some(Completed {
@@ -273,6 +274,7 @@ async fn reconnect(
         resume_paused: false,
         tokens,
         issued_at: parts.clock.now(),
+        renewal: parts.authority.facts(&pending.client)?.renewal,
     };
     match parts.registry.reconnect(&ask, &pending.client).await {
         Ok(integrations) => Ok(Some(Completed {

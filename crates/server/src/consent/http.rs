@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use evergrant_core::failure::FailureReason;
 use evergrant_core::ids::ClientKey;
-use evergrant_core::provider::UnknownClient;
+use evergrant_core::provider::{Providers as _, UnknownClient};
 use evergrant_providers::engine::{DevicePoll, IdToken, IdTokenError};
 use evergrant_providers::jwks::{KeySets, VerifyError};
 use evergrant_providers::{CodeExchange, Consent, Consented, HttpProviders};
@@ -45,6 +45,7 @@ impl Authority for HttpAuthority {
             pkce: facts.pkce,
             openid: facts.openid,
             issuer: facts.issuer,
+            renewal: self.providers.profile(client)?.renewal,
             scope_parameter: facts.scope_parameter,
             placeholders: facts.placeholders,
         })

@@ -8,7 +8,7 @@ use evergrant_core::change::run::Changes;
 use evergrant_core::failure::FailureReason;
 use evergrant_core::ids::{ClientName, CredentialId, Generation, ProviderName};
 use evergrant_core::memory::Memory;
-use evergrant_core::provider::{Issued, UnknownClient};
+use evergrant_core::provider::{Issued, Renewal, UnknownClient};
 use evergrant_core::secret::{AccessToken, RefreshToken};
 use evergrant_core::testing::coordinator::MemoryCoordinator;
 use secrecy::ExposeSecret as _;
@@ -135,6 +135,7 @@ impl Scene {
             openid: true,
             issuer: Some("https://acme.example".into()),
             scope_parameter: "scope".into(),
+            renewal: Renewal::default(),
             placeholders: vec!["shop".into()],
         };
         change(&mut facts);

@@ -168,17 +168,12 @@ impl Caller {
         Err(ApiError::new(ErrorReason::PermissionDenied, message))
     }
 
-    /// Refuses what the caller may do nowhere. Where it may is in [`tenants`](Self::tenants).
-    pub fn require_somewhere(&self, permission: Permission) -> Result<(), ApiError> {
-        match self.tenants() {
-            None => self.require(permission, None),
-            Some(tenants) => self.require(permission, tenants.first()),
-        }
-    }
-
-    /// The caller's tenants; `None` for all.
-    pub fn tenants(&self) -> Option<&[TenantId]> {
-        self.rule.as_ref()?.tenants.as_deref()
+    /// The tenants in which the caller may do something; `None` for all. An error if it may do it in none.
+    pub fn tenants(&self, permission: Permission) -> Result<Option<Vec<TenantId>>, ApiError> {
+        let own = self.rule.as_ref().and_then(|rule| rule.tenants.clone());
+        // Whoever may do it in its first tenant may in all of its own.
+        self.require(permission, own.as_deref().and_then(<[_]>::first))?;
+        Ok(own)
     }
 
     /// How many streams this caller may still open here; `None` if nobody counts.
@@ -208,6 +203,19 @@ mod tests {
             }],
             32,
         )
+    }
+
+    #[test]
+    fn the_tenants_of_a_caller_are_its_own() {
+        let caller = callers().recognise(&with("Bearer s3cret")).unwrap();
+        let own = TenantId::parse("acme").unwrap();
+        assert_eq!(
+            caller.tenants(Permission::TokenGet).unwrap(),
+            Some(vec![own])
+        );
+        assert!(caller.tenants(Permission::CredentialRead).is_err());
+        let anybody = Callers::default().recognise(&MetadataMap::new()).unwrap();
+        assert_eq!(anybody.tenants(Permission::CredentialRead).unwrap(), None);
     }
 
     fn with(header: &str) -> MetadataMap {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use evergrant_core::ageing::Dates;
 use evergrant_core::clock::Timestamp;
 use evergrant_core::grant::{
     Attempts, Grant, GrantFacts, GrantState, GrantType, Invalidation, InvalidationReason, Means,
@@ -43,10 +44,13 @@ pub fn grant() -> Grant {
             generation: Generation(7),
             version: 9,
             state: GrantState::Active,
+            consented_at: ISSUED_AT,
             issued_at: ISSUED_AT,
             expires_at,
             refresh_expires_at: None,
             refreshable: true,
+            dates: Dates::default(),
+            announced: None,
             scopes: vec!["chat:write".into()],
             attempts: Attempts::default(),
             lease: None,
@@ -72,5 +76,6 @@ pub fn revoked() -> Invalidation {
         provider_error: "token_revoked".into(),
         message: "slack answered HTTP 200 with token_revoked".into(),
         at: ISSUED_AT.plus(Duration::from_secs(60)),
+        reported: false,
     }
 }

@@ -24,6 +24,9 @@ pub enum StartError {
     /// Certificate and key of the listener are unusable.
     #[error("server.tls: {0}")]
     Tls(#[from] TlsError),
+    /// Certificate and key of the listener for what providers report are unusable.
+    #[error("inbound.tls: {0}")]
+    InboundTls(TlsError),
     /// The sealing keys do not fit together.
     #[error("keys: {0}")]
     Keys(#[from] KeyRingError),
@@ -86,6 +89,7 @@ impl StartError {
         match self {
             Self::Config(_)
             | Self::Tls(_)
+            | Self::InboundTls(_)
             | Self::Keys(_)
             | Self::MissingKey(_)
             | Self::MissingKeyFile { .. }

@@ -1,13 +1,15 @@
 //! Credentials and integrations: reads and listings.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use evergrant_core::change::{ChangeSet, Scope, Snapshot};
 use evergrant_core::ids::{CredentialId, CredentialKey, IntegrationId, IntegrationKey};
 use evergrant_core::integration::Integration;
 use evergrant_core::store::{
-    ApplyError, CredentialQuery, CredentialView, Directory, IntegrationQuery, StoreError,
+    ApplyError, CredentialQuery, CredentialView, Directory, Forecast, ForecastQuery,
+    IntegrationQuery, StoreError,
 };
 use sea_orm::sea_query::{Expr, Query};
 use sea_orm::{
@@ -176,6 +178,10 @@ impl Directory for SqlStore {
         self.credential_views(filter, u64::from(*limit)).await
     }
 
+    async fn forecast(&self, query: &ForecastQuery) -> Result<Vec<Forecast>, StoreError> {
+        self.read_forecast(query).await
+    }
+
     async fn integration(&self, key: &IntegrationKey) -> Result<Option<Integration>, StoreError> {
         let found = self.integrations(is_integration(key), 1).await?;
         Ok(found.into_iter().next())
@@ -213,6 +219,10 @@ impl Directory for SqlStore {
 
     async fn snapshot(&self, scope: &Scope) -> Result<Snapshot, StoreError> {
         self.read_snapshot(scope).await
+    }
+
+    async fn forget_deliveries(&self, older_than: Duration, limit: u32) -> Result<u64, StoreError> {
+        self.prune_deliveries(older_than, limit).await
     }
 
     async fn apply(&self, change: &ChangeSet) -> Result<u64, ApplyError> {

@@ -7,6 +7,7 @@ mod integration;
 use std::collections::BTreeMap;
 
 use evergrant_core::change::{ClientHealth, Write};
+use evergrant_core::report::DeliveryId;
 
 pub(super) use self::grant::{next_tokens, raise_grant};
 
@@ -55,11 +56,15 @@ fn of_write(write: &Write, all: &[&Write], context: Context<'_>) -> Vec<Fragment
             next,
             tokens,
             issued_at,
-            due_at,
+            dates,
+            consent,
             account,
         } => {
             let sealer = context.sealer;
-            let columns = next_tokens(sealer, grant, *next, tokens, *issued_at, *due_at);
+            let mut columns = next_tokens(sealer, grant, *next, tokens, *issued_at, dates);
+            if *consent {
+                columns.extend(grant::consent(*issued_at));
+            }
             grant::store_tokens(grant, *base, columns, account.as_deref(), context)
         }
         Write::InvalidateGrant {
@@ -68,6 +73,12 @@ fn of_write(write: &Write, all: &[&Write], context: Context<'_>) -> Vec<Fragment
             epoch,
             invalidation,
         } => grant::invalidate_grant(grant, *generation, *epoch, invalidation, context),
+        Write::DateGrant {
+            grant,
+            generation,
+            dates,
+            announced,
+        } => grant::date_grant(grant, *generation, dates, *announced),
         Write::TouchGrant(grant) => grant::touch_grant(grant, context),
         Write::DeleteGrant(grant) => grant::delete_grant(grant),
         Write::InsertCredential(new) => credential::insert_credential(new),
@@ -89,6 +100,7 @@ fn of_write(write: &Write, all: &[&Write], context: Context<'_>) -> Vec<Fragment
         }
         Write::DeleteIntegration(key) => integration::delete_integration(key),
         Write::SetClientHealth(health) => set_client_health(health),
+        Write::RememberDelivery(id) => remember_delivery(id, context),
     };
     vec![Fragment::one(one)]
 }
@@ -114,6 +126,16 @@ fn set_client_health(health: &ClientHealth) -> Sql {
         since = excluded.since, provider_error = excluded.provider_error,
         message = excluded.message WHERE clients.rejected <> excluded.rejected",
     )
+}
+
+fn remember_delivery(id: &DeliveryId, context: Context<'_>) -> Sql {
+    let DeliveryId { receiver, sha256 } = id;
+    let columns = vec![
+        ("receiver", Sql::value(receiver.as_str())),
+        ("id", Sql::value(sha256.to_vec())),
+        ("seen_at", Sql::text(context.now)),
+    ];
+    insert("deliveries", columns)
 }
 
 fn is(column: &'static str, value: &str) -> Sql {

@@ -1,8 +1,10 @@
 //! The schema's history. Migrations are applied in order, under a lock, in one transaction.
 
 mod m0001_initial;
+mod m0002_ageing;
 mod m0003_minted;
 mod m0004_authorizations;
+mod m0005_inbound;
 
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DbBackend, SqliteTransactionMode, TransactionOptions,
@@ -27,8 +29,10 @@ impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
         vec![
             Box::new(m0001_initial::Initial),
+            Box::new(m0002_ageing::Ageing),
             Box::new(m0003_minted::Minted),
             Box::new(m0004_authorizations::Authorizations),
+            Box::new(m0005_inbound::Inbound),
         ]
     }
 }

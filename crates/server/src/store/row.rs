@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use evergrant_core::ageing::{Ahead, Dates, End};
 use evergrant_core::change::ClientHealth;
 use evergrant_core::clock::Timestamp;
 use evergrant_core::failure::FailureReason;
@@ -78,6 +79,8 @@ pub(super) fn facts(row: grant::Model, now: i64) -> Result<GrantFacts, StoreErro
         state: state(&row)?,
         attempts: attempts(&row)?,
         lease: lease(&row, now),
+        dates: dates(&row)?,
+        announced: announced(&row)?,
         id: name(GrantId::parse, &row.id)?,
         tenant: name(TenantId::parse, &row.tenant)?,
         client: client_key(&row.provider, &row.client)?,
@@ -89,6 +92,7 @@ pub(super) fn facts(row: grant::Model, now: i64) -> Result<GrantFacts, StoreErro
         requested_scopes: requested.into_iter().collect(),
         generation: Generation(number(row.generation)),
         version: number(row.version),
+        consented_at: Timestamp::from_millis(row.consented_at),
         issued_at: Timestamp::from_millis(row.issued_at),
         expires_at: row.expires_at.map(Timestamp::from_millis),
         refresh_expires_at: row.refresh_expires_at.map(Timestamp::from_millis),
@@ -107,6 +111,8 @@ fn state(row: &grant::Model) -> Result<GrantState, StoreError> {
         provider_error: row.invalid_error.clone().unwrap_or_default(),
         message: row.invalid_message.clone().unwrap_or_default(),
         at: Timestamp::from_millis(row.invalid_at.unwrap_or(0)),
+        // An older version that still runs knows only the reason.
+        reported: row.invalid_reported || reason == InvalidationReason::Reported.as_str(),
     }))
 }
 
@@ -128,6 +134,29 @@ fn attempts(row: &grant::Model) -> Result<Attempts, StoreError> {
         next_at: row.next_attempt_at.map(Timestamp::from_millis),
         last_failure,
     })
+}
+
+fn dates(row: &grant::Model) -> Result<Dates, StoreError> {
+    let time = |at: Option<i64>| at.map(Timestamp::from_millis);
+    let end = match (time(row.ends_at), &row.end_of) {
+        (Some(at), Some(of)) => Some(End { at, of: word(of)? }),
+        _ => None,
+    };
+    Ok(Dates {
+        due_at: time(row.due_at),
+        renew_by: time(row.renew_by),
+        end,
+        announce_at: time(row.announce_at),
+    })
+}
+
+fn announced(row: &grant::Model) -> Result<Option<Ahead>, StoreError> {
+    let Some(days) = row.announced else {
+        return Ok(None);
+    };
+    let known = u32::try_from(days).ok().and_then(Ahead::from_days);
+    let ahead = known.ok_or_else(|| corrupt(format!("an announcement {days} days ahead")))?;
+    Ok(Some(ahead))
 }
 
 fn lease(row: &grant::Model, now: i64) -> Option<Lease> {
@@ -180,6 +209,6 @@ pub(super) fn client(row: client::Model) -> Result<ClientHealth, StoreError> {
     })
 }
 
-fn labels(json: JsonValue) -> Result<BTreeMap<String, String>, StoreError> {
+pub(super) fn labels(json: JsonValue) -> Result<BTreeMap<String, String>, StoreError> {
     serde_json::from_value(json).map_err(|_| corrupt("labels"))
 }

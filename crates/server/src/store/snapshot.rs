@@ -14,9 +14,11 @@ use sea_orm::{
 };
 
 use super::SqlStore;
+use super::deliveries::is_remembered;
 use super::directory::is_credential;
 use super::entity::{client, credential, grant, integration, integration_credential as link};
 use super::integrations::{IntegrationPage, integrations, is_integration, read_integrations};
+use super::reports::concerned;
 use super::row::{self, number};
 use super::sql::Sql;
 
@@ -28,6 +30,7 @@ struct Rows {
     credentials: Vec<credential::Model>,
     integrations: IntegrationPage,
     client: Option<client::Model>,
+    delivered: bool,
 }
 
 impl SqlStore {
@@ -44,6 +47,7 @@ impl SqlStore {
             credentials: credentials.collect::<Result<_, _>>()?,
             integrations: integrations(rows.integrations)?,
             client: rows.client.map(row::client).transpose()?,
+            delivered: rows.delivered,
         })
     }
 
@@ -62,6 +66,7 @@ impl SqlStore {
             credentials: Vec::new(),
             integrations: (Vec::new(), Vec::new()),
             client: None,
+            delivered: false,
         };
         match scope {
             Scope::Client(key) => rows.client = read_client(database, key).await?,
@@ -91,6 +96,11 @@ impl SqlStore {
                 let found = read_credentials(database, is_credential(key)).await?;
                 grants.extend(found.into_iter().map(|row| row.grant_id));
                 add_grants(database, grants, Some(key), &mut rows).await?;
+            }
+            Scope::Report { report, limit } => {
+                rows.delivered = is_remembered(database, &report.delivery).await?;
+                let grants = concerned(database, report, *limit).await?;
+                add_grants(database, grants.into_iter().collect(), None, &mut rows).await?;
             }
         }
         Ok(rows)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use evergrant_core::ageing::Dates;
 use evergrant_core::change::{ChangeSet, NewGrant, Write};
 use evergrant_core::clock::Timestamp;
 use evergrant_core::grant::{GrantType, Means, TokenSet};
@@ -71,7 +72,7 @@ pub fn first_change() -> (GrantId, ChangeSet) {
         generation: evergrant_core::ids::Generation::FIRST,
         tokens: tokens("first"),
         issued_at: at,
-        due_at: None,
+        dates: Dates::default(),
     };
     let credential = Credential {
         key: CredentialKey {
@@ -160,6 +161,8 @@ impl StoreHarness for Harness {
         self.execute(&format!("UPDATE grants SET changed_at = changed_at - {by}"))
             .await;
         self.execute(&format!("UPDATE events SET at = at - {by}"))
+            .await;
+        self.execute(&format!("UPDATE deliveries SET seen_at = seen_at - {by}"))
             .await;
     }
 }

@@ -1,6 +1,7 @@
 //! A grant dies, or turns out to live.
 
 use super::integration::restatus;
+use crate::ageing::Dates;
 use crate::change::{ChangeSet, Snapshot, Write};
 use crate::clock::Timestamp;
 use crate::events::{CredentialInvalidated, CredentialRestored, EventBody};
@@ -29,38 +30,61 @@ pub fn invalidate(
     if epoch.is_some() && epoch != latest {
         return None;
     }
-    let mut events: Vec<_> = users(snapshot, id)
-        .map(|credential| {
-            EventBody::CredentialInvalidated(CredentialInvalidated {
-                credential: credential.key.clone(),
-                provider: grant.client.provider.clone(),
-                generation,
-                reason: invalidation.reason,
-                provider_error: invalidation.provider_error.clone(),
-                message: invalidation.message.clone(),
-                integrations: dependants(snapshot, credential),
-                at: invalidation.at,
-                labels: credential.labels.clone(),
-            })
-        })
-        .collect();
+    Some(invalidate_all(snapshot, &[grant], epoch, &invalidation))
+}
+
+/// All of `grants`, which are active, are found dead of the same.
+pub(super) fn invalidate_all(
+    snapshot: &Snapshot,
+    grants: &[&GrantFacts],
+    epoch: Option<Epoch>,
+    invalidation: &Invalidation,
+) -> ChangeSet {
     let fault = Fault::invalidated(invalidation.reason, &invalidation.provider_error);
-    let mut writes = vec![Write::InvalidateGrant {
-        grant: id.clone(),
-        generation,
-        epoch,
-        invalidation,
-    }];
+    let (mut writes, mut events) = (Vec::new(), Vec::new());
+    for grant in grants {
+        let users = users(snapshot, &grant.id);
+        events.extend(users.map(|credential| died(snapshot, grant, credential, invalidation)));
+        writes.push(Write::InvalidateGrant {
+            grant: grant.id.clone(),
+            generation: grant.generation,
+            epoch,
+            invalidation: invalidation.clone(),
+        });
+    }
     restatus(
         snapshot,
-        |credential| uses(snapshot, credential, id).then(|| Some(fault.clone())),
+        |credential| {
+            let mut grants = grants.iter();
+            let dead = grants.any(|grant| uses(snapshot, credential, &grant.id));
+            dead.then(|| Some(fault.clone()))
+        },
         &mut writes,
         &mut events,
     );
-    Some(ChangeSet {
+    ChangeSet {
         revision: snapshot.revision,
         writes,
         events,
+    }
+}
+
+fn died(
+    snapshot: &Snapshot,
+    grant: &GrantFacts,
+    credential: &Credential,
+    invalidation: &Invalidation,
+) -> EventBody {
+    EventBody::CredentialInvalidated(CredentialInvalidated {
+        credential: credential.key.clone(),
+        provider: grant.client.provider.clone(),
+        generation: grant.generation,
+        reason: invalidation.reason,
+        provider_error: invalidation.provider_error.clone(),
+        message: invalidation.message.clone(),
+        integrations: dependants(snapshot, credential),
+        at: invalidation.at,
+        labels: credential.labels.clone(),
     })
 }
 
@@ -74,7 +98,7 @@ pub fn heal(
     base: Generation,
     tokens: TokenSet,
     issued_at: Timestamp,
-    due_at: Option<Timestamp>,
+    dates: Dates,
 ) -> Option<ChangeSet> {
     let grant = find(snapshot, id)?;
     if grant.generation != base {
@@ -86,7 +110,8 @@ pub fn heal(
         next: base.next(),
         tokens: Box::new(tokens),
         issued_at,
-        due_at,
+        dates,
+        consent: false,
         account: None,
     }];
     let mut events = Vec::new();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::ageing::Dates;
 use crate::change::{ChangeSet, NewGrant, Snapshot, Write};
 use crate::clock::Timestamp;
 use crate::events::EventBody;
@@ -70,6 +71,7 @@ pub(super) fn death(code: &str) -> Invalidation {
         provider_error: code.to_owned(),
         message: "the provider says so".into(),
         at: NOW,
+        reported: false,
     }
 }
 
@@ -85,6 +87,7 @@ impl Scene {
             credentials: Vec::new(),
             integrations: Vec::new(),
             client: None,
+            delivered: false,
         })
     }
 
@@ -103,10 +106,13 @@ impl Scene {
             generation: Generation(5),
             version: 9,
             state: GrantState::Active,
+            consented_at: BEFORE,
             issued_at: BEFORE,
             expires_at: tokens.expires_at,
             refresh_expires_at: None,
             refreshable: true,
+            dates: Dates::default(),
+            announced: None,
             scopes: Vec::new(),
             attempts: Attempts::default(),
             lease: None,
@@ -224,6 +230,10 @@ fn write(write: &Write) -> String {
         Write::InsertGrant(new) => format!("insert grant of generation {}", new.generation),
         Write::StoreTokens { base, next, .. } => format!("store tokens {base} -> {next}"),
         Write::InvalidateGrant { generation, .. } => format!("invalidate grant {generation}"),
+        Write::DateGrant { announced, .. } => {
+            let days = announced.map_or(0, |ahead| ahead.days());
+            format!("date grant, {days} days announced")
+        }
         Write::TouchGrant(_) => "touch grant".into(),
         Write::DeleteGrant(_) => "delete grant".into(),
         Write::InsertCredential(new) => format!("insert {}", new.key.id),
@@ -237,6 +247,7 @@ fn write(write: &Write) -> String {
         }
         Write::DeleteIntegration(key) => format!("delete {}", key.id),
         Write::SetClientHealth(health) => format!("client rejected: {}", health.rejected),
+        Write::RememberDelivery(_) => "remember a delivery".into(),
     }
 }
 

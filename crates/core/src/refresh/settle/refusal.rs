@@ -68,8 +68,15 @@ impl Refresher {
                 Some(Err(_)) | None => {}
             }
         }
+        let facts = &attempt.grant.facts;
+        let ends = [facts.refresh_expires_at, facts.dates.end.map(|end| end.at)];
+        let now = self.ports.clock.now();
+        let has_ended = ends.into_iter().flatten().any(|end| end <= now);
         let reason = match reason {
             InvalidationReason::GrantRevoked if may_be_spent => InvalidationReason::RotationLost,
+            InvalidationReason::GrantRevoked if has_ended => {
+                InvalidationReason::RefreshTokenExpired
+            }
             reason => reason,
         };
         Confirmed::Refused(reason)
@@ -115,6 +122,7 @@ impl Refresher {
             provider_error: error.code.clone(),
             message: error.message.clone(),
             at: self.ports.clock.now(),
+            reported: false,
         };
         count(&attempt.grant.facts.client, "invalidated");
         self.invalidate(&attempt.grant, Some(attempt.claimed.epoch), invalidation)

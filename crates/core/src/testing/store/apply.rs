@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::state::{GrantRow, Now, State};
+use crate::ageing::Dates;
 use crate::change::{ChangeSet, NewGrant, Write};
 use crate::grant::{Attempts, Grant, GrantFacts, GrantState};
 use crate::ids::Epoch;
@@ -45,6 +46,12 @@ impl State {
                     && row.grant.facts.generation == *generation
                     && epoch.is_none_or(|epoch| epoch == row.epoch)
             }),
+            Write::DateGrant {
+                grant, generation, ..
+            } => self
+                .grants
+                .get(grant)
+                .is_some_and(|row| row.is_active() && row.grant.facts.generation == *generation),
             Write::TouchGrant(id) | Write::DeleteGrant(id) => self.grants.contains_key(id),
             Write::InsertCredential(new) => !self.credentials.contains_key(&new.key),
             Write::UpdateCredentialLabels { key, version, .. } => {
@@ -66,6 +73,7 @@ impl State {
                 let row = self.clients.get(&new.client);
                 row.is_none_or(|row| row.rejected != new.rejected)
             }
+            Write::RememberDelivery(id) => !self.deliveries.contains_key(id),
         }
     }
 
@@ -80,12 +88,17 @@ impl State {
                 next,
                 tokens,
                 issued_at,
-                due_at,
+                dates,
+                consent,
                 account,
                 base: _,
             } => {
                 if let Some(row) = self.grants.get_mut(grant) {
-                    row.store(*next, (**tokens).clone(), *issued_at, *due_at, now);
+                    row.store(*next, (**tokens).clone(), *issued_at, *dates, now);
+                    if *consent {
+                        row.grant.facts.consented_at = *issued_at;
+                        row.grant.facts.announced = None;
+                    }
                     if account.is_some() {
                         row.grant.facts.account.clone_from(account);
                     }
@@ -98,9 +111,20 @@ impl State {
             } => {
                 if let Some(row) = self.grants.get_mut(grant) {
                     row.grant.facts.state = GrantState::Invalidated(invalidation.clone());
-                    row.due_at = None;
+                    row.grant.facts.dates = Dates::default();
                     row.end_lease();
                     row.raise(now);
+                }
+            }
+            Write::DateGrant {
+                grant,
+                dates,
+                announced,
+                generation: _,
+            } => {
+                if let Some(row) = self.grants.get_mut(grant) {
+                    row.grant.facts.dates = *dates;
+                    row.grant.facts.announced = *announced;
                 }
             }
             Write::TouchGrant(grant) => {
@@ -149,6 +173,9 @@ impl State {
             Write::SetClientHealth(new) => {
                 self.clients.insert(new.client.clone(), new.clone());
             }
+            Write::RememberDelivery(id) => {
+                self.deliveries.insert(id.clone(), now.wall);
+            }
         }
     }
 
@@ -177,7 +204,7 @@ fn first_row(new: &NewGrant, now: Now) -> GrantRow {
         generation,
         tokens,
         issued_at,
-        due_at,
+        dates,
     } = new.clone();
     GrantRow {
         grant: Grant {
@@ -192,10 +219,13 @@ fn first_row(new: &NewGrant, now: Now) -> GrantRow {
                 generation,
                 version: 1,
                 state: GrantState::Active,
+                consented_at: issued_at,
                 issued_at,
                 expires_at: tokens.expires_at,
                 refresh_expires_at: tokens.refresh_expires_at,
                 refreshable: tokens.refresh_token.is_some() || grant_type.is_minted(),
+                dates,
+                announced: None,
                 scopes: tokens.scopes.clone(),
                 attempts: Attempts::default(),
                 lease: None,
@@ -203,7 +233,6 @@ fn first_row(new: &NewGrant, now: Now) -> GrantRow {
             },
             tokens,
         },
-        due_at,
         epoch: Epoch(0),
         lease: None,
         intent: false,

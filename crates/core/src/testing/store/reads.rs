@@ -3,11 +3,15 @@
 use std::collections::BTreeSet;
 
 use super::state::{Now, State};
+use crate::ageing::EndOf;
 use crate::change::{AccountKey, Scope, Snapshot};
-use crate::grant::GrantState;
+use crate::grant::{Grant, GrantState};
 use crate::ids::{CredentialId, CredentialKey, GrantId};
 use crate::integration::{Fault, Integration, Need};
-use crate::store::{Credential, CredentialQuery, CredentialView, IntegrationQuery};
+use crate::store::{
+    Credential, CredentialQuery, CredentialView, Forecast, ForecastPlace, ForecastQuery,
+    IntegrationQuery,
+};
 
 impl State {
     pub(super) fn credential_view(&self, credential: &Credential, now: Now) -> CredentialView {
@@ -61,6 +65,49 @@ impl State {
             .collect()
     }
 
+    pub(super) fn forecast(&self, query: &ForecastQuery) -> Vec<Forecast> {
+        let credentials = self.credentials.values();
+        let mut ends: Vec<_> = credentials
+            .flat_map(|credential| self.ends_of(credential))
+            .filter(|end| {
+                let ForecastQuery {
+                    tenants,
+                    providers,
+                    before,
+                    after,
+                    limit: _,
+                } = query;
+                let tenant = &end.place.key.tenant;
+                tenants.as_ref().is_none_or(|own| own.contains(tenant))
+                    && (providers.is_empty() || providers.contains(&end.provider))
+                    && before.is_none_or(|before| end.place.at < before)
+                    && after.as_ref().is_none_or(|after| end.place > *after)
+            })
+            .collect();
+        ends.sort_by(|a, b| a.place.cmp(&b.place));
+        ends.truncate(query.limit as usize);
+        ends
+    }
+
+    fn ends_of(&self, credential: &Credential) -> Vec<Forecast> {
+        let facts = &self.grants[&credential.grant].grant.facts;
+        let forecast = |at, of: Option<EndOf>| Forecast {
+            place: ForecastPlace {
+                at,
+                key: credential.key.clone(),
+                moves: of.is_none(),
+            },
+            provider: facts.client.provider.clone(),
+            generation: facts.generation,
+            of,
+            due_at: facts.dates.due_at,
+            labels: credential.labels.clone(),
+        };
+        let end = facts.dates.end.map(|end| forecast(end.at, Some(end.of)));
+        let renew_by = facts.dates.renew_by.map(|at| forecast(at, None));
+        end.into_iter().chain(renew_by).collect()
+    }
+
     pub(super) fn integration_view(&self, integration: &Integration) -> Integration {
         let mut view = integration.clone();
         for need in &mut view.facts.needs {
@@ -104,6 +151,7 @@ impl State {
         let mut credentials = BTreeSet::new();
         let mut integrations = BTreeSet::new();
         let mut client = None;
+        let mut delivered = false;
         match scope {
             Scope::Grant(id) => {
                 grants.insert(id.clone());
@@ -136,6 +184,14 @@ impl State {
                 integrations.insert(key.clone());
             }
             Scope::Client(key) => client = self.clients.get(key).cloned(),
+            Scope::Report { report, limit } => {
+                delivered = self.deliveries.contains_key(&report.delivery);
+                let concerned = self.grants.iter().filter(|(_, row)| {
+                    let Grant { facts, tokens } = &row.grant;
+                    row.is_active() && report.concerns(facts, tokens.refresh_token.as_ref())
+                });
+                grants.extend(concerned.map(|(id, _)| id.clone()).take(*limit as usize));
+            }
         }
         if !matches!(scope, Scope::Integration { .. }) {
             let sharing = self
@@ -166,6 +222,7 @@ impl State {
                 .collect(),
             integrations: integrations.map(|row| self.integration_view(row)).collect(),
             client,
+            delivered,
         }
     }
 

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::Orphan;
 use super::log::Log;
+use crate::ageing::Dates;
 use crate::change::ClientHealth;
 use crate::clock::Timestamp;
 use crate::grant::{Attempts, Grant, GrantState, Lease, TokenSet};
@@ -14,6 +15,7 @@ use crate::ids::{
     ClientKey, CredentialKey, Epoch, Generation, GrantId, IntegrationKey, OwnerToken, ProviderName,
 };
 use crate::integration::Integration;
+use crate::report::DeliveryId;
 use crate::store::{AttemptEnd, Claimed, Credential, DueGrant, GrantVersion};
 
 #[derive(Clone, Copy)]
@@ -30,6 +32,8 @@ pub(super) struct State {
     pub(super) integrations: BTreeMap<IntegrationKey, Integration>,
     pub(super) clients: BTreeMap<ClientKey, ClientHealth>,
     pub(super) orphans: Vec<Orphan>,
+    /// With the time at which each was remembered.
+    pub(super) deliveries: BTreeMap<DeliveryId, Timestamp>,
     pub(super) log: Log,
 }
 
@@ -37,7 +41,6 @@ pub(super) struct State {
 pub(super) struct GrantRow {
     /// Without its lease, which is found when it is read.
     pub(super) grant: Grant,
-    pub(super) due_at: Option<Timestamp>,
     pub(super) epoch: Epoch,
     pub(super) lease: Option<(OwnerToken, Instant)>,
     /// The refresh token may be spent.
@@ -113,7 +116,7 @@ impl GrantRow {
         next: Generation,
         tokens: TokenSet,
         issued_at: Timestamp,
-        due_at: Option<Timestamp>,
+        dates: Dates,
         now: Now,
     ) {
         let facts = &mut self.grant.facts;
@@ -124,10 +127,10 @@ impl GrantRow {
         facts.refresh_expires_at = tokens.refresh_expires_at;
         facts.requested_scopes = tokens.means.scopes.clone();
         facts.refreshable = tokens.refresh_token.is_some() || facts.grant_type.is_minted();
+        facts.dates = dates;
         facts.scopes = tokens.scopes.clone();
         facts.attempts = Attempts::default();
         self.grant.tokens = tokens;
-        self.due_at = due_at;
         self.end_lease();
         self.raise(now);
     }
@@ -156,12 +159,23 @@ impl State {
                     id: row.grant.facts.id.clone(),
                     generation: row.grant.facts.generation,
                     client: row.grant.facts.client.clone(),
-                    due_at: row.due_at.filter(|at| *at <= now)?,
+                    due_at: row.grant.facts.dates.due_at.filter(|at| *at <= now)?,
                 })
             })
             .collect();
         due.sort_by(|a, b| (a.due_at, &a.id).cmp(&(b.due_at, &b.id)));
         due
+    }
+
+    pub(super) fn to_announce(&self, now: Timestamp) -> Vec<GrantId> {
+        let active = self.grants.values().filter(|row| row.is_active());
+        let mut due: Vec<_> = active
+            .map(|row| &row.grant.facts)
+            .filter_map(|facts| Some((facts.dates.announce_at?, &facts.id)))
+            .filter(|(at, _)| *at <= now)
+            .collect();
+        due.sort();
+        due.into_iter().map(|(_, id)| id.clone()).collect()
     }
 
     pub(super) fn changed_within(&self, window: Duration, now: Now) -> Vec<GrantVersion> {
@@ -173,6 +187,15 @@ impl State {
                 version: row.grant.facts.version,
             })
             .collect()
+    }
+
+    pub(super) fn forget_deliveries(&mut self, before: Timestamp, limit: u32) -> u64 {
+        let old = self.deliveries.iter().filter(|(_, at)| **at < before);
+        let old: Vec<_> = old.map(|(id, _)| id.clone()).take(limit as usize).collect();
+        for id in &old {
+            self.deliveries.remove(id);
+        }
+        old.len() as u64
     }
 
     pub(super) fn count_by_state(&self) -> Vec<(ProviderName, bool, u64)> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::StoreHarness;
+use crate::ageing::Dates;
 use crate::change::{AccountKey, ChangeSet, NewGrant, Scope, Write};
 use crate::clock::Timestamp;
 use crate::events::{CredentialRestored, EventBody};
@@ -80,6 +81,14 @@ pub(super) fn means(name: &str) -> Means {
     }
 }
 
+/// The dates of a grant that nothing ends of.
+pub(super) fn due(due_at: Option<Timestamp>) -> Dates {
+    Dates {
+        due_at,
+        ..Dates::default()
+    }
+}
+
 pub(super) fn new_grant(tenant_name: &str, provider: &str) -> NewGrant {
     NewGrant {
         id: GrantId::random(),
@@ -91,7 +100,7 @@ pub(super) fn new_grant(tenant_name: &str, provider: &str) -> NewGrant {
         generation: Generation(1),
         tokens: tokens("first"),
         issued_at: T0,
-        due_at: Some(T0),
+        dates: due(Some(T0)),
     }
 }
 
@@ -145,6 +154,7 @@ pub(super) fn revoked(provider_error: &str) -> Invalidation {
         provider_error: provider_error.to_owned(),
         message: "the provider says so".into(),
         at: T0,
+        reported: false,
     }
 }
 

@@ -294,3 +294,48 @@ fn a_value_cannot_smuggle_in_a_header() {
         "request.headers.X-Who the value of placeholder {who} does not fit there"
     );
 }
+
+#[test]
+fn what_is_optional_is_left_out_without_a_value() {
+    let entry = acme(
+        r#"
+        [request.headers]
+        X-Org = "org {org?}"
+        [request.parameters]
+        hint = "{hint?}"
+        scope = "{scopes?}"
+        "#,
+    );
+    let without = refreshed(&entry);
+    assert!(!without.headers.contains_key("x-org"));
+    let body = without.body.unwrap();
+    assert!(!body.contains("hint") && !body.contains("scope"), "{body}");
+    let with = Case::new(&[("hint", "h"), ("org", "o1")], &[]).refresh(&entry);
+    let with = with.unwrap();
+    assert_eq!(header(&with, "x-org"), "org o1");
+    assert!(with.body.unwrap().contains("&hint=h"));
+}
+
+#[test]
+fn scopes_are_joined_as_the_grant_type_has_it() {
+    let entry = acme(
+        "[grants.refresh_token]\nscope_separator = \",\"\nparameters = { scope = \"{scopes?}\" }",
+    );
+    let mut ask = Ask::token(&entry, TokenGrant::RefreshToken, Vec::new());
+    let scopes = ["a".to_owned(), "b".to_owned()];
+    ask.scopes = &scopes;
+    let client = client(&entry, BTreeMap::new());
+    let now = Timestamp::from_millis(0);
+    let request = express(&client, &ask, "s", now).unwrap();
+    assert!(request.body.unwrap().ends_with("&scope=a%2Cb"));
+}
+
+#[test]
+fn a_request_is_guarded_where_a_credential_names_the_host() {
+    let open =
+        "name = \"acme\"\ntoken_url = \"https://{host}/t\"\nallowed_hosts = [\"*.acme.example\"]";
+    let case = Case::new(&[("host", "a.acme.example")], &[]);
+    assert!(case.refresh(&entry(open)).unwrap().guarded);
+    assert!(!refreshed(&acme("")).guarded);
+    assert!(!refreshed(&acme("refresh_url = \"https://acme.example/{client_id}\"")).guarded);
+}

@@ -11,7 +11,7 @@ fn each_mistake_is_told_in_one_line_with_key_reason_and_place() {
         ),
         (
             "[stores]\nurl = \"x\"",
-            "stores: is unknown; known here: server, store, redis, keys, providers, clients, callers, authorization, refresh, events, telemetry (evergrant.toml:1)",
+            "stores: is unknown; known here: server, store, redis, keys, providers, clients, callers, authorization, refresh, events, inbound, telemetry (evergrant.toml:1)",
         ),
         ("store = 1", "store: must be a section (evergrant.toml:1)"),
         (

@@ -46,7 +46,7 @@ pub fn to_credential(view: CredentialView) -> v1::Credential {
         refreshed_at: Some(to_timestamp(grant.issued_at)),
         expires_at: grant.expires_at.map(to_timestamp),
         refresh_expires_at: grant.refresh_expires_at.map(to_timestamp),
-        refreshable: grant.refreshable,
+        refreshable: grant.refreshable || grant.dates.renew_by.is_some(),
         invalidation,
         failed_attempts: grant.attempts.failed,
         next_attempt_at: grant.attempts.next_at.map(to_timestamp),
@@ -60,6 +60,7 @@ fn to_invalidation(dead: &Invalidation) -> v1::Invalidation {
         provider_error,
         message,
         at,
+        reported: _,
     } = dead;
     v1::Invalidation {
         reason: invalidation_reason(*reason).into(),

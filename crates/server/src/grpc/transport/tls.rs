@@ -1,4 +1,4 @@
-//! TLS of the listener: HTTP/2 only, and client certificates where their authorities are configured.
+//! TLS of a listener: one protocol only, and client certificates where their authorities are configured.
 
 use std::sync::Arc;
 
@@ -26,8 +26,8 @@ pub enum TlsError {
     ClientCa(#[from] VerifierBuilderError),
 }
 
-/// What takes handshakes.
-pub fn acceptor(tls: &Tls) -> Result<TlsAcceptor, TlsError> {
+/// What takes handshakes of clients that speak `protocol`, e.g. `h2` (RFC 7301), or do not say what they speak.
+pub fn acceptor(tls: &Tls, protocol: &str) -> Result<TlsAcceptor, TlsError> {
     let Tls {
         cert,
         key,
@@ -51,7 +51,7 @@ pub fn acceptor(tls: &Tls) -> Result<TlsAcceptor, TlsError> {
     let chain = CertificateDer::pem_slice_iter(&cert.pem).collect::<Result<Vec<_>, _>>()?;
     let key = PrivateKeyDer::from_pem_slice(&key.pem)?;
     let mut config = config.with_single_cert(chain, key)?;
-    config.alpn_protocols.push(b"h2".to_vec());
+    config.alpn_protocols.push(protocol.into());
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 

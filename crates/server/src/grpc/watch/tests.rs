@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use evergrant_core::ageing::Dates;
 use evergrant_core::change::{ChangeSet, NewGrant, Scope, Write};
 use evergrant_core::clock::Timestamp;
 use evergrant_core::events::tail::TailOptions;
@@ -154,7 +155,7 @@ async fn add_dead(store: &MemoryStore, names: &[&str]) {
                 means: Means::default(),
             },
             issued_at: at,
-            due_at: None,
+            dates: Dates::default(),
         };
         let credential = Credential {
             key: CredentialKey {
@@ -179,6 +180,7 @@ async fn add_dead(store: &MemoryStore, names: &[&str]) {
             provider_error: String::new(),
             message: String::new(),
             at,
+            reported: false,
         };
         write(
             store,

@@ -14,15 +14,25 @@ pub struct Model {
     pub grant_type: String,
     pub generation: i64,
     pub version: i64,
-    /// Null while the grant is active, and so are the other three.
+    /// Null while the grant is active, and so are the next three.
     pub invalid_reason: Option<String>,
     pub invalid_error: Option<String>,
     pub invalid_message: Option<String>,
     pub invalid_at: Option<i64>,
+    pub invalid_reported: bool,
+    pub consented_at: i64,
     pub issued_at: i64,
     pub expires_at: Option<i64>,
     pub refresh_expires_at: Option<i64>,
     pub refreshable: bool,
+    pub due_at: Option<i64>,
+    pub renew_by: Option<i64>,
+    pub ends_at: Option<i64>,
+    /// Null where the other is.
+    pub end_of: Option<String>,
+    pub announce_at: Option<i64>,
+    /// In days ahead of the end.
+    pub announced: Option<i64>,
     /// JSON.
     pub scopes: String,
     pub failed: i64,

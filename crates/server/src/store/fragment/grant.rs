@@ -1,10 +1,12 @@
 //! Writes of grants.
 
+use evergrant_core::ageing::{Ahead, Dates};
 use evergrant_core::change::NewGrant;
 use evergrant_core::clock::Timestamp;
 use evergrant_core::grant::{Invalidation, TokenSet};
 use evergrant_core::ids::{Epoch, Generation, GrantId};
 use evergrant_core::scopes::ScopeSet;
+use evergrant_core::secret::RefreshToken;
 
 use super::{Context, delete, free_text, is};
 use crate::seal::Sealer;
@@ -24,9 +26,10 @@ pub(super) fn insert_grant(new: &NewGrant, context: Context<'_>) -> Sql {
         generation,
         tokens,
         issued_at,
-        due_at,
+        dates,
     } = new;
-    let mut columns = token_columns(context.sealer, id, *generation, tokens, *issued_at, *due_at);
+    let mut columns = token_columns(context.sealer, id, *generation, tokens, *issued_at, dates);
+    columns.extend(consent(*issued_at));
     columns.extend([
         ("id", Sql::value(id.as_str())),
         ("tenant", Sql::value(tenant.as_str())),
@@ -65,6 +68,7 @@ pub(super) fn store_tokens(
         "invalid_at",
     ];
     columns.extend(invalidation.map(|column| (column, Sql::text("NULL"))));
+    columns.push(("invalid_reported", Sql::text("FALSE")));
     columns.extend(raise_grant(context.now));
     let of_base = Sql::new("generation = ?", [stored(base.0).into()]);
     update("grants", columns, vec![is("id", grant.as_str()), of_base])
@@ -82,14 +86,16 @@ pub(super) fn invalidate_grant(
         provider_error,
         message,
         at,
+        reported,
     } = invalidation;
     let mut columns = vec![
         ("invalid_reason", Sql::value(reason.as_str())),
         ("invalid_error", Sql::value(free_text(provider_error))),
         ("invalid_message", Sql::value(free_text(message))),
         ("invalid_at", Sql::value(at.as_millis())),
-        ("due_at", Sql::text("NULL")),
+        ("invalid_reported", Sql::value(*reported)),
     ];
+    columns.extend(date_columns(&Dates::default()));
     columns.extend(no_lease());
     columns.extend(raise_grant(context.now));
     let mut conditions = vec![
@@ -99,6 +105,55 @@ pub(super) fn invalidate_grant(
     ];
     conditions.extend(epoch.map(|epoch| Sql::new("epoch = ?", [stored(epoch.0).into()])));
     update("grants", columns, conditions)
+}
+
+pub(super) fn date_grant(
+    grant: &GrantId,
+    generation: Generation,
+    dates: &Dates,
+    announced: Option<Ahead>,
+) -> Sql {
+    let mut columns = Vec::from(date_columns(dates));
+    columns.push(announced_column(announced));
+    let conditions = vec![
+        is("id", grant.as_str()),
+        Sql::text("invalid_reason IS NULL"),
+        Sql::new("generation = ?", [stored(generation.0).into()]),
+    ];
+    update("grants", columns, conditions)
+}
+
+/// A consent of `at`, of whose end nothing was announced yet.
+pub(super) fn consent(at: Timestamp) -> [Column; 2] {
+    [
+        ("consented_at", Sql::value(at.as_millis())),
+        announced_column(None),
+    ]
+}
+
+fn announced_column(announced: Option<Ahead>) -> Column {
+    let days = announced.map(|ahead| i64::from(ahead.days()));
+    ("announced", Sql::value(days))
+}
+
+fn date_columns(dates: &Dates) -> [Column; 5] {
+    let Dates {
+        due_at,
+        renew_by,
+        end,
+        announce_at,
+    } = dates;
+    [
+        ("due_at", millis(*due_at)),
+        ("renew_by", millis(*renew_by)),
+        ("ends_at", millis(end.map(|end| end.at))),
+        ("end_of", Sql::value(end.map(|end| end.of.name()))),
+        ("announce_at", millis(*announce_at)),
+    ]
+}
+
+fn millis(at: Option<Timestamp>) -> Sql {
+    Sql::value(at.map(Timestamp::as_millis))
 }
 
 pub(super) fn touch_grant(grant: &GrantId, context: Context<'_>) -> Sql {
@@ -125,9 +180,9 @@ pub(in crate::store) fn next_tokens(
     next: Generation,
     tokens: &TokenSet,
     issued_at: Timestamp,
-    due_at: Option<Timestamp>,
+    dates: &Dates,
 ) -> Vec<Column> {
-    let mut columns = token_columns(sealer, grant, next, tokens, issued_at, due_at);
+    let mut columns = token_columns(sealer, grant, next, tokens, issued_at, dates);
     columns.extend(no_lease());
     columns.extend([
         ("failed", Sql::text("0")),
@@ -144,24 +199,32 @@ fn token_columns(
     generation: Generation,
     tokens: &TokenSet,
     issued_at: Timestamp,
-    due_at: Option<Timestamp>,
+    dates: &Dates,
 ) -> Vec<Column> {
-    let millis = |at: Option<Timestamp>| Sql::value(at.map(Timestamp::as_millis));
     let sealed = tokens::seal(sealer, grant, generation, tokens);
     let scopes = serde_json::json!(tokens.scopes).to_string();
     let requested_scopes = requested_scopes(&tokens.means.scopes);
-    vec![
+    let refresh_token = tokens.refresh_token.as_ref();
+    let hash = refresh_token.map(|token| token.sha512_twice().to_vec());
+    let prefix = refresh_token.and_then(RefreshToken::prefix_sha256);
+    let mut columns = vec![
         ("generation", Sql::value(stored(generation.0))),
         ("tokens", Sql::value(sealed)),
         ("key_id", Sql::value(sealer.active_key())),
         ("issued_at", Sql::value(issued_at.as_millis())),
         ("expires_at", millis(tokens.expires_at)),
         ("refresh_expires_at", millis(tokens.refresh_expires_at)),
+        ("refresh_hash", Sql::value(hash)),
+        (
+            "refresh_prefix",
+            Sql::value(prefix.map(|hash| hash.to_vec())),
+        ),
         ("refreshable", Sql::value(tokens.refresh_token.is_some())),
         ("scopes", Sql::value(scopes)),
         ("requested_scopes", Sql::value(requested_scopes)),
-        ("due_at", millis(due_at)),
-    ]
+    ];
+    columns.extend(date_columns(dates));
+    columns
 }
 
 /// A set of scopes as its column holds it.

@@ -18,16 +18,21 @@ impl MigrationName for Initial {
 #[async_trait::async_trait]
 impl MigrationTrait for Initial {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let backend = manager.get_database_backend();
-        for statement in SCHEMA.split(';').map(str::trim).filter(|s| !s.is_empty()) {
-            let statement = for_backend(statement, backend);
-            manager
-                .get_connection()
-                .execute_unprepared(&statement)
-                .await?;
-        }
-        Ok(())
+        execute(manager, SCHEMA).await
     }
+}
+
+/// Executes the statements of `schema` one after the other, in the words of the database.
+pub(super) async fn execute(manager: &SchemaManager<'_>, schema: &str) -> Result<(), DbErr> {
+    let backend = manager.get_database_backend();
+    for statement in schema.split(';').map(str::trim).filter(|s| !s.is_empty()) {
+        let statement = for_backend(statement, backend);
+        manager
+            .get_connection()
+            .execute_unprepared(&statement)
+            .await?;
+    }
+    Ok(())
 }
 
 /// Names compare by bytes, so that pages follow each other in the order of the domain's types.

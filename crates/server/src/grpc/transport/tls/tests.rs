@@ -39,7 +39,7 @@ async fn is_healthy(tls: &Tls, client: ClientTlsConfig) -> Result<bool, Error> {
         grace: Duration::from_secs(1),
     };
     let stop = CancellationToken::new();
-    let (tls, routes) = (acceptor(tls).unwrap(), Routes::new(health));
+    let (tls, routes) = (acceptor(tls, "h2").unwrap(), Routes::new(health));
     let tasks = TaskTracker::new();
     tasks.spawn(serve(listener, Some(tls), routes, leashes, stop.clone()));
     let _ending = stop.drop_guard();
@@ -72,13 +72,45 @@ async fn where_client_certificates_have_an_authority_nobody_else_is_served() {
     assert!(!served.unwrap_or(false));
 }
 
+#[tokio::test]
+async fn a_client_that_speaks_another_protocol_is_refused() {
+    let speaks = async |protocol: &str| {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut roots = RootCertStore::empty();
+        let authority = CertificateDer::from_pem_slice(AUTHORITY.as_bytes()).unwrap();
+        roots.add(authority).unwrap();
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let client = rustls::ClientConfig::builder_with_provider(provider);
+        let client = client.with_safe_default_protocol_versions().unwrap();
+        let mut client = client.with_root_certificates(roots).with_no_client_auth();
+        client.alpn_protocols.push(protocol.into());
+        let server = acceptor(&tls(None), "http/1.1").unwrap();
+        let accepting = async {
+            let (socket, _) = listener.accept().await.unwrap();
+            server.accept(socket).await
+        };
+        let connecting = async {
+            let socket = tokio::net::TcpStream::connect(address).await.unwrap();
+            let client = tokio_rustls::TlsConnector::from(Arc::new(client));
+            client
+                .connect("localhost".try_into().unwrap(), socket)
+                .await
+        };
+        let (accepted, connected) = tokio::join!(accepting, connecting);
+        accepted.is_ok() && connected.is_ok()
+    };
+    assert!(speaks("http/1.1").await);
+    assert!(!speaks("h2").await);
+}
+
 #[test]
 fn a_key_of_another_certificate_is_refused() {
     let mut tls = tls(None);
     tls.cert = pem(AUTHORITY);
-    assert!(acceptor(&tls).is_err());
+    assert!(acceptor(&tls, "h2").is_err());
     tls.cert = pem("no PEM");
-    assert!(acceptor(&tls).is_err());
+    assert!(acceptor(&tls, "h2").is_err());
 }
 
 // Made for these tests: an authority, and a certificate of it for `localhost`, good for servers and clients.
