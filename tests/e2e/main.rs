@@ -7,6 +7,7 @@ mod bad_input;
 mod callers;
 mod client_rejected;
 mod coherence;
+mod consent;
 mod documents;
 mod failover;
 mod harness;

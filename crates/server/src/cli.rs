@@ -1,5 +1,6 @@
 //! The command line: arguments in, exit code out.
 
+mod connect;
 mod connection;
 mod credential;
 mod credential_view;
@@ -43,6 +44,7 @@ Examples:
   evergrant demo                     # see it work in a minute
   evergrant serve                    # SQLite in the working directory, loopback only
   evergrant token get slack-7
+  evergrant connect google --scope openid
   evergrant watch -o json
 
 Exit codes: 0 success, 1 failure, 64 bad usage or configuration, 69 server or dependency out of reach."
@@ -62,6 +64,8 @@ enum Verb {
     Sandbox(service::Sandbox),
     /// Get access tokens
     Token(token::Token),
+    /// Connect a user's account with the browser of this machine
+    Connect(connect::Connect),
     /// Print events as they come
     Watch(watch::Watch),
     /// Keep credentials
@@ -151,6 +155,7 @@ fn dispatch(verb: Verb, build: Build, out: Out<'_>, notes: Out<'_>) -> Result<()
         Verb::Migrate(migrate) => on_all_cores(migrate.run(out)),
         Verb::Events(events) => on_this_thread(events.run(out)),
         Verb::Token(token) => on_this_thread(token.run(out)),
+        Verb::Connect(connect) => on_this_thread(connect.run(out, notes)),
         Verb::Watch(watch) => on_this_thread(watch.run(out, notes)),
         Verb::Credential(credential) => on_this_thread(credential.run(&SystemClock, out)),
         Verb::Forecast(forecast) => on_this_thread(forecast.run(out)),

@@ -18,6 +18,7 @@ mod print;
 mod secret;
 mod section;
 
+pub mod authorization;
 pub mod clients;
 pub mod duration;
 pub mod events;
@@ -37,6 +38,7 @@ use std::path::Path;
 use evergrant_core::ids::ClientName;
 use evergrant_providers::{Catalogue, OAuthClient};
 
+use self::authorization::Authorization;
 use self::clients::Client;
 use self::document::Table;
 pub use self::error::ConfigError;
@@ -74,6 +76,8 @@ pub struct Config {
     pub clients: BTreeMap<ClientName, Client>,
     /// Who may call. Empty: everyone who reaches the loopback listener.
     pub callers: Vec<CallerRule>,
+    /// The server's own callback for users' consents.
+    pub authorization: Authorization,
     /// How refreshes run.
     pub refresh: Refresh,
     /// Events and their streams.
@@ -111,6 +115,7 @@ impl Config {
             providers: Providers::read(root.section("providers")?)?,
             clients: Client::read_all(root.section("clients")?)?,
             callers: callers::read_all(root.sections("callers")?)?,
+            authorization: Authorization::read(root.section("authorization")?)?,
             refresh: Refresh::read(root.section("refresh")?, &store.url)?,
             events: Events::read(root.section("events")?)?,
             inbound: Inbound::read(root.optional_section("inbound")?)?,
@@ -180,6 +185,7 @@ impl Config {
             providers,
             clients,
             callers,
+            authorization,
             refresh,
             events,
             inbound,
@@ -197,6 +203,7 @@ impl Config {
         for caller in callers {
             callers::print(caller, &mut out);
         }
+        authorization.print(&mut out);
         refresh.print(&mut out);
         events.print(&mut out);
         if let Some(inbound) = inbound {

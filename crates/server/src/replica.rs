@@ -26,6 +26,7 @@ use crate::admin;
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::config::keys::Keys;
+use crate::consent::Consents;
 use crate::grpc::caller::Callers;
 use crate::grpc::credential::Credentials;
 use crate::grpc::cursor::CursorCodec;
@@ -41,11 +42,13 @@ use crate::seal::Sealer;
 use crate::sight::Sampler;
 use crate::store::{SqlStore, StoreOptions};
 
+mod consents;
 mod coordination;
 mod error;
 mod inbound;
 mod socket;
 
+use consents::Callback;
 use coordination::Coordination;
 pub use error::StartError;
 use inbound::InboundListener;
@@ -83,6 +86,7 @@ pub struct Replica {
     shutdown_timeout: Duration,
     grpc: SocketAddr,
     admin: Option<SocketAddr>,
+    callback: Option<SocketAddr>,
     inbound: Option<SocketAddr>,
 }
 
@@ -100,6 +104,8 @@ impl Replica {
         };
         let grpc = local_address(&grpc_listener)?;
         let admin = admin_listener.as_ref().map(local_address).transpose()?;
+        let callback_listener = Callback::listen(config).await?;
+        let callback = callback_listener.as_ref().map(|listener| listener.address);
 
         let tls = config.server.tls.as_ref();
         let tls = tls.map(|tls| acceptor(tls, "h2")).transpose()?;
@@ -150,7 +156,8 @@ impl Replica {
         }
         let tail = Tail::open(store.clone(), TailOptions::default()).await?;
 
-        let services = services(config, &store, &broker, &providers, &tail, &life);
+        let consents = consents::consents(config, &store, &broker, &providers, &life)?;
+        let services = services(config, &store, &broker, &providers, &consents, &tail, &life);
         let watches = services.watches.clone();
         spawn_tasks(
             config,
@@ -173,6 +180,9 @@ impl Replica {
             grace,
             stop,
         ));
+        if let Some(listener) = callback_listener {
+            listener.serve(consents, &life);
+        }
         let inbound_address = match inbound {
             Some(inbound) => Some(inbound.serve(&broker, grace, &life)?),
             None => None,
@@ -190,6 +200,7 @@ impl Replica {
             shutdown_timeout: config.server.shutdown_timeout,
             grpc,
             admin,
+            callback,
             inbound: inbound_address,
         })
     }
@@ -202,6 +213,11 @@ impl Replica {
     /// Where the HTTP listener for metrics and probes listens.
     pub fn admin(&self) -> Option<SocketAddr> {
         self.admin
+    }
+
+    /// Where the HTTP listener for users who come back from a provider listens.
+    pub fn callback(&self) -> Option<SocketAddr> {
+        self.callback
     }
 
     /// Where providers report by themselves.
@@ -287,6 +303,7 @@ fn services(
     store: &Arc<SqlStore>,
     broker: &Arc<Broker>,
     providers: &Arc<HttpProviders>,
+    consents: &Consents,
     tail: &Arc<Tail>,
     life: &Lifecycle,
 ) -> Services {
@@ -317,6 +334,7 @@ fn services(
             broker.revoker(),
             store_port.clone(),
             providers.clone(),
+            consents.clone(),
             callers.clone(),
             clock,
         ),
@@ -334,9 +352,16 @@ fn spawn_tasks(
     life: &Lifecycle,
 ) {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let tasks = life.tracker();
+    let retention = Retention {
+        events: config.events.retention,
+        orphans: config.store.orphan_retention,
+    };
+    tasks.spawn(retention::run(store.clone(), retention, life.stop()));
+    tasks.spawn(retention::of_authorizations(store.clone(), life.stop()));
+
     let store: Arc<dyn Store> = store.clone();
     let bus: Arc<dyn Bus> = coordination.bus.clone();
-    let tasks = life.tracker();
 
     let coherence = Coherence::new(broker.clone(), store.clone(), bus.clone());
     tasks.spawn(coherence.run(life.stop()));
@@ -364,12 +389,6 @@ fn spawn_tasks(
     tasks.spawn(scheduler.run(life.stop()));
 
     tasks.spawn(broker.announcer(ANNOUNCE_EVERY).run(life.stop()));
-
-    let retention = Retention {
-        events: config.events.retention,
-        orphans: config.store.orphan_retention,
-    };
-    tasks.spawn(retention::run(store.clone(), retention, life.stop()));
 
     let sampler = Sampler {
         broker: broker.clone(),

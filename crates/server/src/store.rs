@@ -5,6 +5,7 @@
 //! domain, and every secret is sealed before it gets here.
 
 mod apply;
+mod authorizations;
 mod database;
 mod deliveries;
 mod directory;
@@ -39,6 +40,7 @@ use sea_orm::ConnectionTrait;
 use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
 
+pub use self::authorizations::StateHash;
 pub use self::open::{OpenStoreError, StoreOptions};
 pub use self::url::{InvalidStoreUrl, StoreUrl};
 

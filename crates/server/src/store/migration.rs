@@ -3,6 +3,7 @@
 mod m0001_initial;
 mod m0002_ageing;
 mod m0003_minted;
+mod m0004_authorizations;
 mod m0005_inbound;
 
 use sea_orm::{
@@ -30,6 +31,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0001_initial::Initial),
             Box::new(m0002_ageing::Ageing),
             Box::new(m0003_minted::Minted),
+            Box::new(m0004_authorizations::Authorizations),
             Box::new(m0005_inbound::Inbound),
         ]
     }

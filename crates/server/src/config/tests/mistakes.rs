@@ -11,7 +11,7 @@ fn each_mistake_is_told_in_one_line_with_key_reason_and_place() {
         ),
         (
             "[stores]\nurl = \"x\"",
-            "stores: is unknown; known here: server, store, redis, keys, providers, clients, callers, refresh, events, inbound, telemetry (evergrant.toml:1)",
+            "stores: is unknown; known here: server, store, redis, keys, providers, clients, callers, authorization, refresh, events, inbound, telemetry (evergrant.toml:1)",
         ),
         ("store = 1", "store: must be a section (evergrant.toml:1)"),
         (
@@ -109,6 +109,14 @@ fn each_mistake_is_told_in_one_line_with_key_reason_and_place() {
         (
             "[clients.a]\nprovider = \"slack\"\nclient_id = \"x\"\nredirect_uris = [\"http://app.example/\"]",
             "clients.a.redirect_uris[0]: must be https, except on a loopback address (evergrant.toml:4)",
+        ),
+        (
+            "[authorization]\ncallback_listen = \"7072\"",
+            "authorization.callback_listen: must be an address and a port such as \"127.0.0.1:7072\", not \"7072\" (evergrant.toml:2)",
+        ),
+        (
+            "[authorization]\nreturn_urls = [\"https://app.example/\", \"http://app.example/\"]",
+            "authorization.return_urls[1]: must be https, except on a loopback address (evergrant.toml:2)",
         ),
         (
             "[clients.\"a b\"]\nprovider = \"slack\"",
