@@ -39,6 +39,8 @@ const { values: options } = parseArgs({
 });
 
 const server = createServer();
+// A test may leave a connection idle for longer than the usual five seconds, and then use it again.
+server.keepAliveTimeout = 120_000;
 server.listen(0, '127.0.0.1');
 await once(server, 'listening');
 const issuer = `http://127.0.0.1:${server.address().port}`;
