@@ -231,11 +231,11 @@ fn the_catalogue_is_listed_and_shown() {
         "{slack}"
     );
 
-    let (code, shown, _) = evergrant(&["provider", "show", "slack", "-o", "json"]);
+    let (code, shown, _) = evergrant(&["provider", "show", "airtable", "-o", "json"]);
     let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
     assert_eq!(code, 0);
     assert_eq!(shown["rotation"]["mode"], "single_use");
-    assert_eq!(shown["lifetime"]["access_token"], "12h");
+    assert_eq!(shown["lifetime"]["access_token"], "1h");
 
     let unknown = evergrant(&["provider", "show", "slak"]);
     let line = "evergrant: provider \"slak\" is not in the catalogue\n";
