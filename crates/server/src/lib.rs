@@ -16,6 +16,7 @@ pub mod lifecycle;
 pub mod redis;
 pub mod replica;
 pub mod retention;
+pub mod rotation;
 pub mod seal;
 pub mod sight;
 pub mod store;

@@ -1,6 +1,7 @@
 //! The schema's history. Migrations are applied in order, under a lock, in one transaction.
 
 mod m0001_initial;
+mod m0007_key_index;
 
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DbBackend, SqliteTransactionMode, TransactionOptions,
@@ -23,7 +24,10 @@ struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_initial::Initial)]
+        vec![
+            Box::new(m0001_initial::Initial),
+            Box::new(m0007_key_index::KeyIndex),
+        ]
     }
 }
 
@@ -45,6 +49,26 @@ pub(super) async fn migrate(database: &DatabaseConnection) -> Result<u32, OpenSt
     }
     transaction.commit().await?;
     Ok(pending)
+}
+
+/// How a schema stands to this program.
+pub(super) enum Standing {
+    /// There is none.
+    Empty,
+    /// It lacks so many migrations.
+    Lacks(u32),
+    /// It is as this program expects.
+    UpToDate,
+}
+
+/// How the schema stands; an error if it is newer than this program. Changes nothing.
+pub(super) async fn standing(database: &DatabaseConnection) -> Result<Standing, OpenStoreError> {
+    let pending = check(database).await?;
+    Ok(match usize::try_from(pending) {
+        Ok(0) => Standing::UpToDate,
+        Ok(pending) if pending == Migrator::migrations().len() => Standing::Empty,
+        _ => Standing::Lacks(pending),
+    })
 }
 
 /// How many migrations the database lacks; an error if it has one that this program does not know. Changes

@@ -13,11 +13,9 @@ use zeroize::Zeroizing;
 use super::database::Database;
 use super::grants::get;
 use super::row;
+use super::sealed::{GRANT_TOKENS, ORPHAN_TOKENS, SealedColumn};
 use super::sql::Sql;
-use crate::seal::{OpenError, Place, Sealer};
-
-const GRANT: &str = "grants.tokens";
-const ORPHAN: &str = "orphans.tokens";
+use crate::seal::{OpenError, Sealer};
 
 #[derive(Serialize)]
 struct Secrets<'a> {
@@ -42,7 +40,7 @@ pub(super) fn seal(
     generation: Generation,
     tokens: &TokenSet,
 ) -> Vec<u8> {
-    seal_for(sealer, GRANT, grant, generation, tokens)
+    seal_for(sealer, &GRANT_TOKENS, grant, generation, tokens)
 }
 
 /// Seals a token set that came too late, with all that is known of it.
@@ -52,12 +50,12 @@ pub(super) fn seal_orphan(
     base: Generation,
     tokens: &TokenSet,
 ) -> Vec<u8> {
-    seal_for(sealer, ORPHAN, grant, base, tokens)
+    seal_for(sealer, &ORPHAN_TOKENS, grant, base, tokens)
 }
 
 fn seal_for(
     sealer: &Sealer,
-    column: &'static str,
+    column: &SealedColumn,
     grant: &GrantId,
     generation: Generation,
     tokens: &TokenSet,
@@ -77,12 +75,7 @@ fn seal_for(
     // With room for escapes, so that it rarely grows: what it grows out of is not wiped.
     let mut plain = Zeroizing::new(Vec::with_capacity(2 * size + 256));
     serde_json::to_writer(&mut *plain, &secrets).expect("strings and maps of strings are JSON");
-    let place = Place {
-        column,
-        row: grant.as_str(),
-        generation: generation.0,
-    };
-    sealer.seal(place, &plain)
+    sealer.seal(column.place(grant.as_str(), generation.0), &plain)
 }
 
 /// Opens what [`seal`] made for the same row and generation.
@@ -93,11 +86,7 @@ pub(super) fn open(
     facts: &evergrant_core::grant::GrantFacts,
     sealed: &[u8],
 ) -> Result<TokenSet, StoreError> {
-    let place = Place {
-        column: GRANT,
-        row: facts.id.as_str(),
-        generation: facts.generation.0,
-    };
+    let place = GRANT_TOKENS.place(facts.id.as_str(), facts.generation.0);
     let plain = sealer.open(place, sealed).map_err(open_error)?;
     // The parser's own words could repeat a part of a secret.
     let secrets: OpenSecrets = serde_json::from_slice(&plain)

@@ -6,6 +6,8 @@ mod at_rest;
 mod harness;
 mod opening;
 mod outage;
+mod rotation;
+mod sealed;
 #[path = "../support/postgres.rs"]
 mod server;
 

@@ -77,8 +77,8 @@ async fn an_outdated_schema_is_told_unless_it_may_be_migrated() {
     let url = StoreUrl::Sqlite(folder.path().join("grants.db"));
     let open = || SqlStore::connect(&url, sealer(&["k1"]), without_migrating());
     let refused = open().await.unwrap_err();
-    assert!(matches!(refused, OpenStoreError::Outdated(1)), "{refused}");
-    assert_eq!(SqlStore::migrate(&url).await.unwrap(), 1);
+    assert!(matches!(refused, OpenStoreError::Outdated(2)), "{refused}");
+    assert_eq!(SqlStore::migrate(&url).await.unwrap(), 2);
     open().await.unwrap();
 }
 
@@ -121,6 +121,29 @@ async fn the_cursor_key_outlives_the_key_that_sealed_it() {
         let store = harness.reopen(keys, postgres_options()).await.unwrap();
         assert_eq!(store.cursor_key(), &cursor_key);
     }
+}
+
+#[tokio::test]
+async fn a_cursor_key_that_is_lost_for_good_is_replaced_with_the_epoch_of_its_cursors() {
+    let harness = Harness::sqlite().await;
+    let (key, epoch) = (
+        *harness.store.cursor_key(),
+        harness.store.position().await.unwrap().epoch,
+    );
+    let without = async |keys: &[&str], lost: &str| {
+        let lost = [lost.to_owned()];
+        SqlStore::connect_without(&harness.url, sealer(keys), &lost, postgres_options()).await
+    };
+    assert!(without(&["k2"], "k0").await.is_err(), "another one is lost");
+    let kept = without(&["k2", "k1"], "k1").await.unwrap();
+    assert_eq!(kept.cursor_key(), &key, "it is there after all");
+    assert_eq!(kept.position().await.unwrap().epoch, epoch);
+
+    let anew = without(&["k3"], "k2").await.unwrap();
+    assert_ne!(anew.cursor_key(), &key);
+    assert_ne!(anew.position().await.unwrap().epoch, epoch);
+    let again = harness.reopen(&["k3"], postgres_options()).await.unwrap();
+    assert_eq!(again.cursor_key(), anew.cursor_key());
 }
 
 #[tokio::test]
