@@ -8,12 +8,14 @@
 //! - [`table`]: the event log as the database holds it.
 //! - [`watcher`] follows events as a client should.
 //! - [`replica`]: the program under test, with the configuration that a test writes; [`metrics`] reads its figures.
+//! - [`cli`]: the program under test as a command that ends.
 //! - [`proxy`]: a network between two of them, with faults.
 //! - [`python`]: a client in another language.
 //! - [`process`], [`background`], [`eventually`], [`http`], [`ports`]: what those are made of.
 
 pub mod background;
 pub mod caller;
+pub mod cli;
 pub mod eventually;
 pub mod http;
 pub mod metrics;

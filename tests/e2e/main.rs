@@ -16,5 +16,7 @@ mod python;
 mod reconnect;
 mod replica_works;
 mod rotation;
+mod sealing_keys;
+mod secrecy;
 mod shutdown;
 mod streams;

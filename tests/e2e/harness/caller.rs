@@ -14,19 +14,31 @@ use evergrant_proto::v1::{
 use evergrant_providers::sandbox::NewGrant;
 use prost_types::Timestamp;
 use tonic::transport::Channel;
-use tonic::{Code, Status};
+use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 
 /// A caller with a connection of its own; clones share the connection.
 #[derive(Clone)]
 pub struct Caller {
     channel: Channel,
+    token: Option<String>,
 }
 
 impl Caller {
     /// Calls over `channel`.
     pub fn new(channel: Channel) -> Self {
-        Self { channel }
+        Self {
+            channel,
+            token: None,
+        }
+    }
+
+    /// The same with a bearer token.
+    pub fn with_token(self, token: &str) -> Self {
+        Self {
+            token: Some(token.to_owned()),
+            ..self
+        }
     }
 
     /// Asks for the token of a credential.
@@ -51,7 +63,7 @@ impl Caller {
     pub async fn ask(&self, request: GetTokenRequest) -> Result<GetTokenResponse, Status> {
         let mut client = TokenServiceClient::new(self.channel.clone());
         client
-            .get_token(request)
+            .get_token(self.sent(request))
             .await
             .map(tonic::Response::into_inner)
     }
@@ -67,7 +79,10 @@ impl Caller {
             credential: Some(credential),
             material: Some(material),
         };
-        let answer = client.create_credential(request).await?.into_inner();
+        let answer = client
+            .create_credential(self.sent(request))
+            .await?
+            .into_inner();
         answer
             .credential
             .ok_or_else(|| Status::internal("the answer has no credential"))
@@ -80,7 +95,10 @@ impl Caller {
             credential_id: id.to_owned(),
             ..GetCredentialRequest::default()
         };
-        let answer = client.get_credential(request).await?.into_inner();
+        let answer = client
+            .get_credential(self.sent(request))
+            .await?
+            .into_inner();
         answer
             .credential
             .ok_or_else(|| Status::internal("the answer has no credential"))
@@ -101,7 +119,7 @@ impl Caller {
             ..ReconnectCredentialRequest::default()
         };
         client
-            .reconnect_credential(request)
+            .reconnect_credential(self.sent(request))
             .await
             .map(tonic::Response::into_inner)
     }
@@ -114,7 +132,10 @@ impl Caller {
             message: "by the test".to_owned(),
             ..InvalidateCredentialRequest::default()
         };
-        client.invalidate_credential(request).await.map(drop)
+        client
+            .invalidate_credential(self.sent(request))
+            .await
+            .map(drop)
     }
 
     /// Stores an integration that depends on `credentials`.
@@ -127,7 +148,10 @@ impl Caller {
                 ..Integration::default()
             }),
         };
-        let answer = client.create_integration(request).await?.into_inner();
+        let answer = client
+            .create_integration(self.sent(request))
+            .await?
+            .into_inner();
         answer
             .integration
             .ok_or_else(|| Status::internal("the answer has no integration"))
@@ -140,10 +164,25 @@ impl Caller {
             integration_id: id.to_owned(),
             ..GetIntegrationRequest::default()
         };
-        let answer = client.get_integration(request).await?.into_inner();
+        let answer = client
+            .get_integration(self.sent(request))
+            .await?
+            .into_inner();
         answer
             .integration
             .ok_or_else(|| Status::internal("the answer has no integration"))
+    }
+}
+
+impl Caller {
+    fn sent<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        if let Some(token) = &self.token {
+            let bearer = format!("Bearer {token}").parse();
+            let bearer = bearer.expect("tokens of the tests are plain");
+            request.metadata_mut().insert("authorization", bearer);
+        }
+        request
     }
 }
 
