@@ -1,6 +1,7 @@
 //! Nothing that a run leaves behind or says shows a secret: database, Redis, journal, logs, metrics, output.
 
 mod needles;
+mod remains;
 
 use std::path::{Path, PathBuf};
 
@@ -9,10 +10,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use evergrant_proto::v1::{Credential, TokenMaterial};
 use evergrant_providers::sandbox::{DEFAULT_CLIENT_ID, Fault, NewGrant, Point, RotationMode};
-use sqlx::{ConnectOptions, Row};
 use toml::{Table, Value};
 
 use self::needles::Needles;
+use self::remains::{names, tables, take_in};
 use crate::harness::caller::{Caller, credential, expired, fresh};
 use crate::harness::cli::evergrant;
 use crate::harness::eventually::eventually;
@@ -390,39 +391,4 @@ fn caller_rule() -> Value {
             .map(|(key, value)| (key.to_owned(), value))
             .collect(),
     )
-}
-
-/// All rows of all tables, bytes in hex.
-async fn tables(url: &str) -> Result<Vec<u8>> {
-    let options: sqlx::postgres::PgConnectOptions = url.parse()?;
-    let mut connection = options.connect().await?;
-    let names =
-        "SELECT table_name::text FROM information_schema.tables WHERE table_schema = 'public'";
-    let names = sqlx::query(names).fetch_all(&mut connection).await?;
-    let mut text = String::new();
-    for name in names {
-        let name: String = name.try_get(0)?;
-        let rows = sqlx::AssertSqlSafe(format!("SELECT t::text FROM \"{name}\" t"));
-        for row in sqlx::query(rows).fetch_all(&mut connection).await? {
-            text += &format!("{name}: {}\n", row.try_get::<String, _>(0)?);
-        }
-    }
-    Ok(text.into_bytes())
-}
-
-/// Reads all files below `folder`. What a running server removes meanwhile is not there.
-fn take_in(folder: &Path, found: &mut Vec<(String, Vec<u8>)>) -> Result<()> {
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            take_in(&path, found)?;
-        } else if let Ok(bytes) = std::fs::read(&path) {
-            found.push((path.display().to_string(), bytes));
-        }
-    }
-    Ok(())
-}
-
-fn names(found: &[(String, Vec<u8>)]) -> Vec<&str> {
-    found.iter().map(|(name, _)| name.as_str()).collect()
 }
