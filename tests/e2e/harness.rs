@@ -10,6 +10,7 @@
 //! - [`table`]: the event log as the database holds it.
 //! - [`watcher`] follows events as a client should.
 //! - [`replica`]: the program under test, with the configuration that a test writes; [`metrics`] reads its figures.
+//! - [`cli`]: the program under test as a command that ends.
 //! - [`proxy`]: a network between two of them, with faults.
 //! - [`python`]: a client in another language.
 //! - [`process`], [`background`], [`eventually`], [`http`], [`ports`]: what those are made of.
@@ -18,6 +19,7 @@ pub mod application;
 pub mod background;
 pub mod browser;
 pub mod caller;
+pub mod cli;
 pub mod eventually;
 pub mod http;
 pub mod issuer;

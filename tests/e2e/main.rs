@@ -21,5 +21,7 @@ mod reconnect;
 mod replica_works;
 mod revocation;
 mod rotation;
+mod sealing_keys;
+mod secrecy;
 mod shutdown;
 mod streams;

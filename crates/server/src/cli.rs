@@ -76,7 +76,7 @@ enum Verb {
     Integration(integration::Integration),
     /// Look at the provider catalogue, and check entries of your own
     Provider(provider::Provider),
-    /// Make and check sealing keys
+    /// Make, rotate and check sealing keys
     Keys(keys::Keys),
     /// Bring the store's schema up to date
     Migrate(service::Migrate),
@@ -161,7 +161,7 @@ fn dispatch(verb: Verb, build: Build, out: Out<'_>, notes: Out<'_>) -> Result<()
         Verb::Forecast(forecast) => on_this_thread(forecast.run(out)),
         Verb::Integration(integration) => on_this_thread(integration.run(out)),
         Verb::Provider(provider) => provider.run(out),
-        Verb::Keys(keys) => on_this_thread(keys.run(out)),
+        Verb::Keys(keys) => on_this_thread(keys.run(out, notes)),
         Verb::Config(settings) => settings.run(out),
         Verb::Completions { shell } => {
             let mut script = Vec::new();

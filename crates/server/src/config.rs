@@ -10,6 +10,7 @@
 //! Unknown keys are refused wherever they come from, and relative paths begin at the working directory.
 
 mod callers;
+mod command;
 mod defaults;
 mod document;
 mod error;
@@ -37,6 +38,7 @@ use std::path::Path;
 
 use evergrant_core::ids::ClientName;
 use evergrant_providers::{Catalogue, OAuthClient};
+use zeroize::Zeroizing;
 
 use self::authorization::Authorization;
 use self::clients::Client;
@@ -52,7 +54,7 @@ use self::providers::Providers;
 use self::redis::Redis;
 use self::refresh::Refresh;
 pub use self::secret::Secret;
-use self::section::Section;
+use self::section::{Commands, Environment, Section};
 use self::server::Server;
 use self::store::Store;
 use self::telemetry::Telemetry;
@@ -90,20 +92,41 @@ pub struct Config {
 
 impl Config {
     /// Reads `file` if one is named, lays the variables of `environment` and then `overrides` over it, resolves secrets and
-    /// checks every value. It makes no file and opens no connection.
+    /// checks every value. It makes no file and opens no connection. A command that prints a secret is run once, and may
+    /// block for half a minute.
     pub fn load(
         file: Option<&Path>,
         environment: impl Iterator<Item = (String, String)>,
         overrides: Vec<Override>,
     ) -> Result<Self, ConfigError> {
-        let environment: BTreeMap<_, _> = environment.collect();
+        Self::load_with(file, environment, overrides, Commands::Run)
+    }
+
+    /// The same without running commands, for whoever only looks at the configuration: a secret that a command prints is
+    /// neither checked nor there, and a store whose address it prints is taken for Postgres.
+    pub fn load_without_commands(
+        file: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+        overrides: Vec<Override>,
+    ) -> Result<Self, ConfigError> {
+        Self::load_with(file, environment, overrides, Commands::Skip)
+    }
+
+    fn load_with(
+        file: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+        overrides: Vec<Override>,
+        commands: Commands,
+    ) -> Result<Self, ConfigError> {
+        let environment = environment.map(|(name, value)| (name, Zeroizing::new(value)));
+        let environment: Environment = environment.collect();
         let mut root = match file {
             Some(path) => document::parse(path, &read(path)?)?,
             None => Table::new(),
         };
         overlay::lay_environment(&mut root, environment.iter())?;
         overlay::lay_arguments(&mut root, overrides)?;
-        Self::understand(Section::root(root, &environment))
+        Self::understand(Section::root(root, &environment, commands))
     }
 
     fn understand(mut root: Section<'_>) -> Result<Self, ConfigError> {
@@ -160,14 +183,18 @@ impl Config {
     /// there is none.
     pub fn sealing_keys(&self) -> Result<(String, BTreeMap<String, SealingKey>), ConfigError> {
         match &self.keys {
-            Keys::Ring { active, keys } => {
+            Keys::Ring {
+                active,
+                keys,
+                lost: _,
+            } => {
                 let keys = keys.iter().map(|(id, secret)| {
                     let key = keys::decode(secret.expose()).expect("checked when it was read");
                     (id.clone(), key)
                 });
                 Ok((active.clone(), keys.collect()))
             }
-            Keys::File(path) => {
+            Keys::File { path, lost: _ } => {
                 let (id, key) = key_file::read_or_make(path)
                     .map_err(|why| ConfigError::new("keys", why, Origin::Default))?;
                 Ok((id.clone(), BTreeMap::from([(id, key)])))
@@ -214,8 +241,9 @@ impl Config {
     }
 }
 
-fn read(path: &Path) -> Result<String, ConfigError> {
-    std::fs::read_to_string(path).map_err(|error| {
+fn read(path: &Path) -> Result<Zeroizing<String>, ConfigError> {
+    let text = std::fs::read_to_string(path).map(Zeroizing::new);
+    text.map_err(|error| {
         let why = format!("{} cannot be read: {error}", path.display());
         ConfigError::new("", why, Origin::Default)
     })

@@ -20,6 +20,7 @@ pub mod page;
 pub mod redis;
 pub mod replica;
 pub mod retention;
+pub mod rotation;
 pub mod seal;
 pub mod sight;
 pub mod store;

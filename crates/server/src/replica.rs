@@ -143,7 +143,11 @@ impl Replica {
             max_connections: config.store.max_connections,
             ..StoreOptions::default()
         };
-        let store = Arc::new(SqlStore::connect(&config.store.url, sealer.clone(), options).await?);
+        let (url, lost) = (&config.store.url, config.keys.lost());
+        let store = SqlStore::connect_without(url, sealer.clone(), lost, options).await?;
+        let store = Arc::new(store);
+        let unknown = store.unknown_keys().await?;
+        known_or_lost(config, unknown.iter())?;
         let coordination = Coordination::start(config, &sealer)?;
         let providers = Arc::new(http_providers(config)?);
         let broker = broker(config, &store, &coordination, &providers, &life);
@@ -251,15 +255,28 @@ impl Replica {
 
 /// The sealing keys. A key file is made for a store in which nothing is sealed yet, and for no other.
 async fn sealer(config: &Config) -> Result<Sealer, StartError> {
-    if let Keys::File(path) = &config.keys
+    if let Keys::File { path, .. } = &config.keys
         && !path.exists()
         && let Some(id) = SqlStore::sealed_by(&config.store.url).await?
+        && !config.keys.lost().contains(&id)
     {
         let path = path.clone();
         return Err(StartError::MissingKeyFile { path, id });
     }
     let (active, keys) = config.sealing_keys()?;
     Ok(Sealer::new(&active, keys)?)
+}
+
+/// What an unknown key sealed would fail one caller after the other, so it stops the start.
+fn known_or_lost<'a>(
+    config: &Config,
+    unknown: impl IntoIterator<Item = &'a String>,
+) -> Result<(), StartError> {
+    let lost = config.keys.lost();
+    match unknown.into_iter().find(|id| !lost.contains(id)) {
+        Some(id) => Err(StartError::MissingKey(id.clone())),
+        None => Ok(()),
+    }
 }
 
 fn http_providers(config: &Config) -> Result<HttpProviders, StartError> {

@@ -115,8 +115,13 @@ impl Replica {
 
     /// What `/metrics` says now.
     pub async fn metrics(&self) -> Result<Metrics> {
+        Metrics::parse(&self.metrics_text().await?)
+    }
+
+    /// What `/metrics` says now, as it is.
+    pub async fn metrics_text(&self) -> Result<String> {
         let answer = http::client().get(self.admin_url("/metrics")).send();
-        Metrics::parse(&answer.await?.error_for_status()?.text().await?)
+        Ok(answer.await?.error_for_status()?.text().await?)
     }
 
     /// The HTTP status of a path of the admin listener, e.g. `/readyz`.
@@ -182,17 +187,13 @@ fn spawn(config: &ReplicaConfig) -> Result<(Process, TempDir)> {
     let file = config.write_to(folder.path())?;
     let mut command = Command::new(env!("CARGO_BIN_EXE_evergrant"));
     command.arg("serve").arg("--config").arg(file);
-    // What a developer's shell holds must not reach the replica.
-    for (name, _) in std::env::vars_os() {
-        let name = name.to_string_lossy();
-        if name.starts_with("EVERGRANT_") || name == "RUST_LOG" {
-            command.env_remove(&*name);
-        }
-    }
+    super::cli::forget_environment(&mut command);
     command
         .envs(config.environment())
         .current_dir(folder.path());
-    let process = Process::spawn(config.name(), command).context("the replica does not start")?;
+    let log = config.log().map(std::fs::File::create_new).transpose()?;
+    let process =
+        Process::spawn_logged(config.name(), command, log).context("the replica does not start")?;
     Ok((process, folder))
 }
 

@@ -12,6 +12,7 @@ use super::SqlStore;
 use super::error::store_error;
 use super::grants::get;
 use super::row;
+use super::sealed::AUTHORIZATION_PAYLOAD;
 use super::sql::{Sql, insert};
 use crate::seal::{OpenError, Place};
 
@@ -156,9 +157,5 @@ impl SqlStore {
 }
 
 fn place(state: &StateHash) -> Place<'_> {
-    Place {
-        column: "authorizations.payload",
-        row: &state.0,
-        generation: 0,
-    }
+    AUTHORIZATION_PAYLOAD.place(&state.0, 0)
 }

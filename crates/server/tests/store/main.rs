@@ -8,6 +8,8 @@ mod authorizations;
 mod harness;
 mod opening;
 mod outage;
+mod rotation;
+mod sealed;
 #[path = "../support/postgres.rs"]
 mod server;
 
