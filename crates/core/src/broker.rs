@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::brake::Verdict;
 use crate::cache::LiveGrant;
 use crate::clock::Timestamp;
 use crate::cooldown::ClientBreaker;
@@ -15,7 +16,7 @@ use crate::events::{Event, EventBody};
 use crate::failure::FailureReason;
 use crate::freshness::Freshness;
 use crate::grant::Invalidation;
-use crate::ids::{CredentialKey, Generation, GrantId};
+use crate::ids::{ClientKey, CredentialKey, Generation, GrantId};
 use crate::memory::{Known, Memory};
 use crate::refresh::{Cause, Failure, Limits, Outcome, Ports, Refresher, Trigger};
 use crate::registry::Registry;
@@ -244,12 +245,12 @@ impl Broker {
     }
 
     /// Whether refreshes of the client would be refused without a call now.
-    pub fn client_is_rejected(&self, client: &crate::ids::ClientKey) -> bool {
+    pub fn client_is_rejected(&self, client: &ClientKey) -> bool {
         self.breaker.refusal(client).is_some()
     }
 
     /// The clients that are rejected, as far as this process has seen.
-    pub fn rejected_clients(&self) -> Vec<crate::ids::ClientKey> {
+    pub fn rejected_clients(&self) -> Vec<ClientKey> {
         self.breaker.rejected()
     }
 
@@ -284,8 +285,19 @@ impl Broker {
             EventBody::ClientRecovered(recovered) => {
                 self.breaker.accept(&recovered.client);
             }
+            EventBody::ClientReleased(_) => self.memory.thaw(),
             _ => {}
         }
+    }
+
+    /// Releases the brake of a client as an operator decided. Answers how many grants were held; `None` if it is not
+    /// engaged. Cancelled, some of the held grants may be invalidated and the rest still held.
+    pub async fn release_brake(
+        &self,
+        client: &ClientKey,
+        verdict: Verdict,
+    ) -> Result<Option<u64>, StoreError> {
+        self.refresher.release_brake(client, verdict).await
     }
 
     /// How many live and dead grants are remembered, and how many flights are in the air.

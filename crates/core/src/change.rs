@@ -6,10 +6,12 @@
 //! functions here, once for every database, and a change and its events are one commit (invariant E1).
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use crate::brake::{Brake, Refusals};
 use crate::clock::Timestamp;
 use crate::events::EventBody;
-use crate::grant::{GrantFacts, GrantType, Invalidation, TokenSet};
+use crate::grant::{GrantFacts, GrantType, Invalidation, PassingFailure, TokenSet};
 use crate::ids::{
     ClientKey, CredentialId, CredentialKey, Epoch, Generation, GrantId, IntegrationKey, TenantId,
 };
@@ -40,8 +42,15 @@ pub enum Scope {
         /// Credentials whose standing is wanted besides those that it has.
         credentials: Vec<CredentialId>,
     },
-    /// The health of an OAuth client.
+    /// The health of an OAuth client, and how its refreshes ended lately.
     Client(ClientKey),
+    /// A grant that the provider refused: the scope of the grant, and how other refreshes of its client ended lately.
+    Refusal {
+        /// The grant.
+        grant: GrantId,
+        /// Its client.
+        client: ClientKey,
+    },
 }
 
 /// Credentials of one tenant and client with the same account share one grant.
@@ -71,6 +80,9 @@ pub struct Snapshot {
     pub integrations: Vec<Integration>,
     /// How the client in scope stands; `None` if none is in scope or nothing was ever said of it.
     pub client: Option<ClientHealth>,
+    /// How refreshes of the client in scope ended lately, that of the grant in scope left out; `None` if none is in
+    /// scope.
+    pub refusals: Option<Refusals>,
 }
 
 /// Whether a provider accepts an OAuth client.
@@ -82,10 +94,12 @@ pub struct ClientHealth {
     pub rejected: bool,
     /// Since when it stands so.
     pub since: Timestamp,
-    /// The provider's own error code while it is rejected.
+    /// The provider's own error code in the last rejection.
     pub provider_error: String,
     /// For people.
     pub message: String,
+    /// When it was last found rejected, if ever.
+    pub rejected_at: Option<Timestamp>,
 }
 
 /// Writes and events that belong together.
@@ -163,6 +177,40 @@ pub enum Write {
         /// Why.
         invalidation: Invalidation,
     },
+    /// A grant is refused and not believed dead: suspect, no lease, one failed attempt more, due and tried again at
+    /// `next_at`, version + 1. What a lost answer left in doubt stays in doubt. Expects the grant to be active or
+    /// suspect, of this generation and this epoch.
+    HoldGrant {
+        /// The grant.
+        grant: GrantId,
+        /// The generation that it must still be of.
+        generation: Generation,
+        /// The lease under which it was refused.
+        epoch: Epoch,
+        /// What the provider says.
+        invalidation: Invalidation,
+        /// What is told to who asks before it is tried again.
+        failure: PassingFailure,
+        /// When it is tried again.
+        next_at: Timestamp,
+    },
+    /// The provider refused this grant of the client now: counted for [`crate::brake::WINDOW`].
+    NoteRefusal {
+        /// The client.
+        client: ClientKey,
+        /// The grant.
+        grant: GrantId,
+    },
+    /// The brake of a client is engaged, or stays so with another time for its next probe.
+    SetBrake(Brake),
+    /// The brake of a client is released. All its suspect grants are active again, due and tried again at some time
+    /// within `spread`, version + 1; and nothing is counted any more. Expects the brake to be engaged.
+    ReleaseBrake {
+        /// The client.
+        client: ClientKey,
+        /// Over how long the grants are spread.
+        spread: Duration,
+    },
     /// A credential joined or left the grant: version + 1.
     TouchGrant(GrantId),
     /// A grant that no credential uses any more: a change that leaves one with it conflicts.
@@ -207,14 +255,20 @@ enum Row<'a> {
     Credential(&'a CredentialKey),
     Integration(&'a IntegrationKey),
     Client(&'a ClientKey),
+    Refusal(&'a GrantId),
+    Brake(&'a ClientKey),
 }
 
 impl Write {
     fn row(&self) -> Row<'_> {
         match self {
             Self::InsertGrant(new) => Row::Grant(&new.id),
-            Self::StoreTokens { grant, .. } | Self::InvalidateGrant { grant, .. } => {
-                Row::Grant(grant)
+            Self::StoreTokens { grant, .. }
+            | Self::InvalidateGrant { grant, .. }
+            | Self::HoldGrant { grant, .. } => Row::Grant(grant),
+            Self::NoteRefusal { grant, .. } => Row::Refusal(grant),
+            Self::SetBrake(Brake { client, .. }) | Self::ReleaseBrake { client, .. } => {
+                Row::Brake(client)
             }
             Self::TouchGrant(grant) | Self::DeleteGrant(grant) => Row::Grant(grant),
             Self::InsertCredential(credential) => Row::Credential(&credential.key),

@@ -14,6 +14,7 @@ pub mod ids;
 pub mod integration;
 pub mod secret;
 
+pub mod brake;
 pub mod broker;
 pub mod cache;
 pub mod change;

@@ -131,6 +131,7 @@ fn touched(write: &Write) -> Vec<&GrantId> {
     match write {
         Write::StoreTokens { grant, .. }
         | Write::InvalidateGrant { grant, .. }
+        | Write::HoldGrant { grant, .. }
         | Write::TouchGrant(grant)
         | Write::DeleteGrant(grant) => vec![grant],
         Write::InsertGrant(_)
@@ -141,6 +142,10 @@ fn touched(write: &Write) -> Vec<&GrantId> {
         | Write::InsertIntegration(_)
         | Write::UpdateIntegration(_)
         | Write::DeleteIntegration(_)
-        | Write::SetClientHealth(_) => Vec::new(),
+        | Write::SetClientHealth(_)
+        | Write::NoteRefusal { .. }
+        | Write::SetBrake(_)
+        // Its grants are many; replicas find them by their next poll.
+        | Write::ReleaseBrake { .. } => Vec::new(),
     }
 }

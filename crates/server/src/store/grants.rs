@@ -66,7 +66,7 @@ impl SqlStore {
         found.map(|grant| grant.open(&self.sealer)).transpose()
     }
 
-    async fn rows(&self, sql: Sql) -> Result<Vec<QueryResult>, StoreError> {
+    pub(super) async fn rows(&self, sql: Sql) -> Result<Vec<QueryResult>, StoreError> {
         let statement = sql.build(self.database.backend());
         let read = |database: sea_orm::DatabaseConnection| {
             let statement = statement.clone();

@@ -1,6 +1,7 @@
 //! The schema's history. Migrations are applied in order, under a lock, in one transaction.
 
 mod m0001_initial;
+mod m0006_health;
 
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DbBackend, SqliteTransactionMode, TransactionOptions,
@@ -23,7 +24,10 @@ struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_initial::Initial)]
+        vec![
+            Box::new(m0001_initial::Initial),
+            Box::new(m0006_health::Health),
+        ]
     }
 }
 

@@ -14,6 +14,7 @@ use sea_orm::{
 };
 
 use super::SqlStore;
+use super::clients::StoredRefusals;
 use super::directory::is_credential;
 use super::entity::{client, credential, grant, integration, integration_credential as link};
 use super::integrations::{IntegrationPage, integrations, is_integration, read_integrations};
@@ -28,6 +29,7 @@ struct Rows {
     credentials: Vec<credential::Model>,
     integrations: IntegrationPage,
     client: Option<client::Model>,
+    refusals: Option<StoredRefusals>,
 }
 
 impl SqlStore {
@@ -44,6 +46,7 @@ impl SqlStore {
             credentials: credentials.collect::<Result<_, _>>()?,
             integrations: integrations(rows.integrations)?,
             client: rows.client.map(row::client).transpose()?,
+            refusals: rows.refusals.map(StoredRefusals::read).transpose()?,
         })
     }
 
@@ -62,9 +65,18 @@ impl SqlStore {
             credentials: Vec::new(),
             integrations: (Vec::new(), Vec::new()),
             client: None,
+            refusals: None,
         };
         match scope {
-            Scope::Client(key) => rows.client = read_client(database, key).await?,
+            Scope::Client(key) => {
+                rows.client = read_client(database, key).await?;
+                rows.refusals = Some(self.read_refusals(database, key, None).await?);
+            }
+            Scope::Refusal { grant, client } => {
+                add_grants(database, [grant.to_string()].into(), None, &mut rows).await?;
+                let refusals = self.read_refusals(database, client, Some(grant));
+                rows.refusals = Some(refusals.await?);
+            }
             Scope::Integration { key, credentials } => {
                 let wanted = credentials.iter().map(|id| id.as_str());
                 let wanted = Condition::all()

@@ -82,6 +82,7 @@ impl Scene {
             credentials: Vec::new(),
             integrations: Vec::new(),
             client: None,
+            refusals: None,
         })
     }
 
@@ -219,6 +220,10 @@ fn write(write: &Write) -> String {
         Write::InsertGrant(new) => format!("insert grant of generation {}", new.generation),
         Write::StoreTokens { base, next, .. } => format!("store tokens {base} -> {next}"),
         Write::InvalidateGrant { generation, .. } => format!("invalidate grant {generation}"),
+        Write::HoldGrant { generation, .. } => format!("hold grant {generation}"),
+        Write::NoteRefusal { .. } => "note refusal".into(),
+        Write::SetBrake(brake) => format!("brake since {}", brake.since),
+        Write::ReleaseBrake { .. } => "release brake".into(),
         Write::TouchGrant(_) => "touch grant".into(),
         Write::DeleteGrant(_) => "delete grant".into(),
         Write::InsertCredential(new) => format!("insert {}", new.key.id),

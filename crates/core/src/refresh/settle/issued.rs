@@ -96,6 +96,9 @@ impl Refresher {
             self.forget_escrow(&entry).await;
         }
         self.client_accepted(&attempt.grant.facts.client).await;
+        if attempt.grant.facts.state.suspicion().is_some() {
+            self.refusals_were_wrong(&attempt.grant.facts.client).await;
+        }
         count(&attempt.grant.facts.client, "refreshed");
         outcome
     }

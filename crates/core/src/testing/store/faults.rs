@@ -20,6 +20,8 @@ pub enum Op {
     Backlog,
     ChangedWithin,
     CountByState,
+    Clients,
+    Held,
     Credential,
     ListCredentials,
     Integration,

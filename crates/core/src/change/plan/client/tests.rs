@@ -9,6 +9,7 @@ fn known(rejected: bool) -> Scene {
         since: NOW,
         provider_error: String::new(),
         message: String::new(),
+        rejected_at: None,
     });
     scene
 }
