@@ -23,6 +23,7 @@ const SERVICES: [&str; 5] = [
     "evergrant.v1.EventService",
     "evergrant.v1.CredentialService",
     "evergrant.v1.IntegrationService",
+    "evergrant.v1.ProviderService",
 ];
 
 #[tokio::test]

@@ -9,16 +9,17 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::brake::Verdict;
+use crate::budget::{Budgets, Usage};
 use crate::cache::LiveGrant;
 use crate::clock::Timestamp;
-use crate::cooldown::ClientBreaker;
+use crate::cooldown::{BreakerState, ClientBreaker};
 use crate::events::{Event, EventBody};
 use crate::failure::FailureReason;
 use crate::freshness::Freshness;
 use crate::grant::Invalidation;
 use crate::ids::{ClientKey, CredentialKey, Generation, GrantId};
 use crate::memory::{Known, Memory};
-use crate::refresh::{Cause, Failure, Limits, Outcome, Ports, Refresher, Trigger};
+use crate::refresh::{Cause, Failure, Limits, Outcome, Ports, Refresher, Trigger, no_place};
 use crate::registry::Registry;
 use crate::singleflight::{FlightLost, Flights};
 use crate::store::{GrantVersion, StoreError};
@@ -100,6 +101,7 @@ pub struct Broker {
     ports: Ports,
     memory: Arc<Memory>,
     breaker: Arc<ClientBreaker>,
+    budgets: Arc<Budgets>,
     refresher: Arc<Refresher>,
     lookups: Flights<CredentialKey, Result<Option<Known>, Failure>>,
     flights: Flights<GrantId, Outcome>,
@@ -117,17 +119,20 @@ impl Broker {
     ) -> Self {
         let memory = Arc::new(Memory::new(capacity));
         let breaker = Arc::new(ClientBreaker::default());
+        let budgets = Arc::new(Budgets::new(limits.per_client));
         let refresher = Refresher::new(
             ports.clone(),
             limits,
             Arc::clone(&memory),
             Arc::clone(&breaker),
+            Arc::clone(&budgets),
             stop,
         );
         Self {
             ports,
             memory,
             breaker,
+            budgets,
             refresher: Arc::new(refresher),
             lookups: Flights::new(tracker.clone()),
             flights: Flights::new(tracker.clone()),
@@ -249,9 +254,32 @@ impl Broker {
         self.breaker.refusal(client).is_some()
     }
 
+    /// How the client stands, as far as this process has seen.
+    pub fn breaker_state(&self, client: &ClientKey) -> BreakerState {
+        self.breaker.state(client)
+    }
+
     /// The clients that are rejected, as far as this process has seen.
     pub fn rejected_clients(&self) -> Vec<ClientKey> {
         self.breaker.rejected()
+    }
+
+    /// How much of the client's budget is in use here.
+    pub fn budget(&self, client: &ClientKey) -> Usage {
+        let profile = self.ports.providers.profile(client);
+        let limits = profile.map(|profile| profile.limits).unwrap_or_default();
+        self.budgets.usage(client, limits)
+    }
+
+    /// How many grants of the client may be renewed now, without taking the last places from callers.
+    pub fn room(&self, client: &ClientKey) -> usize {
+        let most = match self.breaker.state(client) {
+            BreakerState::Closed => usize::MAX,
+            _ if self.client_is_rejected(client) => 0,
+            // The next probe is due.
+            _ => 1,
+        };
+        self.budgets.room(client).min(most)
     }
 
     /// The registry whose changes this broker's memory follows at once.
@@ -420,7 +448,11 @@ impl Broker {
                 cooling: true,
             });
         }
-        self.memory.cooling(&facts.id, facts.generation, now)
+        let cooling = self.memory.cooling(&facts.id, facts.generation, now);
+        cooling.or_else(|| {
+            let full = self.budgets.refusal(&facts.client)?;
+            Some(no_place(full, now))
+        })
     }
 
     /// The token at hand if it is still valid and not refused, with why it was not renewed; else the failure.

@@ -16,6 +16,7 @@ pub mod secret;
 
 pub mod brake;
 pub mod broker;
+pub mod budget;
 pub mod cache;
 pub mod change;
 pub mod coherence;

@@ -6,6 +6,7 @@
 
 mod protocol {
     mod brake;
+    mod budgets;
     mod chaos;
     mod client_rejected;
     mod coherence;

@@ -11,7 +11,7 @@ use evergrant_core::clock::Clock;
 use evergrant_core::grant::{Grant, GrantType, InvalidationReason};
 use evergrant_core::ids::{ClientKey, ClientName, ProviderName};
 use evergrant_core::provider::{
-    CallError, Delivery, Issued, Profile, Providers, UnknownClient, Verdict,
+    CallError, Delivery, Issued, Limits, Profile, Providers, UnknownClient, Verdict,
 };
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
@@ -37,6 +37,8 @@ pub struct OAuthClient {
     pub redirect_uris: Vec<String>,
     /// Values for placeholders of the catalogue entry, e.g. a tenant.
     pub parameters: BTreeMap<String, String>,
+    /// How much may be asked of the token endpoint with it; what is not set is for the catalogue entry to say.
+    pub limits: Limits,
 }
 
 /// A client configuration that could never work, found before any call.
@@ -152,6 +154,16 @@ impl HttpProviders {
         })
     }
 
+    /// The catalogue.
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
+    /// The configured clients, by key.
+    pub fn clients(&self) -> impl Iterator<Item = &ClientKey> {
+        self.clients.keys()
+    }
+
     fn client(&self, key: &ClientKey) -> Result<&Client, UnknownClient> {
         if let Some(client) = self.clients.get(key) {
             return Ok(client);
@@ -218,6 +230,10 @@ impl Providers for HttpProviders {
             flaky_refusals: entry.flaky_refusals,
             header_name: entry.token.header.clone(),
             header_scheme: entry.token.scheme.clone(),
+            limits: self
+                .clients
+                .get(client)
+                .map_or_else(Limits::default, |client| client.config.limits),
         })
     }
 

@@ -11,6 +11,7 @@ mod keys;
 mod material;
 mod output;
 mod provider;
+mod provider_standing;
 mod service;
 mod settings;
 mod status_line;
@@ -66,7 +67,7 @@ enum Verb {
     Credential(credential::Credential),
     /// Keep integrations
     Integration(integration::Integration),
-    /// Look at the provider catalogue, and check entries of your own
+    /// Look at the provider catalogue and at how clients stand, and decide about held grants
     Provider(provider::Provider),
     /// Make and check sealing keys
     Keys(keys::Keys),
@@ -150,7 +151,7 @@ fn dispatch(verb: Verb, build: Build, out: Out<'_>, notes: Out<'_>) -> Result<()
         Verb::Watch(watch) => on_this_thread(watch.run(out, notes)),
         Verb::Credential(credential) => on_this_thread(credential.run(&SystemClock, out)),
         Verb::Integration(integration) => on_this_thread(integration.run(out)),
-        Verb::Provider(provider) => provider.run(out),
+        Verb::Provider(provider) => on_this_thread(provider.run(out)),
         Verb::Keys(keys) => on_this_thread(keys.run(out)),
         Verb::Config(settings) => settings.run(out),
         Verb::Completions { shell } => {

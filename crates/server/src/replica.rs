@@ -32,6 +32,7 @@ use crate::grpc::credential::Credentials;
 use crate::grpc::cursor::CursorCodec;
 use crate::grpc::integration::Integrations;
 use crate::grpc::listener::{self, Services};
+use crate::grpc::provider::Providers;
 use crate::grpc::token::Tokens;
 use crate::grpc::transport::acceptor;
 use crate::grpc::watch::{WatchLimits, Watches};
@@ -146,6 +147,7 @@ impl Replica {
             &store,
             &coordination,
             &broker,
+            &providers,
             &tail,
             metrics,
             &life,
@@ -296,9 +298,16 @@ fn services(
             store_port.clone(),
             providers.clone(),
             callers.clone(),
+            clock.clone(),
+        ),
+        integrations: Integrations::new(broker.registry(), store_port.clone(), callers.clone()),
+        providers: Providers::new(
+            broker.clone(),
+            store_port,
+            providers.clone(),
+            callers,
             clock,
         ),
-        integrations: Integrations::new(broker.registry(), store_port, callers),
     }
 }
 
@@ -307,6 +316,7 @@ fn spawn_tasks(
     store: &Arc<SqlStore>,
     coordination: &Coordination,
     broker: &Arc<Broker>,
+    providers: &Arc<HttpProviders>,
     tail: &Arc<Tail>,
     metrics: PrometheusHandle,
     life: &Lifecycle,
@@ -349,6 +359,7 @@ fn spawn_tasks(
 
     let sampler = Sampler {
         broker: broker.clone(),
+        clients: providers.clients().cloned().collect(),
         store,
         tail: tail.clone(),
         clock,

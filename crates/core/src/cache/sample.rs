@@ -69,5 +69,6 @@ pub(crate) fn profile() -> Profile {
         flaky_refusals: false,
         header_name: "Authorization".into(),
         header_scheme: "Bearer".into(),
+        limits: crate::provider::Limits::default(),
     }
 }

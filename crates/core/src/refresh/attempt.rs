@@ -8,6 +8,7 @@ use tracing::{debug, info};
 use super::flight::rejected;
 use super::settle::NotAdopted;
 use super::{Failure, Outcome, Refresher, Trigger};
+use crate::budget::Place;
 use crate::grant::{Grant, TokenSet};
 use crate::ids::GrantId;
 use crate::leader::Held;
@@ -28,6 +29,7 @@ pub(super) struct Attempt<'a> {
     pub(super) grant: Grant,
     pub(super) trigger: Trigger,
     pub(super) claimed: Claimed,
+    pub(super) place: &'a Place,
     pub(super) held: &'a Held,
     pub(super) landing: &'a Landing<GrantId, Outcome>,
     /// When the claim was sent: the lease cannot run out before `lease` after this.
@@ -41,6 +43,7 @@ impl Refresher {
         &self,
         grant: Grant,
         trigger: Trigger,
+        place: &Place,
         held: &Held,
         landing: &Landing<GrantId, Outcome>,
     ) -> Led {
@@ -75,6 +78,7 @@ impl Refresher {
             grant,
             trigger,
             claimed,
+            place,
             held,
             landing,
             started,
@@ -87,11 +91,15 @@ impl Refresher {
                 return Led::Ended(Outcome::Failed(failure));
             }
         }
-        if let Err(refusal) = self.breaker.admit(&attempt.grant.facts.client) {
-            self.end_attempt(&attempt, AttemptEnd::Unused).await;
-            let failure = rejected(refusal, self.ports.clock.now());
-            return Led::Ended(Outcome::Failed(failure));
-        }
+        let client = attempt.grant.facts.client.clone();
+        let _probe = match self.breaker.admit(&client) {
+            Ok(probe) => probe,
+            Err(refusal) => {
+                self.end_attempt(&attempt, AttemptEnd::Unused).await;
+                let failure = rejected(refusal, self.ports.clock.now());
+                return Led::Ended(Outcome::Failed(failure));
+            }
+        };
         match self.call(&mut attempt).await {
             Some(Ok(issued)) => Led::Ended(self.settle_issued(attempt, issued).await),
             Some(Err(error)) => Led::Ended(self.settle_failed(attempt, error).await),
@@ -159,6 +167,7 @@ impl Refresher {
             metrics::counter!("evergrant_recovery_calls_total").increment(1);
         }
         let client = &attempt.grant.facts.client;
+        attempt.place.call();
         let began = Instant::now();
         let answer = self
             .ports

@@ -351,5 +351,6 @@ fn profile(rotation: Rotation) -> Profile {
         flaky_refusals: false,
         header_name: "Authorization".into(),
         header_scheme: "Bearer".into(),
+        limits: crate::provider::Limits::default(),
     }
 }

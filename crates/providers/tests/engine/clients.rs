@@ -111,6 +111,7 @@ fn a_profile_tells_what_the_catalogue_knows() {
             flaky_refusals: true,
             header_name: "X-Token".to_owned(),
             header_scheme: String::new(),
+            limits: evergrant_core::provider::Limits::default(),
         }
     );
     let other = grant("slack").facts.client;

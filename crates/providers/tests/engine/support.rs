@@ -12,7 +12,7 @@ use axum::response::Response;
 use evergrant_core::clock::{Clock, Timestamp};
 use evergrant_core::grant::{Attempts, Grant, GrantFacts, GrantState, GrantType, TokenSet};
 use evergrant_core::ids::{ClientKey, ClientName, Generation, GrantId, ProviderName, TenantId};
-use evergrant_core::provider::{CallError, Issued, Providers};
+use evergrant_core::provider::{CallError, Issued, Limits, Providers};
 use evergrant_core::secret::{AccessToken, RefreshToken};
 use evergrant_providers::catalogue::BUILTIN;
 use evergrant_providers::{Catalogue, ClientConfigError, HttpProviders, OAuthClient};
@@ -224,6 +224,7 @@ pub fn client(provider: &str, name: &str, secrets: &[&str]) -> OAuthClient {
         client_secrets: secrets.iter().map(|secret| (*secret).into()).collect(),
         redirect_uris: Vec::new(),
         parameters: BTreeMap::new(),
+        limits: Limits::default(),
     }
 }
 

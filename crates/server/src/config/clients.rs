@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use evergrant_core::ids::{ClientName, ProviderName};
+use evergrant_core::provider::Limits;
 use evergrant_providers::{Catalogue, OAuthClient};
 use url::{Host, Url};
 
@@ -24,6 +25,8 @@ pub struct Client {
     pub redirect_uris: Vec<String>,
     /// What fills the placeholders of the provider's catalogue entry, e.g. a tenant. Not secret.
     pub parameters: BTreeMap<String, String>,
+    /// How much one replica may ask of the token endpoint; what is not set is for the catalogue entry to say.
+    pub limits: Limits,
     provider_key: Key,
     secret_key: Key,
 }
@@ -61,6 +64,7 @@ impl Client {
             .into_iter()
             .map(|(name, key, node)| Ok((name, text_of(&key, node)?)))
             .collect::<Result<_, ConfigError>>()?;
+        let limits = limits(section.section("limits")?)?;
         section.finish()?;
         Ok(Self {
             provider,
@@ -68,6 +72,7 @@ impl Client {
             client_secret,
             redirect_uris,
             parameters,
+            limits,
             provider_key,
             secret_key,
         })
@@ -86,6 +91,7 @@ impl Client {
                 .collect(),
             redirect_uris: self.redirect_uris.clone(),
             parameters: self.parameters.clone(),
+            limits: self.limits,
         }
     }
 
@@ -110,6 +116,7 @@ impl Client {
             client_secret,
             redirect_uris,
             parameters,
+            limits,
             provider_key: _,
             secret_key: _,
         } = self;
@@ -128,12 +135,41 @@ impl Client {
             let uris = redirect_uris.iter().map(String::as_str);
             out.raw("redirect_uris", quoted_list(uris));
         }
+        print_limits(*limits, out);
         if !parameters.is_empty() {
             out.section(&format!("[clients.{}.parameters]", bare(name.as_str())));
             for (parameter, value) in parameters {
                 out.text(&bare(parameter), value);
             }
         }
+    }
+}
+
+fn limits(mut section: Section<'_>) -> Result<Limits, ConfigError> {
+    let mut limit = |name| {
+        let limit = section.count(name, 0, 1..=100_000)?;
+        Ok((limit > 0).then_some(limit))
+    };
+    let limits = Limits {
+        concurrent: limit("concurrent")?,
+        per_minute: limit("per_minute")?,
+    };
+    section.finish()?;
+    Ok(limits)
+}
+
+fn print_limits(limits: Limits, out: &mut Printer) {
+    let Limits {
+        concurrent,
+        per_minute,
+    } = limits;
+    let named = [("concurrent", concurrent), ("per_minute", per_minute)];
+    let set: Vec<_> = named
+        .into_iter()
+        .filter_map(|(name, limit)| Some(format!("{name} = {}", limit?)))
+        .collect();
+    if !set.is_empty() {
+        out.raw("limits", format_args!("{{ {} }}", set.join(", ")));
     }
 }
 

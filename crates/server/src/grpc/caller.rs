@@ -168,6 +168,12 @@ impl Caller {
         Err(ApiError::new(ErrorReason::PermissionDenied, message))
     }
 
+    /// Refuses what the caller may do with no tenant at all: for what all tenants share and everybody may know.
+    pub fn require_anywhere(&self, permission: Permission) -> Result<(), ApiError> {
+        let tenants = self.rule.as_ref().and_then(|rule| rule.tenants.as_ref());
+        self.require(permission, tenants.and_then(|tenants| tenants.first()))
+    }
+
     /// How many streams this caller may still open here; `None` if nobody counts.
     pub fn streams(&self) -> Option<&Arc<Semaphore>> {
         self.streams.as_ref()
@@ -228,6 +234,8 @@ mod tests {
         ] {
             assert!(caller.require(permission, tenant).is_err());
         }
+        assert!(caller.require_anywhere(Permission::TokenGet).is_ok());
+        assert!(caller.require_anywhere(Permission::Admin).is_err());
     }
 
     #[test]

@@ -43,6 +43,9 @@ impl Refresher {
             Verdict::Transient | Verdict::Grant(_) => FailureReason::ProviderUnavailable,
         };
         count(&client, reason.as_str());
+        if let (Verdict::RateLimit, Some(asked)) = (error.verdict, error.retry_after) {
+            self.budgets.throttle(&client, asked);
+        }
         warn!(
             grant = %attempt.grant.facts.id, %client, code = error.code, error = %error.message, %reason,
             "a refresh failed for a reason that may pass"

@@ -95,6 +95,7 @@ impl Refresher {
             only_here.saved();
             self.forget_escrow(&entry).await;
         }
+        self.budgets.accepted(&attempt.grant.facts.client);
         self.client_accepted(&attempt.grant.facts.client).await;
         if attempt.grant.facts.state.suspicion().is_some() {
             self.refusals_were_wrong(&attempt.grant.facts.client).await;

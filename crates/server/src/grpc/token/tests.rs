@@ -73,6 +73,7 @@ fn live(grant: Grant, header_name: &str, header_scheme: &str) -> Arc<LiveGrant> 
         flaky_refusals: false,
         header_name: header_name.into(),
         header_scheme: header_scheme.into(),
+        limits: evergrant_core::provider::Limits::default(),
     };
     Arc::new(LiveGrant::new(grant, profile, false))
 }
