@@ -17,7 +17,7 @@ use crate::harness::python::Python;
 use crate::harness::replica::{Replica, channel_to};
 use crate::harness::scene::{SOON, Scene};
 
-const SERVICES: [&str; 5] = [
+const SERVICES: [&str; 6] = [
     "",
     "evergrant.v1.TokenService",
     "evergrant.v1.EventService",

@@ -3,6 +3,7 @@
 //! [`harness`] starts those things; every other module holds the tests of one promise.
 
 mod bad_input;
+mod brake;
 mod callers;
 mod client_rejected;
 mod coherence;
