@@ -8,21 +8,22 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::brake::Verdict;
-use crate::budget::{Budgets, Usage};
+use crate::budget::Budgets;
 use crate::cache::LiveGrant;
 use crate::clock::Timestamp;
-use crate::cooldown::{BreakerState, ClientBreaker};
+use crate::cooldown::ClientBreaker;
 use crate::events::{Event, EventBody};
 use crate::failure::FailureReason;
 use crate::freshness::Freshness;
 use crate::grant::Invalidation;
-use crate::ids::{ClientKey, CredentialKey, Generation, GrantId};
+use crate::ids::{CredentialKey, Generation, GrantId};
 use crate::memory::{Known, Memory};
 use crate::refresh::{Cause, Failure, Limits, Outcome, Ports, Refresher, Trigger, no_place};
 use crate::registry::Registry;
 use crate::singleflight::{FlightLost, Flights};
 use crate::store::{GrantVersion, StoreError};
+
+mod health;
 
 /// How often a call joins another flight when the last one brought nothing newer than what it refuses.
 const FLIGHTS_PER_CALL: u32 = 3;
@@ -202,7 +203,9 @@ impl Broker {
                 return self.settle_for(key, live, now, is_refused, failure);
             }
             if !is_refused && freshness == Freshness::DueSoon {
-                if live.grant.tokens.refresh_token.is_some() {
+                let (client, limits) = (&live.grant.facts.client, live.profile.limits);
+                let has_room = || self.budgets.room(client, limits) > 0;
+                if live.grant.tokens.refresh_token.is_some() && has_room() {
                     self.start_flight(&live, Cause::Renewal);
                 }
                 return Ok(answer(live, now, called, None));
@@ -249,39 +252,6 @@ impl Broker {
         self.fly_for(id, trigger).await
     }
 
-    /// Whether refreshes of the client would be refused without a call now.
-    pub fn client_is_rejected(&self, client: &ClientKey) -> bool {
-        self.breaker.refusal(client).is_some()
-    }
-
-    /// How the client stands, as far as this process has seen.
-    pub fn breaker_state(&self, client: &ClientKey) -> BreakerState {
-        self.breaker.state(client)
-    }
-
-    /// The clients that are rejected, as far as this process has seen.
-    pub fn rejected_clients(&self) -> Vec<ClientKey> {
-        self.breaker.rejected()
-    }
-
-    /// How much of the client's budget is in use here.
-    pub fn budget(&self, client: &ClientKey) -> Usage {
-        let profile = self.ports.providers.profile(client);
-        let limits = profile.map(|profile| profile.limits).unwrap_or_default();
-        self.budgets.usage(client, limits)
-    }
-
-    /// How many grants of the client may be renewed now, without taking the last places from callers.
-    pub fn room(&self, client: &ClientKey) -> usize {
-        let most = match self.breaker.state(client) {
-            BreakerState::Closed => usize::MAX,
-            _ if self.client_is_rejected(client) => 0,
-            // The next probe is due.
-            _ => 1,
-        };
-        self.budgets.room(client).min(most)
-    }
-
     /// The registry whose changes this broker's memory follows at once.
     pub fn registry(&self) -> Registry {
         Registry::new(self.refresher.changes().clone())
@@ -316,22 +286,6 @@ impl Broker {
             EventBody::ClientReleased(_) => self.memory.thaw(),
             _ => {}
         }
-    }
-
-    /// Releases the brake of a client as an operator decided. Answers how many grants were held; `None` if it is not
-    /// engaged. Cancelled, some of the held grants may be invalidated and the rest still held.
-    pub async fn release_brake(
-        &self,
-        client: &ClientKey,
-        verdict: Verdict,
-    ) -> Result<Option<u64>, StoreError> {
-        self.refresher.release_brake(client, verdict).await
-    }
-
-    /// How many live and dead grants are remembered, and how many flights are in the air.
-    pub fn sizes(&self) -> (usize, usize, usize) {
-        let (live, dead) = self.memory.len();
-        (live, dead, self.flights.len())
     }
 
     /// Stores what this process left in escrow in an earlier life. To be called before serving.

@@ -141,18 +141,13 @@ impl Budgets {
     /// Why a refresh for which a caller waits would get no place however long it waited; `None` if it may.
     pub fn refusal(&self, client: &ClientKey) -> Option<Full> {
         let budget = self.known(client)?;
-        let throttled = budget.window().throttled(Urgency::Interactive);
-        throttled.map(|retry_after| Full {
-            cause: FullCause::Throttled,
-            retry_after,
-        })
+        budget.window().refusal(PATIENCE)
     }
 
-    /// How many renewals of the client would get a place now.
-    pub fn room(&self, client: &ClientKey) -> usize {
-        let Some(budget) = self.known(client) else {
-            return self.concurrent;
-        };
+    /// How many renewals of the client would get a place now. Its `limits` count from now on, if it was never refreshed
+    /// here.
+    pub fn room(&self, client: &ClientKey, limits: Limits) -> usize {
+        let budget = self.of(client, limits);
         let calls = budget.window().room();
         let places = budget.places.available_permits();
         calls.min(places).min(budget.renewals.available_permits())

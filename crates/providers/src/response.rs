@@ -181,7 +181,8 @@ impl Context<'_> {
     }
 }
 
-/// Seconds, or a date by the provider's clock, which shows `now` (RFC 9110 section 10.2.3). At most a day; `None` if it is neither.
+/// Seconds, or a date by the provider's clock, which shows `now` (RFC 9110 section 10.2.3). At most a day; `None` if it
+/// is neither.
 fn retry_after(text: &str, now: Timestamp) -> Option<Duration> {
     let text = text.trim();
     let wait = if let Ok(seconds) = text.parse() {

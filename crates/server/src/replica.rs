@@ -142,14 +142,22 @@ impl Replica {
 
         let services = services(config, &store, &broker, &providers, &tail, &life);
         let watches = services.watches.clone();
+        let sampler = Sampler {
+            broker: broker.clone(),
+            clients: providers.clients().cloned().collect(),
+            store: store.clone(),
+            tail: tail.clone(),
+            clock: Arc::new(SystemClock),
+            metrics,
+            redis: coordination.redis_up(),
+        };
         spawn_tasks(
             config,
             &store,
             &coordination,
             &broker,
-            &providers,
             &tail,
-            metrics,
+            sampler,
             &life,
         );
         started.cancel();
@@ -316,9 +324,8 @@ fn spawn_tasks(
     store: &Arc<SqlStore>,
     coordination: &Coordination,
     broker: &Arc<Broker>,
-    providers: &Arc<HttpProviders>,
     tail: &Arc<Tail>,
-    metrics: PrometheusHandle,
+    sampler: Sampler,
     life: &Lifecycle,
 ) {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -342,30 +349,11 @@ fn spawn_tasks(
         concurrency: size(config.refresh.concurrency),
         per_client: config.refresh.per_provider,
     };
-    let scheduler = Scheduler::new(
-        broker.clone(),
-        store.clone(),
-        clock.clone(),
-        pace,
-        tasks.clone(),
-    );
+    let scheduler = Scheduler::new(broker.clone(), store.clone(), clock, pace, tasks.clone());
     tasks.spawn(scheduler.run(life.stop()));
 
-    tasks.spawn(retention::run(
-        store.clone(),
-        config.events.retention,
-        life.stop(),
-    ));
+    tasks.spawn(retention::run(store, config.events.retention, life.stop()));
 
-    let sampler = Sampler {
-        broker: broker.clone(),
-        clients: providers.clients().cloned().collect(),
-        store,
-        tail: tail.clone(),
-        clock,
-        metrics,
-        redis: coordination.redis_up(),
-    };
     tasks.spawn(sampler.run(life.stop()));
 }
 

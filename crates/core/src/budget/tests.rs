@@ -40,7 +40,7 @@ async fn renewals_never_take_the_last_places() {
     for _ in 0..3 {
         renewals.push(called(&budgets, none, Background).await.unwrap());
     }
-    assert_eq!(budgets.room(&client()), 0);
+    assert_eq!(budgets.room(&client(), none), 0);
     let refused = called(&budgets, none, Background).await;
     assert_eq!(cause(&refused), FullCause::Concurrency);
     let caller = called(&budgets, none, Interactive).await.unwrap();
@@ -48,7 +48,7 @@ async fn renewals_never_take_the_last_places() {
     assert_eq!((usage.in_use, usage.concurrent, usage.waiting), (4, 4, 0));
     drop(caller);
     drop(renewals);
-    assert_eq!(budgets.room(&client()), 3);
+    assert_eq!(budgets.room(&client(), none), 3);
 }
 
 #[tokio::test(start_paused = true)]
@@ -128,7 +128,7 @@ async fn a_throttled_client_is_left_alone_but_for_one_probe() {
     let none = Limits::default();
     drop(called(&budgets, none, Interactive).await.unwrap());
     budgets.throttle(&client(), Duration::from_secs(40));
-    assert_eq!(budgets.room(&client()), 0);
+    assert_eq!(budgets.room(&client(), none), 0);
     for urgency in [Interactive, Background] {
         let refused = called(&budgets, none, urgency).await.unwrap_err();
         assert_eq!(refused.cause, FullCause::Throttled);

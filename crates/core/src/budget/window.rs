@@ -40,13 +40,8 @@ impl Window {
 
     /// Counts a call that is about to be made, if one may be.
     pub(super) fn take(&mut self, urgency: Urgency) -> Result<(), Full> {
-        if let Some(retry_after) = self.throttled(urgency) {
-            let cause = FullCause::Throttled;
-            return Err(Full { cause, retry_after });
-        }
-        if let Some(retry_after) = self.spent(urgency) {
-            let cause = FullCause::Rate;
-            return Err(Full { cause, retry_after });
+        if let Some(full) = self.full(urgency) {
+            return Err(full);
         }
         if let Some(throttle) = &mut self.throttle
             && Instant::now() < throttle.callers_until
@@ -55,6 +50,22 @@ impl Window {
         }
         self.count();
         Ok(())
+    }
+
+    /// Why a call for which a caller waits cannot be made within `patience`.
+    pub(super) fn refusal(&mut self, patience: Duration) -> Option<Full> {
+        let full = self.full(Urgency::Interactive);
+        full.filter(|full| full.cause == FullCause::Throttled || full.retry_after > patience)
+    }
+
+    fn full(&mut self, urgency: Urgency) -> Option<Full> {
+        if let Some(retry_after) = self.throttled(urgency) {
+            let cause = FullCause::Throttled;
+            return Some(Full { cause, retry_after });
+        }
+        let retry_after = self.spent(urgency)?;
+        let cause = FullCause::Rate;
+        Some(Full { cause, retry_after })
     }
 
     /// For how long the provider does not want this call.

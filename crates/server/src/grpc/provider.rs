@@ -225,3 +225,6 @@ fn unknown(error: &UnknownClient, field: &str) -> ApiError {
 fn small(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests;
