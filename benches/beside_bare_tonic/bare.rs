@@ -131,6 +131,13 @@ impl CredentialService for Bare {
         Err(Status::unimplemented("not compared"))
     }
 
+    async fn forecast_credentials(
+        &self,
+        _: Request<ForecastCredentialsRequest>,
+    ) -> Result<Response<ForecastCredentialsResponse>, Status> {
+        Err(Status::unimplemented("not compared"))
+    }
+
     async fn update_credential(
         &self,
         _: Request<UpdateCredentialRequest>,

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::announce::Announcer;
 use crate::budget::Budgets;
 use crate::cache::LiveGrant;
 use crate::clock::Timestamp;
@@ -205,15 +206,12 @@ impl Broker {
             if !is_refused && freshness == Freshness::DueSoon {
                 let (client, limits) = (&live.grant.facts.client, live.profile.limits);
                 let has_room = || self.budgets.room(client, limits) > 0;
-                if live.grant.tokens.refresh_token.is_some() && has_room() {
+                if live.is_renewable() && has_room() {
                     self.start_flight(&live, Cause::Renewal);
                 }
                 return Ok(answer(live, now, called, None));
             }
-            if !is_refused
-                && live.grant.tokens.refresh_token.is_none()
-                && live.validity.is_valid(now)
-            {
+            if !is_refused && !live.is_renewable() && live.validity.is_valid(now) {
                 // It cannot be renewed, so no longer-lived one can be had.
                 return Ok(answer(live, now, called, None));
             }
@@ -255,6 +253,18 @@ impl Broker {
     /// The registry whose changes this broker's memory follows at once.
     pub fn registry(&self) -> Registry {
         Registry::new(self.refresher.changes().clone())
+    }
+
+    /// What tells, every `interval`, of ends that come near.
+    pub fn announcer(&self, interval: Duration) -> Announcer {
+        let ports = &self.ports;
+        Announcer::new(
+            self.registry(),
+            Arc::clone(&ports.store),
+            Arc::clone(&ports.providers),
+            Arc::clone(&ports.clock),
+            interval,
+        )
     }
 
     /// Learns where a grant stands: what is remembered of an older version is forgotten.
@@ -387,7 +397,9 @@ impl Broker {
                 cooling: true,
             });
         }
-        live.grant.tokens.refresh_token.as_ref()?;
+        if !live.is_renewable() {
+            return None;
+        }
         if let Err(error) = self.ports.providers.check(&facts.client) {
             return Some(Failure::new(
                 FailureReason::UnknownClient,
@@ -401,6 +413,11 @@ impl Broker {
                 next_at: Some(now.plus(refusal.retry_after)),
                 cooling: true,
             });
+        }
+        let renewal = &live.profile.renewal;
+        let young_until = renewal.young_until(facts.issued_at, facts.expires_at);
+        if let Some(until) = young_until.filter(|until| now < *until) {
+            return Some(Failure::too_young(until));
         }
         let cooling = self.memory.cooling(&facts.id, facts.generation, now);
         cooling.or_else(|| {

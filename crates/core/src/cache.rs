@@ -35,13 +35,25 @@ impl LiveGrant {
     pub fn new(grant: Grant, profile: Profile, made_for_refusal: bool) -> Self {
         let facts = &grant.facts;
         Self {
-            validity: Validity::new(&facts.id, facts.issued_at, facts.expires_at),
+            validity: Validity::of(
+                &facts.id,
+                facts.issued_at,
+                facts.expires_at,
+                &profile.renewal,
+            ),
             grant,
             profile,
             made_for_refusal,
             sha256: OnceLock::new(),
             rendered: OnceLock::new(),
         }
+    }
+
+    /// Whether it can be renewed without its user.
+    pub fn is_renewable(&self) -> bool {
+        let facts = &self.grant.facts;
+        let renewal = &self.profile.renewal;
+        renewal.can_renew(facts.grant_type, facts.refreshable)
     }
 
     /// SHA-256 of the access token, computed once.

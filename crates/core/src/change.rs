@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::ageing::{Ahead, Dates};
 use crate::brake::{Brake, Refusals};
 use crate::clock::Timestamp;
 use crate::events::EventBody;
@@ -160,12 +161,14 @@ pub enum Write {
         tokens: Box<TokenSet>,
         /// When they were obtained.
         issued_at: Timestamp,
-        /// When background work should look at it.
-        due_at: Option<Timestamp>,
+        /// When it is due, and when it ends.
+        dates: Dates,
+        /// Whether its user connected again: the consent is of `issued_at`, and nothing was announced of it.
+        consent: bool,
         /// The account, where it became known or changed; `None` leaves it.
         account: Option<String>,
     },
-    /// A grant is dead: state invalidated, no lease, version + 1; never due again. Expects it to be active, of
+    /// A grant is dead: state invalidated, no lease, version + 1; without dates, so never due again. Expects it to be active, of
     /// this generation and, where given, of this epoch.
     InvalidateGrant {
         /// The grant.
@@ -210,6 +213,18 @@ pub enum Write {
         client: ClientKey,
         /// Over how long the grants are spread.
         spread: Duration,
+    },
+    /// The dates of a grant, and the latest announcement of its end. Expects it to be active and of this generation;
+    /// its version stays.
+    DateGrant {
+        /// The grant.
+        grant: GrantId,
+        /// The generation that it must still be of.
+        generation: Generation,
+        /// Its dates from now on.
+        dates: Dates,
+        /// The latest announcement.
+        announced: Option<Ahead>,
     },
     /// A credential joined or left the grant: version + 1.
     TouchGrant(GrantId),
@@ -265,7 +280,8 @@ impl Write {
             Self::InsertGrant(new) => Row::Grant(&new.id),
             Self::StoreTokens { grant, .. }
             | Self::InvalidateGrant { grant, .. }
-            | Self::HoldGrant { grant, .. } => Row::Grant(grant),
+            | Self::HoldGrant { grant, .. }
+            | Self::DateGrant { grant, .. } => Row::Grant(grant),
             Self::NoteRefusal { grant, .. } => Row::Refusal(grant),
             Self::SetBrake(Brake { client, .. }) | Self::ReleaseBrake { client, .. } => {
                 Row::Brake(client)
@@ -311,12 +327,14 @@ pub struct NewGrant {
     pub account: Option<String>,
     /// How its tokens are obtained.
     pub grant_type: GrantType,
+    /// The grant whose means it mints with; see [`GrantFacts::parent`].
+    pub parent: Option<GrantId>,
     /// The generation of its first token set.
     pub generation: Generation,
     /// Its first token set.
     pub tokens: TokenSet,
-    /// When it was obtained.
+    /// When it was obtained, which is also when its user connected.
     pub issued_at: Timestamp,
-    /// When background work should look at it.
-    pub due_at: Option<Timestamp>,
+    /// When it is due, and when it ends.
+    pub dates: Dates,
 }

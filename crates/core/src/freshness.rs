@@ -8,8 +8,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::grant::TokenSet;
 use crate::ids::GrantId;
+use crate::provider::Renewal;
 
 const HARD_MARGIN_MAX: Duration = Duration::from_secs(30);
 const SOFT_MARGIN_MIN: Duration = Duration::from_secs(120);
@@ -35,11 +35,22 @@ pub struct Validity {
 }
 
 impl Validity {
-    /// The dates of a token of `grant` that was issued at `issued_at`.
+    /// The dates of a token of `grant` that was issued at `issued_at`, by a provider that renews as usual.
     ///
     /// The hard margin is 30 s, or a fifth of a shorter lifetime; the soft margin is 15 % of the lifetime, at
     /// least 120 s, at most half the lifetime, ± 10 % by the grant's id.
     pub fn new(grant: &GrantId, issued_at: Timestamp, expires_at: Option<Timestamp>) -> Self {
+        Self::of(grant, issued_at, expires_at, &Renewal::default())
+    }
+
+    /// The dates of a token under the rules of its provider: the soft margin is wider where an expired token
+    /// cannot be renewed, and does not begin while the token is too young to be.
+    pub fn of(
+        grant: &GrantId,
+        issued_at: Timestamp,
+        expires_at: Option<Timestamp>,
+        renewal: &Renewal,
+    ) -> Self {
         let Some(end) = expires_at else {
             return Self {
                 expires_at,
@@ -53,10 +64,14 @@ impl Validity {
         let soft = (lifetime / 2)
             .min(SOFT_MARGIN_MIN.max(lifetime * 15 / 100))
             .mul_f64(0.9 + 0.2 * fraction(grant));
+        let window = renewal.window(lifetime);
+        let soft = soft.max(window.mul_f64(1.0 - 0.25 * fraction(grant)));
+        let soft_from = end.minus(soft.max(hard));
+        let young_until = renewal.young_until(issued_at, expires_at);
         Self {
             expires_at,
             hard_from: end.minus(hard),
-            soft_from: end.minus(soft.max(hard)),
+            soft_from: young_until.map_or(soft_from, |until| soft_from.max(until)),
             longest_promise: lifetime.saturating_sub(hard),
         }
     }
@@ -88,20 +103,14 @@ impl Validity {
         self.expires_at.is_none_or(|end| now < end)
     }
 
-    /// When background work should look at a grant with these tokens: ahead of their end if they can be renewed,
-    /// else at their end, to find the grant dead. `None` if they have no known end.
-    pub fn due_at(&self, tokens: &TokenSet) -> Option<Timestamp> {
-        let end = self.expires_at?;
-        Some(if tokens.refresh_token.is_some() {
-            self.soft_from
-        } else {
-            end
-        })
+    /// When the token is to be renewed in the background; the far end of time if it does not expire.
+    pub(crate) fn soft_from(&self) -> Timestamp {
+        self.soft_from
     }
 }
 
 /// A number in [0, 1) that depends on the grant alone.
-fn fraction(grant: &GrantId) -> f64 {
+pub(crate) fn fraction(grant: &GrantId) -> f64 {
     let mut hasher = DefaultHasher::new();
     grant.hash(&mut hasher);
     f64::from(u32::try_from(hasher.finish() >> 32).unwrap_or_default()) / f64::from(u32::MAX)

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::ageing::{Ahead, Dates};
 use crate::clock::Timestamp;
 use crate::failure::FailureReason;
 use crate::ids::{ClientKey, Epoch, Generation, GrantId, OwnerToken, TenantId};
-use crate::secret::{AccessToken, RefreshToken};
+use crate::scopes::ScopeSet;
+use crate::secret::{AccessToken, Parameter, RefreshToken, SigningKey};
 
 /// How a grant's access tokens are obtained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -17,8 +19,21 @@ pub enum GrantType {
     ClientCredentials,
     /// Minted with a signed assertion (RFC 7523).
     JwtBearer,
+    /// Minted from another credential's access token (RFC 8693).
+    TokenExchange,
     /// Stored as it is and never renewed.
     Static,
+}
+
+impl GrantType {
+    /// Whether tokens of this kind are minted with the grant's own [`Means`], as often as they are wanted: no refresh
+    /// token is spent, and no user is needed.
+    pub const fn is_minted(self) -> bool {
+        match self {
+            Self::ClientCredentials | Self::JwtBearer | Self::TokenExchange => true,
+            Self::AuthorizationCode | Self::Static => false,
+        }
+    }
 }
 
 /// One token set as a provider issued it, or as a caller brought it.
@@ -38,6 +53,23 @@ pub struct TokenSet {
     pub scopes: Vec<String>,
     /// Non-secret facts that came with the tokens, e.g. `instance_url`. Sealed at rest all the same.
     pub metadata: BTreeMap<String, String>,
+    /// With what the next token is minted; none unless the [grant type](GrantType::is_minted) says so.
+    pub means: Means,
+}
+
+/// With what the tokens of a minted grant are minted. All of it is what a caller brought, and refreshing keeps it.
+///
+/// `Debug` shows the names of the parameters and nothing of their values.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Means {
+    /// Parameters that the provider's grant needs, by name, e.g. `corpid`, `account_id`, `subject`.
+    pub parameters: BTreeMap<String, Parameter>,
+    /// What signs the assertion of RFC 7523.
+    pub signing_key: Option<SigningKey>,
+    /// The scopes to ask for; empty leaves them to the provider.
+    pub scopes: ScopeSet,
+    /// The subject's access token (`subject_token` of RFC 8693 section 2.1), put there for one call and never stored.
+    pub subject_token: Option<AccessToken>,
 }
 
 /// Why and when a grant died.
@@ -184,6 +216,10 @@ pub struct GrantFacts {
     pub account: Option<String>,
     /// How its tokens are obtained.
     pub grant_type: GrantType,
+    /// The grant whose means this one mints with, for another set of scopes. `None`: it is one of its own.
+    pub parent: Option<GrantId>,
+    /// The scopes that its means ask for; see [`Means::scopes`].
+    pub requested_scopes: ScopeSet,
     /// The generation of the stored token set.
     pub generation: Generation,
     /// Raised by every write that makes what a replica remembers of the grant wrong: a new token set, a
@@ -191,14 +227,20 @@ pub struct GrantFacts {
     pub version: u64,
     /// Whether it works.
     pub state: GrantState,
+    /// When its user connected, first or again.
+    pub consented_at: Timestamp,
     /// When the stored token set was obtained.
     pub issued_at: Timestamp,
     /// When its access token expires, if known.
     pub expires_at: Option<Timestamp>,
     /// When its refresh token ends, if known.
     pub refresh_expires_at: Option<Timestamp>,
-    /// Whether there is a refresh token.
+    /// Whether it can be renewed without its user: there is a refresh token, or tokens are minted.
     pub refreshable: bool,
+    /// When it is due, and when it ends, as reckoned with the stored token set; none while it is dead.
+    pub dates: Dates,
+    /// The latest announcement of its end since its user connected.
+    pub announced: Option<Ahead>,
     /// Scopes as last stated.
     pub scopes: Vec<String>,
     /// Failed attempts since the last success.

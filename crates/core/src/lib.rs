@@ -5,15 +5,19 @@
 //! fresh enough ([`freshness`]). Otherwise it joins the grant's flight ([`singleflight`]). A flight ([`refresh`])
 //! looks at the row, leads or waits for who leads ([`leader`]), takes the lease, calls the provider once, and
 //! stores what came. A failure that may pass puts the next attempt off ([`cooldown`]); one that only a person can
-//! mend is kept ([`terminal`]) and told ([`change`], [`events`]).
+//! mend is kept ([`terminal`]) and told ([`change`], [`events`]). What ends by itself ([`ageing`]) is renewed in time
+//! ([`schedule`]) or told in time ([`announce`]).
 
 pub mod clock;
 pub mod failure;
 pub mod grant;
 pub mod ids;
 pub mod integration;
+pub mod scopes;
 pub mod secret;
 
+pub mod ageing;
+pub mod announce;
 pub mod brake;
 pub mod broker;
 pub mod budget;

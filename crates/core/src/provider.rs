@@ -24,8 +24,9 @@ pub trait Providers: Send + Sync + 'static {
 
     /// Makes exactly one request to the grant's token endpoint, and none if the grant cannot be expressed
     /// as a request.
-    /// Where the client has several secrets, a request whose secret was refused
-    /// is followed by one with the next, since a provider that refuses the client has spent nothing.
+    /// Where the client has several secrets, or alternates, a request that was refused for them is followed by one
+    /// with the next, since a provider that refuses the client has spent nothing. Where the provider tells when a
+    /// token ends only when it is asked, it is asked once after a success.
     ///
     /// It ends within `timeout`, body included. Cancelling it may leave the refresh token spent, so it is
     /// awaited only by tasks that nobody cancels.
@@ -42,6 +43,10 @@ pub struct Profile {
     /// Whether the provider is known to refuse a good refresh token now and then, so that one refusal is
     /// confirmed by a second call.
     pub flaky_refusals: bool,
+    /// When and how its grants are renewed, and what ends in spite of it.
+    pub renewal: Renewal,
+    /// Whether minting a token ends the one that was minted before with the same means.
+    pub single_active_token: bool,
     /// Name of the HTTP header that carries an access token, e.g. `Authorization`.
     pub header_name: String,
     /// What stands before the token in that header, e.g. `Bearer`; empty for the bare token.
@@ -65,6 +70,40 @@ impl Limits {
         Self {
             concurrent: self.concurrent.or(other.concurrent),
             per_minute: self.per_minute.or(other.per_minute),
+        }
+    }
+}
+
+/// When and how the grants of a provider are renewed, and what ends in spite of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Renewal {
+    /// The access token itself is redeemed for the next one; there is no refresh token.
+    pub self_renewing: bool,
+    /// The provider renews no token that is younger than this.
+    pub min_age: Option<Duration>,
+    /// The provider renews no grant whose access token has expired.
+    pub only_while_valid: bool,
+    /// How long before a refresh token ends of age or idleness it is to be used. `None`: seven days, or a fifth of
+    /// a shorter lifetime.
+    pub refresh_token_margin: Option<Duration>,
+    /// A refresh moves the refresh token's end ahead: the provider rotates refresh tokens, each with a lifetime of
+    /// its own, or counts the time since the last use. `false`: the end was fixed at the consent.
+    pub end_moves: bool,
+    /// How long a grant lasts from its consent, however often it is refreshed. `None`: without limit, as far as is
+    /// known.
+    pub grant_lifetime: Option<Duration>,
+}
+
+impl Default for Renewal {
+    /// Refresh tokens that are renewed with each use, and no limit that is known.
+    fn default() -> Self {
+        Self {
+            self_renewing: false,
+            min_age: None,
+            only_while_valid: false,
+            refresh_token_margin: None,
+            end_moves: true,
+            grant_lifetime: None,
         }
     }
 }

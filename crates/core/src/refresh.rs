@@ -158,6 +158,16 @@ impl Failure {
         }
     }
 
+    /// The provider renews no token that is as young as the one at hand, so it is not asked before `until`.
+    pub(crate) fn too_young(until: Timestamp) -> Self {
+        Self {
+            reason: FailureReason::ProviderUnavailable,
+            message: "the token is too young for its provider to renew it".into(),
+            next_at: Some(until),
+            cooling: true,
+        }
+    }
+
     pub(crate) fn from_store(error: &StoreError) -> Self {
         let reason = match error {
             StoreError::Unavailable(_) => FailureReason::StoreUnavailable,

@@ -13,8 +13,9 @@ use crate::change::plan::{
 use crate::change::run::{ChangeError, Changes};
 use crate::change::{AccountKey, Scope};
 use crate::grant::{Invalidation, InvalidationReason};
-use crate::ids::{ClientKey, CredentialKey, Generation, IntegrationKey};
+use crate::ids::{ClientKey, CredentialKey, Generation, GrantId, IntegrationKey};
 use crate::integration::Integration;
+use crate::provider::Renewal;
 
 /// Changes credentials and integrations.
 #[derive(Debug, Clone)]
@@ -115,6 +116,29 @@ impl Registry {
             })
             .await?;
         Ok(())
+    }
+
+    /// Tells the credentials of a grant that it comes near to its end, if the time has come; see [`plan::announce`].
+    /// `renewal` gives the rules of a client's provider. `false` if there was nothing to tell.
+    pub async fn announce(
+        &self,
+        grant: &GrantId,
+        renewal: impl Fn(&ClientKey) -> Renewal + Send + Sync,
+    ) -> Result<bool, ChangeError<std::convert::Infallible>> {
+        let scope = Scope::Grant(grant.clone());
+        let told = self
+            .changes
+            .run(&scope, |snapshot| {
+                let client = snapshot.grants.first().map(|facts| &facts.client);
+                let renewal = client.map(&renewal).unwrap_or_default();
+                let change = plan::announce(snapshot, grant, &renewal);
+                Ok(change.map(|change| {
+                    let told = !change.events.is_empty();
+                    (change, told)
+                }))
+            })
+            .await?;
+        Ok(told.unwrap_or_default())
     }
 
     /// Forgets a credential, and its grant when no other uses it. `false` if there is none of that name.

@@ -51,6 +51,15 @@ secret! {
     RefreshToken
 }
 
+secret! {
+    /// A private key that signs assertions: PEM, or a service-account file's JSON.
+    SigningKey
+}
+secret! {
+    /// The value of a parameter that a grant brings.
+    Parameter
+}
+
 impl AccessToken {
     /// SHA-256 of the token's bytes, by which a caller can name it without sending it.
     pub fn sha256(&self) -> [u8; 32] {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use thiserror::Error;
 
+use crate::ageing::{Dates, EndOf};
 use crate::brake::Brake;
 use crate::change::{ChangeSet, ClientHealth, Scope, Snapshot};
 use crate::clock::Timestamp;
@@ -138,7 +139,7 @@ pub trait GrantStore: Send + Sync + 'static {
         base: Generation,
         tokens: &TokenSet,
         issued_at: Timestamp,
-        due_at: Option<Timestamp>,
+        dates: &Dates,
     ) -> Result<bool, StoreError>;
 
     /// Ends an attempt that stored nothing, if its lease is still the latest, even if it has run out.
@@ -170,6 +171,9 @@ pub trait GrantStore: Send + Sync + 'static {
 
     /// How much [`due`](Self::due) would find at `now` without limits.
     async fn backlog(&self, now: Timestamp) -> Result<Backlog, StoreError>;
+
+    /// Active grants whose end is to be announced at `now`: the longest due first, at most `limit`.
+    async fn to_announce(&self, now: Timestamp, limit: u32) -> Result<Vec<GrantId>, StoreError>;
 
     /// Grants whose version was raised during the last `window` by the store's clock, in no order. A write
     /// may show a little later than its time: ask for a window that overlaps the one before.
@@ -237,6 +241,49 @@ pub struct CredentialQuery {
     pub limit: u32,
 }
 
+/// Which ends to forecast. They come soonest first, then by key; a key that has two ends has that for good first.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ForecastQuery {
+    /// Only of these tenants; `None` means any.
+    pub tenants: Option<Vec<TenantId>>,
+    /// Only of these providers; empty means any.
+    pub providers: Vec<ProviderName>,
+    /// Only what ends before this.
+    pub before: Option<Timestamp>,
+    /// Only what comes after this.
+    pub after: Option<ForecastPlace>,
+    /// At most this many.
+    pub limit: u32,
+}
+
+/// Where an end stands in a forecast.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ForecastPlace {
+    /// When it comes.
+    pub at: Timestamp,
+    /// Whose it is.
+    pub key: CredentialKey,
+    /// Whether a refresh moves it.
+    pub moves: bool,
+}
+
+/// An end of an active credential's grant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forecast {
+    /// When it comes, and whose it is.
+    pub place: ForecastPlace,
+    /// The provider.
+    pub provider: ProviderName,
+    /// The generation that ends.
+    pub generation: Generation,
+    /// What ends for good; `None`: what renews the grant, unless it is used before.
+    pub of: Option<EndOf>,
+    /// When background work is to renew the grant.
+    pub due_at: Option<Timestamp>,
+    /// The credential's labels.
+    pub labels: BTreeMap<String, String>,
+}
+
 /// Which integrations to list. They come by id, ascending.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IntegrationQuery {
@@ -263,6 +310,9 @@ pub trait Directory: Send + Sync + 'static {
         &self,
         query: &CredentialQuery,
     ) -> Result<Vec<CredentialView>, StoreError>;
+
+    /// What ends when: a page of the ends of active credentials.
+    async fn forecast(&self, query: &ForecastQuery) -> Result<Vec<Forecast>, StoreError>;
 
     /// One integration.
     async fn integration(&self, key: &IntegrationKey) -> Result<Option<Integration>, StoreError>;

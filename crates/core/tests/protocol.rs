@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod protocol {
+    mod ageing;
     mod brake;
     mod budgets;
     mod chaos;
@@ -17,6 +18,7 @@ mod protocol {
     mod etag;
     mod events;
     mod heal;
+    mod instagram;
     mod rejected_token;
     mod renewal;
     mod replica;

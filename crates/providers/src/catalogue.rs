@@ -16,29 +16,16 @@ use std::sync::Arc;
 use evergrant_core::ids::ProviderName;
 
 pub use entry::{
-    BodyFormat, ClientAuth, Entry, FailureRule, FailureSign, Lifetime, Method, Parameter, Pointers,
-    RequestFacts, ResponseFacts, TokenUse,
+    AssertionFacts, AuthorizeFacts, BodyFormat, ClientAuth, Entry, FailureRule, FailureSign,
+    GrantKind, IntrospectFacts, Lifetime, Limits, Method, OpenIdFacts, Parameter, Pointers,
+    RenewalFacts, RequestFacts, ResponseFacts, SigningAlgorithm, TokenCallFacts, TokenGrant,
+    TokenGrantFacts, TokenGrants, TokenKind, TokenUse,
 };
 pub use problem::{CatalogueError, Problem};
-pub use template::{HostPattern, Template, TemplateError, UrlTemplate};
+pub use template::{Fact, HostPattern, Template, TemplateError, UrlTemplate};
 
-/// The entries that come with the program: file name and text.
-pub const BUILTIN: [(&str, &str); 8] = [
-    ("attio.toml", include_str!("../catalogue/attio.toml")),
-    ("github.toml", include_str!("../catalogue/github.toml")),
-    ("google.toml", include_str!("../catalogue/google.toml")),
-    ("hubspot.toml", include_str!("../catalogue/hubspot.toml")),
-    (
-        "microsoft.toml",
-        include_str!("../catalogue/microsoft.toml"),
-    ),
-    ("notion.toml", include_str!("../catalogue/notion.toml")),
-    (
-        "salesforce.toml",
-        include_str!("../catalogue/salesforce.toml"),
-    ),
-    ("slack.toml", include_str!("../catalogue/slack.toml")),
-];
+// The entries that come with the program: file name and text, in the order of their names.
+include!(concat!(env!("OUT_DIR"), "/builtin.rs"));
 
 /// All providers that are known, by name.
 #[derive(Debug, Clone, Default)]

@@ -12,14 +12,17 @@ pub struct Meaning {
     pub verdict: Verdict,
     /// Whether the client's secret was refused, so that another one may be accepted.
     pub try_next_secret: bool,
+    /// Whether the grant may belong to another client of the same provider.
+    pub try_alternate_client: bool,
 }
 
 impl Meaning {
-    /// A verdict that another client secret would not change.
+    /// A verdict that neither another secret nor another client would change.
     pub const fn of(verdict: Verdict) -> Self {
         Self {
             verdict,
             try_next_secret: false,
+            try_alternate_client: false,
         }
     }
 }
@@ -72,6 +75,7 @@ fn rfc(code: &str) -> Option<Meaning> {
             return Some(Meaning {
                 verdict: Verdict::Client,
                 try_next_secret: true,
+                try_alternate_client: false,
             });
         }
         "unauthorized_client" | "invalid_scope" => Verdict::Client,

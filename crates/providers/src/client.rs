@@ -1,13 +1,17 @@
 //! The one HTTP client: no redirects, no proxies, no reused connections, limits on time and size.
 
+mod guard;
+
 use std::error::Error;
 use std::pin::pin;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_TYPE, DATE, RETRY_AFTER};
 use tokio::time::{Instant, timeout_at};
 
+use self::guard::{Guard, NotPublic, is_not_public};
 use crate::request::TokenRequest;
 
 /// No answer of a token endpoint is near this size.
@@ -19,7 +23,13 @@ pub(crate) const USER_AGENT: &str = concat!("evergrant/", env!("CARGO_PKG_VERSIO
 
 /// Sends token requests.
 #[derive(Debug, Clone)]
-pub(crate) struct HttpClient(reqwest::Client);
+pub(crate) struct HttpClient {
+    /// Goes where an entry leads.
+    plain: reqwest::Client,
+    /// Goes to public addresses alone, where a credential leads. Made when it is first needed, since most catalogues
+    /// are used without it, and reading the certificates of the system takes time.
+    guarded: OnceLock<reqwest::Client>,
+}
 
 /// An answer, as far as it came.
 #[derive(Debug)]
@@ -44,32 +54,56 @@ pub(crate) enum BodyFault {
 /// Why there is no answer. Neither says which URL was called.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SendFault {
+    /// A credential leads to where nothing may be sent. Nothing was.
+    NotAllowed(String),
     /// No address, no connection or no TLS session: the provider saw nothing of the request.
     NotSent(String),
     /// The request was sent at least in part.
     Unknown(String),
 }
 
+/// A network in which one server is every provider, for tests.
+#[cfg(feature = "testing")]
+#[derive(Debug, Clone)]
+pub struct Network {
+    /// Where every host name leads, whatever port the URL means.
+    pub address: std::net::SocketAddr,
+    /// The only certificate authority that is trusted, in DER.
+    pub authority: Vec<u8>,
+}
+
 impl HttpClient {
     /// Fails if TLS cannot be set up on this machine.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the one client that everything else must use"
-    )]
     pub(crate) fn new() -> Result<Self, String> {
-        reqwest::Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .no_proxy()
-            .referer(false)
-            // A kept connection that the provider closes just now looks like a request whose outcome is
-            // unknown, which may cost a single-use refresh token. A handshake per refresh costs less.
-            .pool_max_idle_per_host(0)
-            .http1_only()
-            .build()
-            .map(Self)
-            .map_err(|error| cause(&error.without_url()))
+        Ok(Self {
+            plain: made(builder())?,
+            guarded: OnceLock::new(),
+        })
+    }
+
+    fn guarded(&self) -> Result<&reqwest::Client, SendFault> {
+        if let Some(client) = self.guarded.get() {
+            return Ok(client);
+        }
+        let client = made(builder().dns_resolver(Guard::of_system()));
+        let client = client.map_err(SendFault::NotSent)?;
+        Ok(self.guarded.get_or_init(|| client))
+    }
+
+    /// A client that knows no other network than this one.
+    #[cfg(feature = "testing")]
+    pub(crate) fn within(network: &Network) -> Result<Self, String> {
+        let authority =
+            reqwest::Certificate::from_der(&network.authority).map_err(|error| cause(&error))?;
+        let within = || {
+            builder()
+                .tls_certs_only([authority.clone()])
+                .dns_resolver(OneAddress(network.address))
+        };
+        Ok(Self {
+            plain: made(within())?,
+            guarded: made(within())?.into(),
+        })
     }
 
     /// Sends `request` once. Ends by `deadline`, body included.
@@ -83,14 +117,24 @@ impl HttpClient {
             url,
             headers,
             body,
+            guarded,
         } = request;
-        let mut builder = self.0.request(method, url).headers(headers);
+        let client = if guarded {
+            guard::check_literal(&url).map_err(|why| SendFault::NotAllowed(why.to_string()))?;
+            self.guarded()?
+        } else {
+            &self.plain
+        };
+        let mut builder = client.request(method, url).headers(headers);
         if let Some(body) = body {
             builder = builder.body(body);
         }
         let mut patience = Patience::until(deadline);
         let response = match patience.wait(builder.send()).await {
             Ok(Ok(response)) => response,
+            Ok(Err(error)) if is_not_public(&error) => {
+                return Err(SendFault::NotAllowed(NotPublic.to_string()));
+            }
             Ok(Err(error)) if error.is_connect() || error.is_builder() => {
                 return Err(SendFault::NotSent(cause(&error.without_url())));
             }
@@ -109,6 +153,28 @@ impl HttpClient {
             body: read_body(response, patience).await,
         })
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one client that everything else must use"
+)]
+fn builder() -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .no_proxy()
+        .referer(false)
+        // A kept connection that the provider closes just now looks like a request whose outcome is unknown, which
+        // may cost a single-use refresh token. A handshake per refresh costs less.
+        .pool_max_idle_per_host(0)
+        .http1_only()
+}
+
+fn made(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, String> {
+    let client = builder.build();
+    client.map_err(|error| cause(&error.without_url()))
 }
 
 async fn read_body(
@@ -177,4 +243,15 @@ fn cause(error: &dyn Error) -> String {
         innermost = source;
     }
     innermost.to_string().to_lowercase()
+}
+
+#[cfg(feature = "testing")]
+struct OneAddress(std::net::SocketAddr);
+
+#[cfg(feature = "testing")]
+impl reqwest::dns::Resolve for OneAddress {
+    fn resolve(&self, _: reqwest::dns::Name) -> reqwest::dns::Resolving {
+        let addresses: reqwest::dns::Addrs = Box::new(std::iter::once(self.0));
+        Box::pin(std::future::ready(Ok(addresses)))
+    }
 }

@@ -1,9 +1,16 @@
 //! The provider port over HTTP.
 
+mod ask;
+mod client;
+mod consent;
+mod device;
+mod introspect;
+mod mint;
+mod revoke;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,71 +18,22 @@ use evergrant_core::clock::Clock;
 use evergrant_core::grant::{Grant, GrantType, InvalidationReason};
 use evergrant_core::ids::{ClientKey, ClientName, ProviderName};
 use evergrant_core::provider::{
-    CallError, Delivery, Issued, Limits, Profile, Providers, UnknownClient, Verdict,
+    CallError, Delivery, Issued, Profile, Providers, Renewal, Rotation, UnknownClient, Verdict,
 };
-use secrecy::{ExposeSecret, SecretString};
-use thiserror::Error;
 use tokio::time::Instant;
 
-use crate::catalogue::{Catalogue, Entry};
-use crate::client::{HttpClient, SendFault};
-use crate::request::{self, Ingredients};
-use crate::response::{self, Context, Refusal};
+use self::ask::{Ask, deadline};
+use self::client::Client;
+use self::mint::minting;
+use crate::catalogue::{Catalogue, Entry, GrantKind, Parameter, TokenGrant};
+use crate::client::HttpClient;
+use crate::placeholders::Placeholders;
+use crate::response::{self, Granted};
 
-/// An OAuth client, as it is registered at a provider.
-#[derive(Debug, Clone)]
-pub struct OAuthClient {
-    /// Its name in the configuration.
-    pub name: ClientName,
-    /// The provider that knows it.
-    pub provider: ProviderName,
-    /// Its public identifier there.
-    pub client_id: String,
-    /// Its secret. More than one while secrets are being changed: they are tried in this order.
-    pub client_secrets: Vec<SecretString>,
-    /// Where users come back to after consent; the first fills the placeholder `redirect_uri`.
-    pub redirect_uris: Vec<String>,
-    /// Values for placeholders of the catalogue entry, e.g. a tenant.
-    pub parameters: BTreeMap<String, String>,
-    /// How much may be asked of the token endpoint with it; what is not set is for the catalogue entry to say.
-    pub limits: Limits,
-}
-
-/// A client configuration that could never work, found before any call.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum ClientConfigError {
-    /// The catalogue has no such provider. No other one is taken in its place.
-    #[error("client {client} is of provider {provider}, which is not in the catalogue")]
-    UnknownProvider {
-        /// The client.
-        client: ClientName,
-        /// The provider that it names.
-        provider: ProviderName,
-    },
-    /// The client has no id.
-    #[error("client {client} has no client_id")]
-    NoId {
-        /// The client.
-        client: ClientName,
-    },
-    /// The provider demands a secret, and the client has none, or an empty one.
-    #[error("client {client} has no client_secret, which provider {provider} demands")]
-    NoSecret {
-        /// The client.
-        client: ClientName,
-        /// Its provider.
-        provider: ProviderName,
-    },
-    /// Two clients bear one name.
-    #[error("client {client} is configured twice")]
-    Twice {
-        /// The client.
-        client: ClientName,
-    },
-    /// There can be no HTTP client.
-    #[error("the http client cannot be made: {0}")]
-    Http(String),
-}
+pub use self::client::{ClientConfigError, OAuthClient};
+pub use self::consent::{CodeExchange, Consent, ConsentError, Consented};
+pub use self::device::{DeviceAuthorization, DevicePoll};
+pub use self::revoke::Revocation;
 
 /// Speaks to the token endpoints of a catalogue for the clients of a configuration.
 pub struct HttpProviders {
@@ -83,13 +41,6 @@ pub struct HttpProviders {
     clients: BTreeMap<ClientKey, Client>,
     catalogue: Arc<Catalogue>,
     clock: Arc<dyn Clock>,
-}
-
-struct Client {
-    config: OAuthClient,
-    entry: Arc<Entry>,
-    /// Index of the secret that was accepted last.
-    good_secret: AtomicUsize,
 }
 
 impl fmt::Debug for HttpProviders {
@@ -121,12 +72,32 @@ impl HttpProviders {
             };
             by_key.insert(key, client);
         }
+        for (key, client) in &by_key {
+            for alternate in &client.config.alternates {
+                let is_other = |other: &ClientKey| {
+                    other.client == *alternate && other.provider == key.provider && other != key
+                };
+                if !by_key.keys().any(is_other) {
+                    return Err(ClientConfigError::BadAlternate {
+                        client: key.client.clone(),
+                        alternate: alternate.clone(),
+                    });
+                }
+            }
+        }
         Ok(Self {
             http: HttpClient::new().map_err(ClientConfigError::Http)?,
             clients: by_key,
             catalogue,
             clock,
         })
+    }
+
+    /// The same in a network in which one server is every provider, for tests.
+    #[cfg(feature = "testing")]
+    pub fn through(self, network: &crate::Network) -> Result<Self, ClientConfigError> {
+        let http = HttpClient::within(network).map_err(ClientConfigError::Http)?;
+        Ok(Self { http, ..self })
     }
 
     /// The client of that name at `provider`; without a name, the provider's only client.
@@ -164,6 +135,28 @@ impl HttpProviders {
         self.clients.keys()
     }
 
+    /// Grant types that can be created for a provider.
+    pub fn grant_types(&self, entry: &Entry) -> Vec<GrantType> {
+        grant_types(entry)
+    }
+
+    /// What the catalogue knows of a provider.
+    pub fn entry(&self, provider: &ProviderName) -> Option<&Arc<Entry>> {
+        self.catalogue.get(provider)
+    }
+
+    fn client_named(&self, name: &ClientName) -> Option<&Client> {
+        self.clients
+            .values()
+            .find(|client| client.config.name == *name)
+    }
+
+    /// The client, or a failure without any request.
+    fn known_client(&self, key: &ClientKey) -> Result<&Client, CallError> {
+        self.client(key)
+            .map_err(|unknown| not_sent(Verdict::Request, unknown.to_string()))
+    }
+
     fn client(&self, key: &ClientKey) -> Result<&Client, UnknownClient> {
         if let Some(client) = self.clients.get(key) {
             return Ok(client);
@@ -176,47 +169,6 @@ impl HttpProviders {
             client: key.client.to_string(),
         })
     }
-
-    /// One request with one of the client's secrets.
-    async fn attempt(
-        &self,
-        client: &Client,
-        grant: &Grant,
-        refresh_token: &str,
-        client_secret: &str,
-        deadline: Instant,
-    ) -> Result<Issued, Refusal> {
-        let (config, entry) = (&client.config, &client.entry);
-        let ingredients = Ingredients {
-            client_id: &config.client_id,
-            client_secret,
-            refresh_token,
-            redirect_uri: config.redirect_uris.first().map(String::as_str),
-            metadata: &grant.tokens.metadata,
-            parameters: &config.parameters,
-        };
-        let request = request::refresh(entry, ingredients).map_err(|error| {
-            let message = format!("catalogue entry {}: {error}", entry.name);
-            final_refusal(Verdict::Request, Delivery::NotSent, message)
-        })?;
-        let sent_at = self.clock.now();
-        let answer = self
-            .http
-            .send(request, deadline)
-            .await
-            .map_err(|fault| unanswered(entry, fault))?;
-        let context = Context {
-            entry,
-            sent_at,
-            now: self.clock.now(),
-            secrets: &[
-                refresh_token,
-                client_secret,
-                grant.tokens.access_token.expose(),
-            ],
-        };
-        response::read(context, &answer)
-    }
 }
 
 #[async_trait]
@@ -226,14 +178,16 @@ impl Providers for HttpProviders {
         let entry = self.catalogue.get(&client.provider).ok_or_else(unknown)?;
         Ok(Profile {
             rotation: entry.rotation,
-            grant_types: entry.grant_types.clone(),
+            grant_types: grant_types(entry),
             flaky_refusals: entry.flaky_refusals,
+            renewal: renewal(entry),
+            single_active_token: entry.single_active_token,
             header_name: entry.token.header.clone(),
             header_scheme: entry.token.scheme.clone(),
-            limits: self
-                .clients
-                .get(client)
-                .map_or_else(Limits::default, |client| client.config.limits),
+            limits: match self.clients.get(client) {
+                Some(client) => client.config.limits.or(entry.limits),
+                None => entry.limits,
+            },
         })
     }
 
@@ -241,117 +195,119 @@ impl Providers for HttpProviders {
         self.client(client).map(|_| ())
     }
 
-    /// Where the client has several secrets, a request whose secret was refused is made again with the next
-    /// one. That is safe: a provider checks the client before the grant (RFC 6749 section 5.2), so a refused
-    /// client has spent nothing. The secret that was accepted is the first to be tried from then on.
+    /// Where the client has several secrets or alternates, a request that was refused for them is made again with the
+    /// next one. Where no answer tells when the new token ends and the provider can be asked, it is.
     async fn refresh(&self, grant: &Grant, timeout: Duration) -> Result<Issued, CallError> {
-        let deadline = Instant::now() + timeout;
-        let client = self.client(&grant.facts.client).map_err(|unknown| {
-            final_refusal(Verdict::Request, Delivery::NotSent, unknown.to_string()).error
-        })?;
-        let refresh_token = client.refresh_token(grant)?;
-
-        let secrets = &client.config.client_secrets;
-        let mut index = client.good_secret.load(Ordering::Relaxed);
-        let mut untried = secrets.len().saturating_sub(1);
-        loop {
-            let secret = secrets
-                .get(index)
-                .map_or("", |secret| secret.expose_secret());
-            let outcome = self
-                .attempt(client, grant, refresh_token, secret, deadline)
-                .await;
-            let accepted = match &outcome {
-                Ok(_) => true,
-                Err(refusal) => matches!(refusal.error.verdict, Verdict::Grant(_)),
-            };
-            if accepted {
-                client.good_secret.store(index, Ordering::Relaxed);
+        let deadline = deadline(timeout);
+        let client = self.known_client(&grant.facts.client)?;
+        let mut facts = Placeholders::default();
+        facts.add_all(&grant.tokens.metadata);
+        let granted = match minting(grant.facts.grant_type) {
+            Some(minting) => {
+                let means = &grant.tokens.means;
+                self.mint(client, minting, means, facts.clone(), deadline)
+                    .await
             }
-            match outcome {
-                Err(refusal)
-                    if refusal.try_next_secret && untried > 0 && Instant::now() < deadline =>
-                {
-                    untried -= 1;
-                    index = (index + 1) % secrets.len();
-                }
-                outcome => return outcome.map_err(|refusal| refusal.error),
-            }
-        }
+            None => self.redeem(client, grant, facts.clone(), deadline).await,
+        };
+        let granted = self.dated(client, granted?, &facts, deadline).await;
+        Ok(granted.issued)
     }
 }
 
-impl Client {
-    fn new(catalogue: &Catalogue, config: OAuthClient) -> Result<Self, ClientConfigError> {
-        let client = config.name.clone();
-        let provider = config.provider.clone();
-        let Some(entry) = catalogue.get(&provider) else {
-            return Err(ClientConfigError::UnknownProvider { client, provider });
-        };
-        if config.client_id.is_empty() {
-            return Err(ClientConfigError::NoId { client });
-        }
-        let secrets = &config.client_secrets;
-        let empty = secrets
-            .iter()
-            .any(|secret| secret.expose_secret().is_empty());
-        if empty || (secrets.is_empty() && entry.request.client_auth.needs_secret()) {
-            return Err(ClientConfigError::NoSecret { client, provider });
-        }
-        Ok(Self {
-            entry: entry.clone(),
-            config,
-            good_secret: AtomicUsize::new(0),
-        })
+impl HttpProviders {
+    /// Redeems the grant's refresh token, or the token that renews itself.
+    async fn redeem(
+        &self,
+        client: &Client,
+        grant: &Grant,
+        facts: Placeholders<'_>,
+        deadline: Instant,
+    ) -> Result<Granted, CallError> {
+        let token = self.redeemable(&client.entry, grant)?;
+        let values = vec![(Parameter::RefreshToken, token)];
+        let mut ask = Ask::token(&client.entry, TokenGrant::RefreshToken, values);
+        ask.scopes = &grant.tokens.scopes;
+        ask.bearer = token;
+        ask.placeholders = facts;
+        ask.secrets = vec![grant.tokens.access_token.expose()];
+        let outcome = self.ask(client, &ask, deadline, response::read).await?;
+        Ok(outcome.granted())
     }
 
-    /// The refresh token to redeem, or why no request is made.
-    fn refresh_token<'g>(&self, grant: &'g Grant) -> Result<&'g str, CallError> {
-        let name = &self.entry.name;
+    /// The token to redeem, or why no request is made.
+    fn redeemable<'g>(&self, entry: &Entry, grant: &'g Grant) -> Result<&'g str, CallError> {
+        let name = &entry.name;
         let not_refreshable = |message| {
             let verdict = Verdict::Grant(InvalidationReason::NotRefreshable);
-            Err(final_refusal(verdict, Delivery::NotSent, message).error)
+            Err(not_sent(verdict, message))
         };
-        match (grant.facts.grant_type, &grant.tokens.refresh_token) {
-            (GrantType::AuthorizationCode, _) if !self.entry.renewable => {
-                not_refreshable(format!("{name} redeems no refresh tokens"))
+        if grant.facts.grant_type == GrantType::Static {
+            return not_refreshable("a static token is not renewed".to_owned());
+        }
+        if !entry.renewable {
+            return not_refreshable(format!("{name} redeems no refresh tokens"));
+        }
+        let token = match &grant.tokens.refresh_token {
+            _ if entry.renewal.self_renewing => grant.tokens.access_token.expose(),
+            Some(token) => token.expose(),
+            None => return not_refreshable("the grant has no refresh token".to_owned()),
+        };
+        let age = self.clock.now().since(grant.facts.issued_at);
+        match entry.renewal.min_age {
+            Some(min_age) if age < min_age => {
+                let message = format!("{name} renews no token this young");
+                Err(CallError {
+                    retry_after: Some(min_age - age),
+                    ..not_sent(Verdict::Transient, message)
+                })
             }
-            (GrantType::AuthorizationCode, Some(token)) => Ok(token.expose()),
-            (GrantType::AuthorizationCode, None) => {
-                not_refreshable("the grant has no refresh token".to_owned())
-            }
-            (GrantType::Static, _) => not_refreshable("a static token is not renewed".to_owned()),
-            (GrantType::ClientCredentials | GrantType::JwtBearer, _) => {
-                let message = format!("{name} mints no tokens");
-                Err(final_refusal(Verdict::Request, Delivery::NotSent, message).error)
-            }
+            _ => Ok(token),
         }
     }
 }
 
-fn unanswered(entry: &Entry, fault: SendFault) -> Refusal {
-    let (delivery, why) = match fault {
-        SendFault::NotSent(why) => (
-            Delivery::NotSent,
-            format!("{} cannot be reached: {why}", entry.name),
-        ),
-        SendFault::Unknown(why) => (
-            Delivery::Unknown,
-            format!("{} did not answer: {why}", entry.name),
-        ),
-    };
-    final_refusal(Verdict::Transient, delivery, why)
+/// The end of a refresh token moves with each use if idleness ends it, or if each use brings one with an end of its
+/// own. Where nothing but the whole grant has a known lifetime, an end that an answer states is that of the grant.
+fn renewal(entry: &Entry) -> Renewal {
+    let (facts, lifetime) = (entry.renewal, entry.lifetime);
+    let new_ones = entry.rotation != Rotation::None
+        && (lifetime.grant.is_none() || lifetime.refresh_token.is_some());
+    Renewal {
+        self_renewing: facts.self_renewing,
+        min_age: facts.min_age,
+        only_while_valid: facts.only_while_valid,
+        refresh_token_margin: facts.refresh_token_margin,
+        end_moves: new_ones || lifetime.refresh_token_idle.is_some(),
+        grant_lifetime: lifetime.grant,
+    }
 }
 
-fn final_refusal(verdict: Verdict, delivery: Delivery, message: String) -> Refusal {
-    Refusal {
-        error: CallError {
-            verdict,
-            delivery,
-            code: String::new(),
-            message,
-            retry_after: None,
-        },
-        try_next_secret: false,
+/// A grant of a device is like any other that a user consented to.
+fn grant_types(entry: &Entry) -> Vec<GrantType> {
+    let mut types = Vec::new();
+    for kind in &entry.grant_types {
+        let grant_type = match kind {
+            GrantKind::AuthorizationCode | GrantKind::DeviceCode => GrantType::AuthorizationCode,
+            GrantKind::ClientCredentials => GrantType::ClientCredentials,
+            GrantKind::JwtBearer => GrantType::JwtBearer,
+            GrantKind::TokenExchange => GrantType::TokenExchange,
+            GrantKind::Static => GrantType::Static,
+        };
+        if !types.contains(&grant_type) {
+            types.push(grant_type);
+        }
+    }
+    types
+}
+
+/// A failure without any request.
+fn not_sent(verdict: Verdict, message: String) -> CallError {
+    CallError {
+        verdict,
+        delivery: Delivery::NotSent,
+        code: String::new(),
+        message,
+        retry_after: None,
     }
 }

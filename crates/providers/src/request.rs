@@ -1,6 +1,4 @@
-//! From a catalogue entry and a grant to an HTTP request.
-
-use std::collections::BTreeMap;
+//! From a catalogue entry and the values at hand to an HTTP request.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -10,7 +8,14 @@ use thiserror::Error;
 use url::Url;
 use url::form_urlencoded::byte_serialize;
 
-use crate::catalogue::{BodyFormat, ClientAuth, Entry, Method, Parameter, Template, TemplateError};
+use crate::catalogue::{
+    BodyFormat, ClientAuth, Entry, Fact, Method, Parameter, RequestFacts, Template, TemplateError,
+    UrlTemplate,
+};
+use crate::placeholders::Placeholders;
+
+/// The value of `client_assertion_type` (RFC 7523 section 2.2).
+const JWT_BEARER_ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// A request that is ready to be sent. It holds secrets, so it cannot be printed.
 pub(crate) struct TokenRequest {
@@ -18,23 +23,32 @@ pub(crate) struct TokenRequest {
     pub(crate) url: Url,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Option<String>,
+    /// Whether a credential decides which host it goes to.
+    pub(crate) guarded: bool,
 }
 
-/// What a refresh is made of besides the catalogue entry.
+/// What a request is made of besides the catalogue's facts.
 #[derive(Clone, Copy)]
-pub(crate) struct Ingredients<'a> {
-    pub(crate) client_id: &'a str,
-    /// Empty for a public client.
-    pub(crate) client_secret: &'a str,
-    pub(crate) refresh_token: &'a str,
-    pub(crate) redirect_uri: Option<&'a str>,
-    /// The grant's metadata.
-    pub(crate) metadata: &'a BTreeMap<String, String>,
-    /// The client's own parameters.
-    pub(crate) parameters: &'a BTreeMap<String, String>,
+pub(crate) struct Content<'a> {
+    pub(crate) client: ClientProof<'a>,
+    /// Standard parameters, those of the client aside.
+    pub(crate) values: &'a [(Parameter, &'a str)],
+    /// The token that a bearer header carries, where the client proves itself with one.
+    pub(crate) bearer: &'a str,
+    pub(crate) placeholders: &'a Placeholders<'a>,
 }
 
-/// A grant cannot be expressed as a request to its provider. Names the field of the entry, and no value.
+/// Which client sends a request, and what proves it.
+#[derive(Clone, Copy)]
+pub(crate) struct ClientProof<'a> {
+    pub(crate) id: &'a str,
+    /// Empty for a public client.
+    pub(crate) secret: &'a str,
+    /// What is signed with the client's key, where it has one.
+    pub(crate) assertion: Option<&'a str>,
+}
+
+/// Something cannot be expressed as a request to its provider. Names the field of the entry, and no value.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub(crate) enum Inexpressible {
     /// A template cannot be filled.
@@ -43,28 +57,39 @@ pub(crate) enum Inexpressible {
     /// What proves the client does not fit into a header, e.g. a refresh token with a control character.
     #[error("request.client_auth makes a header of a value that does not fit there")]
     Authorization,
+    /// Neither the client nor the grant has a secret.
+    #[error("request.client_auth needs a client_secret, and there is none")]
+    NoSecret,
+    /// Nothing can be signed.
+    #[error("{field} {why}")]
+    Signature { field: &'static str, why: String },
 }
 
-/// The request that redeems a refresh token (RFC 6749 section 6).
-pub(crate) fn refresh(
+/// The URL of a request.
+pub(crate) fn url(
     entry: &Entry,
-    ingredients: Ingredients<'_>,
-) -> Result<TokenRequest, Inexpressible> {
-    let lookup = |name: &str| ingredients.placeholder(entry, name);
-    let (field, template) = match &entry.refresh_url {
-        Some(url) => ("refresh_url", url),
-        None => ("token_url", &entry.token_url),
-    };
-    let mut url = template
-        .fill(lookup, &entry.allowed_hosts)
-        .map_err(|error| inexpressible(field.to_owned(), error))?;
+    template: &Fact<&UrlTemplate>,
+    placeholders: &Placeholders<'_>,
+) -> Result<Url, Inexpressible> {
+    template
+        .value
+        .fill(|name| placeholders.get(name), &entry.allowed_hosts)
+        .map_err(|error| inexpressible(&template.field, error))
+}
 
-    let mut headers = headers(entry, &lookup)?;
-    if let Some(authorization) = authorization(entry.request.client_auth, ingredients)? {
+/// The request to `url` that has this content. It is guarded if a credential decides which host that is.
+pub(crate) fn build(
+    facts: &RequestFacts,
+    mut url: Url,
+    guarded: bool,
+    content: Content<'_>,
+) -> Result<TokenRequest, Inexpressible> {
+    let mut headers = headers(facts, content.placeholders)?;
+    if let Some(authorization) = authorization(facts.client_auth, content)? {
         headers.insert(AUTHORIZATION, authorization);
     }
-    let parameters = parameters(entry, ingredients, &lookup)?;
-    let body = match entry.request.body {
+    let parameters = parameters(facts, content)?;
+    let body = match facts.body {
         BodyFormat::Form => {
             headers
                 .entry(CONTENT_TYPE)
@@ -86,43 +111,29 @@ pub(crate) fn refresh(
             Some(serde_json::Value::Object(object).to_string())
         }
         BodyFormat::Query => {
-            url.query_pairs_mut().extend_pairs(&parameters);
+            if !parameters.is_empty() {
+                url.query_pairs_mut().extend_pairs(&parameters);
+            }
             None
         }
     };
-    let method = match entry.request.method {
+    let method = match facts.method {
         Method::Post => HttpMethod::POST,
         Method::Get => HttpMethod::GET,
+        Method::Delete => HttpMethod::DELETE,
     };
     Ok(TokenRequest {
         method,
         url,
         headers,
         body,
+        guarded,
     })
 }
 
-impl<'a> Ingredients<'a> {
-    /// What a placeholder stands for: facts of the client first, so that no metadata can replace them, then
-    /// the grant's metadata, the client's parameters, and the entry's own values.
-    fn placeholder<'v>(self, entry: &'v Entry, name: &str) -> Option<&'v str>
-    where
-        'a: 'v,
-    {
-        match name {
-            "client_id" => Some(self.client_id),
-            "redirect_uri" => self.redirect_uri,
-            _ => [self.metadata, self.parameters, &entry.placeholders]
-                .into_iter()
-                .find_map(|values| values.get(name))
-                .map(String::as_str),
-        }
-    }
-}
-
-fn headers<'v>(
-    entry: &Entry,
-    lookup: &impl Fn(&str) -> Option<&'v str>,
+fn headers(
+    facts: &RequestFacts,
+    placeholders: &Placeholders<'_>,
 ) -> Result<HeaderMap, Inexpressible> {
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
@@ -130,12 +141,14 @@ fn headers<'v>(
         USER_AGENT,
         HeaderValue::from_static(crate::client::USER_AGENT),
     );
-    for (name, template) in &entry.request.headers {
-        let field = || format!("request.headers.{name}");
-        let value = fill(template, lookup, field)?;
+    for (name, template) in &facts.headers {
+        let Some(value) = fill(template, placeholders)? else {
+            continue;
+        };
         let value = HeaderValue::try_from(value).map_err(|_| {
-            let placeholder = template.placeholders().next().unwrap_or_default();
-            inexpressible(field(), TemplateError::BadValue(placeholder.to_owned()))
+            let placeholder = template.value.placeholders().next().unwrap_or_default();
+            let error = TemplateError::BadValue(placeholder.to_owned());
+            inexpressible(&template.field, error)
         })?;
         headers.insert(name, value);
     }
@@ -145,19 +158,19 @@ fn headers<'v>(
 /// `None` where the client proves itself otherwise. A request without the header that it needs is never sent.
 fn authorization(
     auth: ClientAuth,
-    ingredients: Ingredients<'_>,
+    content: Content<'_>,
 ) -> Result<Option<HeaderValue>, Inexpressible> {
-    let Ingredients {
-        client_id,
-        client_secret,
-        refresh_token,
-        ..
-    } = ingredients;
+    let ClientProof { id, secret, .. } = content.client;
     let value = match auth {
-        ClientAuth::Basic => basic(&form_encode(client_id), &form_encode(client_secret)),
-        ClientAuth::BasicRaw => basic(client_id, client_secret),
-        ClientAuth::BearerRefreshToken => format!("Bearer {refresh_token}"),
-        ClientAuth::Body | ClientAuth::None => return Ok(None),
+        ClientAuth::Basic | ClientAuth::BasicRaw if secret.is_empty() => {
+            return Err(Inexpressible::NoSecret);
+        }
+        ClientAuth::Basic => basic(&form_encode(id), &form_encode(secret)),
+        ClientAuth::BasicRaw => basic(id, secret),
+        ClientAuth::BearerRefreshToken | ClientAuth::BearerAccessToken => {
+            format!("Bearer {}", content.bearer)
+        }
+        ClientAuth::Body | ClientAuth::None | ClientAuth::PrivateKeyJwt => return Ok(None),
     };
     let mut value = HeaderValue::try_from(value).map_err(|_| Inexpressible::Authorization)?;
     value.set_sensitive(true);
@@ -172,56 +185,69 @@ fn form_encode(text: &str) -> String {
     byte_serialize(text.as_bytes()).collect()
 }
 
-fn parameters<'v>(
-    entry: &Entry,
-    ingredients: Ingredients<'_>,
-    lookup: &impl Fn(&str) -> Option<&'v str>,
+fn parameters(
+    facts: &RequestFacts,
+    content: Content<'_>,
 ) -> Result<Vec<(String, String)>, Inexpressible> {
-    use Parameter::{ClientId, ClientSecret, GrantType, RefreshToken};
-    let request = &entry.request;
-    let sent: &[Parameter] = match request.client_auth {
-        ClientAuth::Body => &[GrantType, RefreshToken, ClientId, ClientSecret],
-        ClientAuth::Basic | ClientAuth::BasicRaw => &[GrantType, RefreshToken],
-        ClientAuth::None => &[GrantType, RefreshToken, ClientId],
-        ClientAuth::BearerRefreshToken => &[GrantType, ClientId],
-    };
     let mut pairs = Vec::new();
-    for (usual_name, parameter) in Parameter::BY_NAME {
-        if !sent.contains(&parameter) || request.omit.contains(&parameter) {
+    for (_, parameter) in Parameter::BY_NAME {
+        if facts.omit.contains(parameter) {
             continue;
         }
-        let name = request
-            .names
-            .get(&parameter)
-            .map_or(usual_name, String::as_str);
-        let value = match parameter {
-            GrantType => &request.grant_type,
-            RefreshToken => ingredients.refresh_token,
-            ClientId => ingredients.client_id,
-            ClientSecret => ingredients.client_secret,
-        };
-        pairs.push((name.to_owned(), value.to_owned()));
+        if let Some(value) = value(*parameter, facts.client_auth, content)? {
+            pairs.push((facts.name_of(*parameter).to_owned(), value.to_owned()));
+        }
     }
-    for (name, template) in &request.parameters {
-        let value = fill(template, lookup, || format!("request.parameters.{name}"))?;
-        pairs.push((name.clone(), value));
+    for (name, template) in &facts.parameters {
+        if let Some(value) = fill(template, content.placeholders)? {
+            pairs.push((name.clone(), value));
+        }
     }
     Ok(pairs)
 }
 
-fn fill<'v>(
-    template: &Template,
-    lookup: &impl Fn(&str) -> Option<&'v str>,
-    field: impl FnOnce() -> String,
-) -> Result<String, Inexpressible> {
+/// The value of a standard parameter; `None` if it is not sent.
+fn value<'a>(
+    parameter: Parameter,
+    auth: ClientAuth,
+    content: Content<'a>,
+) -> Result<Option<&'a str>, Inexpressible> {
+    use ClientAuth::{BearerRefreshToken, Body, None as Public, PrivateKeyJwt};
+    let client = content.client;
+    Ok(match parameter {
+        Parameter::ClientId
+            if matches!(auth, Body | Public | BearerRefreshToken | PrivateKeyJwt) =>
+        {
+            Some(client.id)
+        }
+        Parameter::ClientSecret if auth == Body && client.secret.is_empty() => {
+            return Err(Inexpressible::NoSecret);
+        }
+        Parameter::ClientSecret if auth == Body => Some(client.secret),
+        Parameter::ClientAssertionType => client.assertion.map(|_| JWT_BEARER_ASSERTION),
+        Parameter::ClientAssertion => client.assertion,
+        Parameter::RefreshToken if auth == BearerRefreshToken => None,
+        _ => content
+            .values
+            .iter()
+            .find(|(known, _)| *known == parameter)
+            .map(|(_, value)| *value),
+    })
+}
+
+pub(crate) fn fill(
+    template: &Fact<Template>,
+    placeholders: &Placeholders<'_>,
+) -> Result<Option<String>, Inexpressible> {
     template
-        .fill(lookup)
-        .map_err(|error| inexpressible(field(), error))
+        .value
+        .fill(|name| placeholders.get(name))
+        .map_err(|error| inexpressible(&template.field, error))
 }
 
-fn inexpressible(field: String, error: TemplateError) -> Inexpressible {
-    Inexpressible::Template { field, error }
+fn inexpressible(field: &str, error: TemplateError) -> Inexpressible {
+    Inexpressible::Template {
+        field: field.to_owned(),
+        error,
+    }
 }
-
-#[cfg(test)]
-mod tests;

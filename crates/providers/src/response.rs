@@ -1,7 +1,9 @@
 //! From an answer to tokens, or to what is wrong with it.
 
 mod body;
+mod calls;
 mod expiry;
+mod jwt;
 mod prose;
 mod skew;
 
@@ -11,13 +13,16 @@ use std::time::Duration;
 use evergrant_core::clock::Timestamp;
 use evergrant_core::provider::{CallError, Delivery, Issued, Verdict};
 use evergrant_core::secret::{AccessToken, RefreshToken};
+use secrecy::SecretString;
 use serde_json::Value;
 
 use self::body::Body;
 use self::skew::Skew;
-use crate::catalogue::{Entry, FailureSign, Pointers};
+use crate::catalogue::{Entry, Pointers, ResponseFacts};
 use crate::classify::{Meaning, classify};
 use crate::client::{Answer, BodyFault};
+
+pub(crate) use self::calls::{device, done, introspected};
 
 /// Nobody waits for longer than this at a provider's word.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(86_400);
@@ -26,6 +31,10 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(86_400);
 #[derive(Clone, Copy)]
 pub(crate) struct Context<'a> {
     pub(crate) entry: &'a Entry,
+    /// Where things stand in it.
+    pub(crate) facts: &'a ResponseFacts,
+    /// What it is to hold, in words.
+    pub(crate) wanted: &'static str,
     /// When the request was sent.
     pub(crate) sent_at: Timestamp,
     /// When the answer was there.
@@ -40,10 +49,34 @@ pub(crate) struct Refusal {
     pub(crate) error: CallError,
     /// Whether another client secret may be accepted.
     pub(crate) try_next_secret: bool,
+    /// Whether another client of the provider may be accepted.
+    pub(crate) try_alternate_client: bool,
+}
+
+impl Refusal {
+    /// A failure that neither another secret nor another client would change.
+    pub(crate) fn of(error: CallError) -> Self {
+        Self {
+            error,
+            try_next_secret: false,
+            try_alternate_client: false,
+        }
+    }
+}
+
+/// Tokens, and what came with them.
+pub(crate) struct Granted {
+    /// Its expiry is what the answer or the access token itself says.
+    pub(crate) issued: Issued,
+    /// When the access token ends by what is known of the provider, if nobody says otherwise.
+    pub(crate) usual_end: Option<Timestamp>,
+    pub(crate) id_token: Option<SecretString>,
+    /// What names the account at the provider.
+    pub(crate) account: Option<String>,
 }
 
 /// The tokens in `answer`, or why it has none.
-pub(crate) fn read(context: Context<'_>, answer: &Answer) -> Result<Issued, Refusal> {
+pub(crate) fn read(context: Context<'_>, answer: &Answer) -> Result<Granted, Refusal> {
     let skew = Skew::of(context.entry, answer, context.now);
     let body = match &answer.body {
         Ok(bytes) => body::parse(&answer.content_type, bytes),
@@ -51,34 +84,61 @@ pub(crate) fn read(context: Context<'_>, answer: &Answer) -> Result<Issued, Refu
     };
     let success = (200..300).contains(&answer.status);
     match &body {
-        Body::Value(value) if success && !context.is_failure(value) => context
-            .issued(value, skew)
-            .ok_or_else(|| context.refused(answer, &body)),
+        Body::Value(value) if success && !context.is_failure(value) => {
+            if context.is_odd_expiry(value) {
+                return Err(context.odd_expiry(answer));
+            }
+            context
+                .granted(value, skew)
+                .ok_or_else(|| context.refused(answer, &body))
+        }
         _ => Err(context.refused(answer, &body)),
     }
 }
 
 impl Context<'_> {
     fn is_failure(self, value: &Value) -> bool {
-        self.entry.response.failure.iter().any(|rule| {
-            let found = value.pointer(&rule.pointer);
-            match &rule.sign {
-                FailureSign::Equals(sign) => found == Some(sign),
-                FailureSign::DiffersFrom(sign) => found.is_some_and(|found| found != sign),
-                FailureSign::Present => found.is_some_and(|found| !found.is_null()),
-            }
+        let mut rules = self.facts.failure.iter();
+        rules.any(|rule| rule.applies_to(value))
+    }
+
+    /// Whether an expiry is no number where the provider is known to write numbers alone.
+    fn is_odd_expiry(self, value: &Value) -> bool {
+        let Self { facts, .. } = self;
+        let mut stated = facts
+            .expires_in
+            .find(value)
+            .chain(facts.expires_at.find(value));
+        facts.numbers_only && stated.any(|value| !value.is_number())
+    }
+
+    fn odd_expiry(self, answer: &Answer) -> Refusal {
+        let status = answer.status;
+        let name = &self.entry.name;
+        let message = format!("{name} answered HTTP {status} with an expiry that is no number");
+        let meaning = Meaning::of(Verdict::Protocol);
+        self.refusal(answer, meaning, Delivery::Answered, String::new(), message)
+    }
+
+    fn granted(self, value: &Value, skew: Skew) -> Option<Granted> {
+        let id_token = first_text(&self.facts.id_token, value);
+        let lifetime = self.entry.lifetime.access_token;
+        Some(Granted {
+            issued: self.issued(value, skew)?,
+            usual_end: lifetime.map(|lifetime| self.sent_at.plus(lifetime)),
+            id_token: id_token.map(SecretString::from),
+            account: self.facts.account.find(value).find_map(scalar),
         })
     }
 
     /// Only a missing access token spoils an answer. Whatever else is odd is left out, since a token set that
     /// is thrown away may be the last one of its grant.
     fn issued(self, value: &Value, skew: Skew) -> Option<Issued> {
-        let Self { entry, sent_at, .. } = self;
-        let facts = &entry.response;
+        let Self { facts, sent_at, .. } = self;
         let access_token = first_text(&facts.access_token, value)?;
         let refresh_token = first_text(&facts.refresh_token, value);
-        let expires_at = ends_at(&facts.expires_in, &facts.expires_at, value, sent_at, skew)
-            .or_else(|| Some(sent_at.plus(entry.lifetime.access_token?)));
+        let stated = ends_at(&facts.expires_in, &facts.expires_at, value, sent_at, skew);
+        let in_token = jwt::expiry(access_token, skew.theirs(sent_at)).map(|end| skew.ours(end));
         let refresh_expires_at = ends_at(
             &facts.refresh_expires_in,
             &facts.refresh_expires_at,
@@ -86,15 +146,11 @@ impl Context<'_> {
             sent_at,
             skew,
         )
-        .or_else(|| {
-            // An old refresh token does not grow younger by being used.
-            refresh_token.as_ref()?;
-            Some(sent_at.plus(entry.lifetime.refresh_token?))
-        });
+        .or_else(|| self.usual_refresh_end(refresh_token.is_some()));
         Some(Issued {
             access_token: AccessToken::new(access_token.to_owned()),
             token_type: token_type(first_text(&facts.token_type, value)),
-            expires_at,
+            expires_at: earlier(stated, in_token),
             refresh_token: refresh_token.map(|token| RefreshToken::new(token.to_owned())),
             refresh_expires_at,
             scopes: facts.scope.find(value).find_map(scopes),
@@ -102,23 +158,37 @@ impl Context<'_> {
         })
     }
 
+    /// A new refresh token has its lifetime before it; an old one does not grow younger by being used, unless it is
+    /// idleness that ends it.
+    fn usual_refresh_end(self, is_new: bool) -> Option<Timestamp> {
+        let lifetime = self.entry.lifetime;
+        let of_age = lifetime.refresh_token.filter(|_| is_new);
+        let after = |duration: Option<Duration>| Some(self.sent_at.plus(duration?));
+        earlier(after(of_age), after(lifetime.refresh_token_idle))
+    }
+
     fn refused(self, answer: &Answer, body: &Body) -> Refusal {
-        let Self { entry, secrets, .. } = self;
+        let Self {
+            entry,
+            facts,
+            secrets,
+            ..
+        } = self;
         let status = answer.status;
         let value = match body {
             Body::Value(value) => Some(value),
             _ => None,
         };
         let code = value
-            .and_then(|value| entry.response.error.find(value).find_map(code))
+            .and_then(|value| facts.error.find(value).find_map(code))
             .filter(|code| !secrets.contains(&code.as_str()));
         let meaning = classify(status, code.as_deref(), &entry.errors, &entry.uncoded);
         let mut message = match &code {
             Some(code) => format!("{} answered HTTP {status} with {code}", entry.name),
-            None => format!("{} answered HTTP {status} {}", entry.name, lack(body)),
+            None => format!("{} answered HTTP {status} {}", entry.name, self.lack(body)),
         };
         let description = value.and_then(|value| {
-            let texts = entry.response.error_description.find(value);
+            let texts = facts.error_description.find(value);
             texts
                 .filter_map(Value::as_str)
                 .find(|text| !text.is_empty())
@@ -134,6 +204,26 @@ impl Context<'_> {
             Delivery::Answered
         };
         self.refusal(answer, meaning, delivery, code.unwrap_or_default(), message)
+    }
+
+    /// What an answer without what is wanted and without a code is instead: the names of its keys at most.
+    fn lack(self, body: &Body) -> String {
+        let wanted = self.wanted;
+        match body {
+            Body::Value(Value::Object(fields)) => {
+                let keys = fields.keys().map(String::as_str);
+                let keys: Vec<&str> = keys.filter(|key| is_short_word(key)).take(10).collect();
+                if keys.is_empty() {
+                    format!("without {wanted}")
+                } else {
+                    format!("without {wanted}, but with {}", keys.join(", "))
+                }
+            }
+            Body::Value(_) => "with JSON that is no object".to_owned(),
+            Body::Empty => "without a body".to_owned(),
+            Body::Torn => "with JSON that ends too early".to_owned(),
+            Body::Foreign => "with a body that is no JSON".to_owned(),
+        }
     }
 
     /// The head of the answer is there. If it is that of a success, tokens may have been lost with the body.
@@ -177,6 +267,7 @@ impl Context<'_> {
                 }),
             },
             try_next_secret: meaning.try_next_secret && delivery == Delivery::Answered,
+            try_alternate_client: meaning.try_alternate_client && delivery == Delivery::Answered,
         }
     }
 }
@@ -214,6 +305,14 @@ fn ends_at(
             .find_map(|value| expiry::instant(value, skew.theirs(sent_at)))
             .map(|end| skew.ours(end))
     })
+}
+
+/// The earlier of two ends, as far as they are known.
+fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
 }
 
 fn first_text<'v>(pointers: &'v Pointers, value: &'v Value) -> Option<&'v str> {
@@ -257,16 +356,19 @@ fn scopes(value: &Value) -> Option<Vec<String>> {
 }
 
 fn metadata(wanted: &BTreeMap<String, Pointers>, value: &Value) -> BTreeMap<String, String> {
-    let scalar = |value: &Value| match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(truth) => Some(truth.to_string()),
-        _ => None,
-    };
     wanted
         .iter()
         .filter_map(|(name, pointers)| Some((name.clone(), pointers.find(value).find_map(scalar)?)))
         .collect()
+}
+
+fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) if !text.is_empty() => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(truth) => Some(truth.to_string()),
+        _ => None,
+    }
 }
 
 /// An error code: a number other than 0, or a short text without spaces. Whatever else stands there is prose.
@@ -283,25 +385,6 @@ fn code(value: &Value) -> Option<String> {
 fn is_short_word(text: &str) -> bool {
     let word = |byte: u8| byte.is_ascii_alphanumeric() || b"_.:-".contains(&byte);
     text.len() <= 64 && text.bytes().all(word)
-}
-
-/// What an answer without tokens and without a code is instead: the names of its keys at most.
-fn lack(body: &Body) -> String {
-    match body {
-        Body::Value(Value::Object(fields)) => {
-            let keys = fields.keys().map(String::as_str);
-            let keys: Vec<&str> = keys.filter(|key| is_short_word(key)).take(10).collect();
-            if keys.is_empty() {
-                "without an access token".to_owned()
-            } else {
-                format!("without an access token, but with {}", keys.join(", "))
-            }
-        }
-        Body::Value(_) => "with JSON that is no object".to_owned(),
-        Body::Empty => "without a body".to_owned(),
-        Body::Torn => "with JSON that ends too early".to_owned(),
-        Body::Foreign => "with a body that is no JSON".to_owned(),
-    }
 }
 
 #[cfg(test)]

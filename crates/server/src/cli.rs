@@ -5,6 +5,7 @@ mod credential;
 mod credential_view;
 mod events;
 mod exit;
+mod forecast;
 mod integration;
 mod integration_view;
 mod keys;
@@ -65,6 +66,8 @@ enum Verb {
     Watch(watch::Watch),
     /// Keep credentials
     Credential(credential::Credential),
+    /// List what ends when, soonest first
+    Forecast(forecast::Forecast),
     /// Keep integrations
     Integration(integration::Integration),
     /// Look at the provider catalogue and at how clients stand, and decide about held grants
@@ -150,6 +153,7 @@ fn dispatch(verb: Verb, build: Build, out: Out<'_>, notes: Out<'_>) -> Result<()
         Verb::Token(token) => on_this_thread(token.run(out)),
         Verb::Watch(watch) => on_this_thread(watch.run(out, notes)),
         Verb::Credential(credential) => on_this_thread(credential.run(&SystemClock, out)),
+        Verb::Forecast(forecast) => on_this_thread(forecast.run(out)),
         Verb::Integration(integration) => on_this_thread(integration.run(out)),
         Verb::Provider(provider) => on_this_thread(provider.run(out)),
         Verb::Keys(keys) => on_this_thread(keys.run(out)),

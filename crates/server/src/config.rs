@@ -128,8 +128,8 @@ impl Config {
     pub fn catalogue(&self) -> Result<Catalogue, ConfigError> {
         let catalogue = self.providers.catalogue()?;
         self.clients
-            .values()
-            .try_for_each(|client| client.check(&catalogue))?;
+            .iter()
+            .try_for_each(|(name, client)| client.check(name, &self.clients, &catalogue))?;
         Ok(catalogue)
     }
 

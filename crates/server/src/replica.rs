@@ -53,6 +53,8 @@ pub use error::StartError;
 const REMEMBERED: usize = 100_000;
 /// How often to look for grants to renew.
 const RENEW_EVERY: Duration = Duration::from_secs(1);
+/// How often to look for grants that come near to their end.
+const ANNOUNCE_EVERY: Duration = Duration::from_secs(10);
 /// What readers that take nothing get of a shutdown, at most.
 const UNREAD: Duration = Duration::from_secs(5);
 /// What Redis gets to send its last notices.
@@ -351,6 +353,8 @@ fn spawn_tasks(
     };
     let scheduler = Scheduler::new(broker.clone(), store.clone(), clock, pace, tasks.clone());
     tasks.spawn(scheduler.run(life.stop()));
+
+    tasks.spawn(broker.announcer(ANNOUNCE_EVERY).run(life.stop()));
 
     tasks.spawn(retention::run(store, config.events.retention, life.stop()));
 

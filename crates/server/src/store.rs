@@ -10,6 +10,7 @@ mod database;
 mod directory;
 mod entity;
 mod error;
+mod forecast;
 mod fragment;
 mod grants;
 mod integrations;

@@ -143,6 +143,16 @@ impl Replica {
     }
 }
 
+/// Runs another verb of the program to its end, and gives what it printed. An error unless it succeeds.
+pub async fn verb(arguments: &[&str]) -> Result<String> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_evergrant"));
+    command.args(arguments);
+    let output = tokio::task::spawn_blocking(move || command.output()).await??;
+    let notes = String::from_utf8_lossy(&output.stderr);
+    anyhow::ensure!(output.status.success(), "{arguments:?}: {notes}");
+    Ok(String::from_utf8(output.stdout)?)
+}
+
 /// A connection of its own to `address`, e.g. of a proxy before a replica, made when it is first used.
 pub fn channel_to(address: SocketAddr) -> Channel {
     Endpoint::from_shared(format!("http://{address}"))

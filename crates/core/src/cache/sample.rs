@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::ageing::Dates;
 use crate::clock::Timestamp;
 use crate::grant::{
-    Attempts, Grant, GrantFacts, GrantState, GrantType, Invalidation, InvalidationReason, TokenSet,
+    Attempts, Grant, GrantFacts, GrantState, GrantType, Invalidation, InvalidationReason, Means,
+    TokenSet,
 };
 use crate::ids::{ClientKey, ClientName, Generation, GrantId, ProviderName, TenantId};
-use crate::provider::{Profile, Rotation};
+use crate::provider::{Profile, Renewal, Rotation};
+use crate::scopes::ScopeSet;
 use crate::secret::AccessToken;
 
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
@@ -26,13 +29,18 @@ pub(crate) fn grant(id: &GrantId, version: u64) -> Grant {
             },
             account: None,
             grant_type: GrantType::AuthorizationCode,
+            parent: None,
+            requested_scopes: ScopeSet::default(),
             generation: Generation(version),
             version,
             state: GrantState::Active,
+            consented_at: NOW,
             issued_at: NOW,
             expires_at,
             refresh_expires_at: None,
             refreshable: false,
+            dates: Dates::default(),
+            announced: None,
             scopes: Vec::new(),
             attempts: Attempts::default(),
             lease: None,
@@ -46,6 +54,7 @@ pub(crate) fn grant(id: &GrantId, version: u64) -> Grant {
             refresh_expires_at: None,
             scopes: Vec::new(),
             metadata: BTreeMap::new(),
+            means: Means::default(),
         },
     }
 }
@@ -67,6 +76,8 @@ pub(crate) fn profile() -> Profile {
         rotation: Rotation::SingleUse,
         grant_types: Vec::new(),
         flaky_refusals: false,
+        renewal: Renewal::default(),
+        single_active_token: false,
         header_name: "Authorization".into(),
         header_scheme: "Bearer".into(),
         limits: crate::provider::Limits::default(),

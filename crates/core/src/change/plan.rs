@@ -3,6 +3,7 @@
 //! None of them reads a clock or a database; `Snapshot::now` is the store's time. An `Ok(None)` means that the
 //! snapshot already is as wanted, so that there is nothing to write and nothing to tell.
 
+mod announce;
 mod brake;
 mod client;
 mod credential;
@@ -12,6 +13,7 @@ mod reconnect;
 #[cfg(test)]
 mod sample;
 
+pub use announce::announce;
 pub use brake::{Refused, believe, refuse, release};
 pub use client::{client_recovered, client_rejected};
 pub use credential::{

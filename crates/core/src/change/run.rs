@@ -135,6 +135,7 @@ fn touched(write: &Write) -> Vec<&GrantId> {
         | Write::TouchGrant(grant)
         | Write::DeleteGrant(grant) => vec![grant],
         Write::InsertGrant(_)
+        | Write::DateGrant { .. }
         | Write::InsertCredential(_)
         | Write::UpdateCredentialLabels { .. }
         | Write::MoveCredential { .. }

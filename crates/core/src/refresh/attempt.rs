@@ -9,10 +9,11 @@ use super::flight::rejected;
 use super::settle::NotAdopted;
 use super::{Failure, Outcome, Refresher, Trigger};
 use crate::budget::Place;
+use crate::clock::Timestamp;
 use crate::grant::{Grant, TokenSet};
 use crate::ids::GrantId;
 use crate::leader::Held;
-use crate::provider::{CallError, Delivery, Issued, Rotation, Verdict};
+use crate::provider::{CallError, Delivery, Issued, Renewal, Rotation, Verdict};
 use crate::singleflight::Landing;
 use crate::store::{AttemptEnd, Claimed};
 
@@ -205,17 +206,18 @@ impl Refresher {
 }
 
 impl Attempt<'_> {
-    /// The whole token set that an answer makes of the stored one: what the answer leaves out stays.
-    pub(super) fn merge(&self, issued: Issued) -> TokenSet {
+    /// The whole token set that an answer makes of the stored one at `now`: what the answer leaves out stays.
+    pub(super) fn merge(&self, issued: Issued, now: Timestamp, renewal: &Renewal) -> TokenSet {
         let old = &self.grant.tokens;
         let mut metadata = old.metadata.clone();
         metadata.extend(issued.metadata);
-        // A refresh token that was kept keeps its end, unless the answer states a new one.
-        let refresh_expires_at = match (&issued.refresh_token, issued.refresh_expires_at) {
-            (_, Some(end)) => Some(end),
-            (None, None) => old.refresh_expires_at,
-            (Some(_), None) => None,
-        };
+        // A refresh token that was kept keeps its end, and so does a successor of one whose end was fixed at the consent;
+        // but a refresh token that was used after its end had none.
+        let keeps_end = issued.refresh_token.is_none() || !renewal.end_moves;
+        let old_end = old.refresh_expires_at;
+        let refresh_expires_at = issued
+            .refresh_expires_at
+            .or(old_end.filter(|end| keeps_end && *end > now));
         TokenSet {
             access_token: issued.access_token,
             token_type: issued.token_type,
@@ -224,6 +226,7 @@ impl Attempt<'_> {
             refresh_expires_at,
             scopes: issued.scopes.unwrap_or_else(|| old.scopes.clone()),
             metadata,
+            means: old.means.clone(),
         }
     }
 

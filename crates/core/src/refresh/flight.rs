@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::attempt::Led;
+use super::settle::NotAdopted;
 use super::{Cause, Failure, Outcome, Refresher, Trigger};
 use crate::budget::{Full, FullCause, Place, Urgency};
 use crate::clock::Timestamp;
 use crate::cooldown::Refusal;
 use crate::coordinator::Notice;
 use crate::failure::FailureReason;
-use crate::grant::{Grant, Invalidation, InvalidationReason};
+use crate::grant::{Grant, GrantFacts, Invalidation, InvalidationReason};
 use crate::ids::GrantId;
 use crate::leader::Leadership;
 use crate::memory::Known;
@@ -143,8 +144,9 @@ impl Refresher {
 
         let now = self.ports.clock.now();
         let facts = &grant.facts;
+        let renewal = self.renewal(&facts.client);
         let is_over = facts.expires_at.is_some_and(|end| end <= now);
-        if grant.tokens.refresh_token.is_none() {
+        if !renewal.can_renew(facts.grant_type, facts.refreshable) {
             if is_over || trigger.cause == Cause::Refusal {
                 let why = "the access token is no longer good and there is no refresh token";
                 return self
@@ -153,18 +155,17 @@ impl Refresher {
             }
             return Look::Done(self.outcome_of(grant));
         }
-        if facts.refresh_expires_at.is_some_and(|end| end <= now)
-            && (is_over || trigger.cause == Cause::Refusal)
-        {
-            let why = "the refresh token reached its end";
-            return self
-                .end_without_call(grant, InvalidationReason::RefreshTokenExpired, why)
-                .await;
+        if is_over && renewal.only_while_valid && !is_leased(facts) {
+            return self.end_expired(grant).await;
         }
 
         if let Err(error) = self.ports.providers.check(&facts.client) {
             let failure = Failure::new(FailureReason::UnknownClient, error.to_string());
             return Look::Done(Outcome::Failed(failure));
+        }
+        let young_until = renewal.young_until(facts.issued_at, facts.expires_at);
+        if let Some(until) = young_until.filter(|until| now < *until) {
+            return Look::Done(Outcome::Failed(Failure::too_young(until)));
         }
         if let Some(failure) = cooling(&grant, now) {
             self.memory.cool(id, facts.generation, failure.clone());
@@ -174,6 +175,27 @@ impl Refresher {
             return Look::Done(Outcome::Failed(rejected(refusal, now)));
         }
         Look::Refresh(Box::new(grant))
+    }
+
+    /// A grant whose token expired, of a provider that renews none that has. What a call brought that was made in time
+    /// may still lie in escrow.
+    async fn end_expired(&self, grant: Grant) -> Look {
+        match self.adopt_from_escrow(&grant).await {
+            Ok(Some(outcome)) => return Look::Done(outcome),
+            // An attempt that never told its end may have left something there.
+            Err(NotAdopted::Escrow(error)) if grant.facts.lease.is_some() => {
+                let why = format!("the token reached its end, and {error}");
+                let failure = Failure::new(FailureReason::ProviderUnavailable, why);
+                return Look::Done(Outcome::Failed(failure));
+            }
+            Ok(None) | Err(NotAdopted::Escrow(_)) => {}
+            Err(NotAdopted::Store(error)) => {
+                return Look::Done(Outcome::Failed(Failure::from_store(&error)));
+            }
+        }
+        let why = "the token reached its end, and the provider renews none that has";
+        self.end_without_call(grant, InvalidationReason::RefreshTokenExpired, why)
+            .await
     }
 
     /// A grant that is known to be dead without asking its provider.
@@ -235,6 +257,14 @@ impl Refresher {
             () = self.stop.cancelled() => {}
         }
     }
+}
+
+/// Whether somebody may be calling the provider now.
+fn is_leased(facts: &GrantFacts) -> bool {
+    facts
+        .lease
+        .as_ref()
+        .is_some_and(|lease| !lease.left.is_zero())
 }
 
 /// The failure that still holds attempts back.

@@ -7,7 +7,7 @@ use crate::change::run::ChangeError;
 use crate::change::{ChangeSet, Scope, Snapshot};
 use crate::coordinator::Notice;
 use crate::ids::ClientKey;
-use crate::provider::Rotation;
+use crate::provider::{Renewal, Rotation};
 use crate::store::StoreError;
 
 mod brake;
@@ -67,6 +67,12 @@ impl Refresher {
     pub(super) fn rotation(&self, client: &ClientKey) -> Option<Rotation> {
         let profile = self.ports.providers.profile(client).ok()?;
         Some(profile.rotation)
+    }
+
+    /// How the grants of a client are renewed; as usual, where the catalogue no longer knows the provider.
+    pub(in crate::refresh) fn renewal(&self, client: &ClientKey) -> Renewal {
+        let profile = self.ports.providers.profile(client);
+        profile.map_or_else(|_| Renewal::default(), |profile| profile.renewal)
     }
 }
 

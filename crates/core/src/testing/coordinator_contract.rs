@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::coordinator::EscrowEntry;
-use crate::grant::TokenSet;
+use crate::grant::{Means, TokenSet};
 use crate::ids::{Epoch, Generation, GrantId};
 use crate::secret::{AccessToken, RefreshToken};
 
@@ -70,6 +70,7 @@ pub fn entry(grant: &GrantId, base: u64) -> EscrowEntry {
             refresh_expires_at: Some(Timestamp::from_millis(-1)),
             scopes: vec!["read".into(), "write".into()],
             metadata: BTreeMap::from([("instance_url".into(), "https://example.com".into())]),
+            means: Means::default(),
         },
         issued_at: Timestamp::from_millis(1_699_999_000_000 + i64::try_from(base).unwrap_or(0)),
     }

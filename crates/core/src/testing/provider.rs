@@ -8,17 +8,19 @@ use async_trait::async_trait;
 
 use super::held::{Gate, Held};
 use crate::clock::Clock;
-use crate::grant::{Grant, GrantType, InvalidationReason, TokenSet};
+use crate::grant::{Grant, GrantType, InvalidationReason, Means, TokenSet};
 use crate::ids::{ClientKey, Generation, GrantId};
 use crate::provider::{
-    CallError, Delivery, Issued, Profile, Providers, Rotation, UnknownClient, Verdict,
+    CallError, Delivery, Issued, Profile, Providers, Renewal, Rotation, UnknownClient, Verdict,
 };
 use crate::secret::{AccessToken, RefreshToken};
 
+mod ageing;
 mod families;
 #[cfg(test)]
 mod tests;
 
+use ageing::Ends;
 use families::Families;
 pub use families::Reuse;
 
@@ -38,6 +40,7 @@ struct State {
     lifetime: Option<Duration>,
     latency: Duration,
     families: Families,
+    ends: Ends,
     script: VecDeque<Step>,
     otherwise: Option<CallError>,
     calls: Vec<Call>,
@@ -84,6 +87,7 @@ impl ScriptedProviders {
                 lifetime: Some(Duration::from_secs(3600)),
                 latency: Duration::ZERO,
                 families: Families::new(Reuse::Revokes),
+                ends: Ends::default(),
                 script: VecDeque::new(),
                 otherwise: None,
                 calls: Vec::new(),
@@ -116,6 +120,12 @@ impl ScriptedProviders {
         self.state().lifetime = lifetime;
     }
 
+    /// How long refresh tokens live from now on, counted from when they were issued or, where a refresh moves their
+    /// end, from their last use; `None`: for ever.
+    pub fn set_refresh_lifetime(&self, lifetime: Option<Duration>) {
+        self.state().ends.lifetime = lifetime;
+    }
+
     /// How long every call takes from now on.
     pub fn set_latency(&self, latency: Duration) {
         self.state().latency = latency;
@@ -124,16 +134,18 @@ impl ScriptedProviders {
     /// The first token set of a new family.
     pub fn consent(&self, family: &str) -> TokenSet {
         let mut state = self.state();
+        let has_refresh_tokens = !state.profile.renewal.self_renewing;
         let refresh_token = state.families.begin(family);
         let issued = state.issue(&*self.clock, refresh_token);
         TokenSet {
             access_token: issued.access_token,
             token_type: issued.token_type,
             expires_at: issued.expires_at,
-            refresh_token: issued.refresh_token,
-            refresh_expires_at: None,
+            refresh_token: issued.refresh_token.filter(|_| has_refresh_tokens),
+            refresh_expires_at: issued.refresh_expires_at,
             scopes: Vec::new(),
             metadata: BTreeMap::new(),
+            means: Means::default(),
         }
     }
 
@@ -207,8 +219,22 @@ impl ScriptedProviders {
         if let Some(error) = &state.otherwise {
             return Err(error.clone());
         }
-        let used = grant.tokens.refresh_token.as_ref();
-        let used = used.map_or("", RefreshToken::expose).to_owned();
+        let now = self.clock.now();
+        let renewal = state.profile.renewal;
+        if renewal.self_renewing {
+            if !ageing::renews(&renewal, grant, now) {
+                return Err(refused(InvalidationReason::GrantRevoked));
+            }
+            let renewed = state.issue(&*self.clock, String::new());
+            return Ok(Issued {
+                refresh_token: None,
+                ..renewed
+            });
+        }
+        let used = text(grant);
+        if state.ends.has_ended(&used, now) {
+            return Err(refused(InvalidationReason::GrantRevoked));
+        }
         match state.families.spend(&used) {
             Some(successor) => Ok(state.issue(&*self.clock, successor)),
             None => Err(refused(InvalidationReason::GrantRevoked)),
@@ -287,12 +313,14 @@ impl State {
     }
 
     fn issue(&mut self, clock: &dyn Clock, refresh_token: String) -> Issued {
+        let moves = self.profile.renewal.end_moves;
+        let refresh_expires_at = self.ends.issue(&refresh_token, clock.now(), moves);
         Issued {
             access_token: AccessToken::new(self.families.next_access_token()),
             token_type: "Bearer".into(),
             expires_at: self.lifetime.map(|lifetime| clock.now().plus(lifetime)),
             refresh_token: Some(RefreshToken::new(refresh_token)),
-            refresh_expires_at: None,
+            refresh_expires_at,
             scopes: None,
             metadata: BTreeMap::new(),
         }
@@ -349,6 +377,8 @@ fn profile(rotation: Rotation) -> Profile {
         rotation,
         grant_types: vec![GrantType::AuthorizationCode],
         flaky_refusals: false,
+        renewal: Renewal::default(),
+        single_active_token: false,
         header_name: "Authorization".into(),
         header_scheme: "Bearer".into(),
         limits: crate::provider::Limits::default(),

@@ -21,6 +21,7 @@ use state::{Now, State};
 
 pub use super::held::Held;
 
+use crate::ageing::Dates;
 use crate::change::{ChangeSet, Scope, Snapshot};
 use crate::clock::{Clock, Timestamp};
 use crate::events::{Event, LogPosition};
@@ -31,7 +32,8 @@ use crate::ids::{
 use crate::integration::Integration;
 use crate::store::{
     ApplyError, AttemptEnd, Backlog, Claimed, ClientStanding, CredentialQuery, CredentialView,
-    Directory, DueGrant, EventLog, GrantStore, GrantVersion, IntegrationQuery, Store, StoreError,
+    Directory, DueGrant, EventLog, Forecast, ForecastQuery, GrantStore, GrantVersion,
+    IntegrationQuery, Store, StoreError,
 };
 
 /// A token set that was kept by [`GrantStore::keep_orphan`].
@@ -148,13 +150,13 @@ impl GrantStore for MemoryStore {
         base: Generation,
         tokens: &TokenSet,
         issued_at: Timestamp,
-        due_at: Option<Timestamp>,
+        dates: &Dates,
     ) -> Result<bool, StoreError> {
         self.call(Op::Commit, |state, now| {
             let row = state.grants.get_mut(id);
             match row.filter(|row| row.is_active() && row.grant.facts.generation == base) {
                 Some(row) => {
-                    row.store(base.next(), tokens.clone(), issued_at, due_at, now);
+                    row.store(base.next(), tokens.clone(), issued_at, *dates, now);
                     true
                 }
                 None => false,
@@ -225,6 +227,15 @@ impl GrantStore for MemoryStore {
         .await
     }
 
+    async fn to_announce(&self, now: Timestamp, limit: u32) -> Result<Vec<GrantId>, StoreError> {
+        self.call(Op::ToAnnounce, |state, _| {
+            let mut due = state.to_announce(now);
+            due.truncate(limit as usize);
+            due
+        })
+        .await
+    }
+
     async fn changed_within(&self, window: Duration) -> Result<Vec<GrantVersion>, StoreError> {
         self.call(Op::ChangedWithin, |state, now| {
             state.changed_within(window, now)
@@ -255,6 +266,11 @@ impl Directory for MemoryStore {
             state.list_credentials(query, now)
         })
         .await
+    }
+
+    async fn forecast(&self, query: &ForecastQuery) -> Result<Vec<Forecast>, StoreError> {
+        self.call(Op::Forecast, |state, _| state.forecast(query))
+            .await
     }
 
     async fn integration(&self, key: &IntegrationKey) -> Result<Option<Integration>, StoreError> {

@@ -7,6 +7,8 @@
 )]
 
 #[expect(missing_docs, reason = "a claim's name says what it checks")]
+pub mod ageing;
+#[expect(missing_docs, reason = "a claim's name says what it checks")]
 pub mod brakes;
 #[expect(missing_docs, reason = "a claim's name says what it checks")]
 pub mod changes;
@@ -64,6 +66,13 @@ macro_rules! store_contract_tests {
             schedule::due_gives_no_client_more_than_its_share,
             schedule::every_raise_of_a_version_is_seen_for_a_while,
             schedule::grants_are_counted_by_provider_and_state,
+            ageing::dates_come_back_and_end_with_the_grant,
+            ageing::a_consent_begins_anew_and_a_refresh_goes_on,
+            ageing::dating_a_grant_leaves_everything_else,
+            ageing::dating_a_grant_needs_its_generation_and_that_it_lives,
+            ageing::what_is_to_be_announced_comes_longest_due_first,
+            ageing::a_forecast_has_every_end_soonest_first_in_pages,
+            ageing::every_filter_of_a_forecast_holds,
             scopes::a_grant_has_its_credentials_and_their_integrations,
             scopes::a_credential_that_does_not_exist_has_the_integrations_that_need_it,
             scopes::an_account_has_the_grant_that_its_credentials_share,

@@ -369,6 +369,7 @@ async fn a_reconnected_grant_is_held_no_more() {
         resume_paused: false,
         tokens: world.provider.consent("again"),
         issued_at: world.clock.now(),
+        renewal: world.renewal(),
     };
     let registry = replica.broker.registry();
     registry.reconnect(&again, &client()).await.unwrap();

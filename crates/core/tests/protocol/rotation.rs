@@ -42,6 +42,7 @@ pub(super) fn again(key: &CredentialKey, tokens: TokenSet, world: &World) -> Rec
         resume_paused: false,
         tokens,
         issued_at: world.clock.now(),
+        renewal: world.renewal(),
     }
 }
 

@@ -4,7 +4,9 @@ use evergrant_core::broker::{Ask, TokenError};
 use evergrant_core::clock::Clock;
 use evergrant_core::failure::FailureReason;
 use evergrant_core::grant::{InvalidationReason, TokenSet};
+use evergrant_core::provider::Rotation;
 use evergrant_core::refresh::{Failure, Outcome};
+use evergrant_core::testing::provider::Reuse;
 use evergrant_core::testing::store::Op;
 
 use super::world::{World, death_of, generation_of, key, reason_of, refused, seconds};
@@ -94,15 +96,35 @@ async fn a_token_without_a_refresh_token_is_served_to_its_end_and_then_its_grant
     world.check(&key("a")).await;
 }
 
+// R6: a clock may be wrong, and so may what a vendor says of its tokens.
 #[tokio::test(start_paused = true)]
-async fn a_refresh_token_that_reached_its_end_is_not_sent() {
+async fn r6_a_refresh_token_that_reached_its_end_is_sent_once_before_that_is_believed() {
     let world = with_tokens(|tokens| tokens.refresh_expires_at = tokens.expires_at).await;
     let replica = world.replica();
     world.expire();
-    let answer = replica.token(&key("a")).await;
-    assert_eq!(death_of(&answer), InvalidationReason::RefreshTokenExpired);
-    assert_eq!(world.calls(), 0);
+    world.provider.revoke("a");
+    for _ in 0..5 {
+        let answer = replica.token(&key("a")).await;
+        assert_eq!(death_of(&answer), InvalidationReason::RefreshTokenExpired);
+    }
+    assert_eq!(world.calls(), 1);
     assert_eq!(world.kinds().await.len(), 1);
+    world.check(&key("a")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn r5_a_refresh_token_that_works_after_its_end_has_none() {
+    let world = with_tokens(|tokens| tokens.refresh_expires_at = tokens.expires_at).await;
+    world.provider.set_reuse(Reuse::Allowed, Rotation::None);
+    world
+        .provider
+        .set_profile(|profile| profile.renewal.end_moves = false);
+    let replica = world.replica();
+    world.expire();
+    assert_eq!(generation_of(&replica.token(&key("a")).await), 2);
+    let facts = world.grant(&key("a")).await.facts;
+    assert_eq!((facts.refresh_expires_at, facts.dates.end), (None, None));
+    assert_eq!(world.kinds().await, []);
     world.check(&key("a")).await;
 }
 

@@ -12,6 +12,7 @@ use evergrant_core::grant::{Grant, GrantType, TokenSet};
 use evergrant_core::ids::{
     ClientKey, ClientName, CredentialId, CredentialKey, ProviderName, TenantId,
 };
+use evergrant_core::provider::{Providers, Renewal};
 use evergrant_core::refresh::{Limits, Ports};
 use evergrant_core::store::{EventLog, GrantStore};
 use evergrant_core::testing::clock::ManualClock;
@@ -128,10 +129,16 @@ impl World {
             labels: BTreeMap::new(),
             tokens,
             issued_at: self.clock.now(),
+            renewal: self.renewal(),
         };
         let registry = self.replica().broker.registry();
         registry.create_credential(&new).await.unwrap();
         new.key
+    }
+
+    /// How the provider renews tokens.
+    pub fn renewal(&self) -> Renewal {
+        self.provider.profile(&client()).unwrap().renewal
     }
 
     /// Lets every token that was issued so far expire.

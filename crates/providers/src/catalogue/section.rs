@@ -117,6 +117,38 @@ impl<'i> Section<'i> {
         }
     }
 
+    pub(super) fn integer(&mut self, report: &mut Report<'_>, key: &str) -> Option<Located<i64>> {
+        integer(self.take(key)?, report)
+    }
+
+    /// A list of integers; empty if it is not there.
+    pub(super) fn integers(&mut self, report: &mut Report<'_>, key: &str) -> Vec<Located<i64>> {
+        let Some(field) = self.take(key) else {
+            return Vec::new();
+        };
+        let DeValue::Array(items) = field.value else {
+            wrong::<()>(
+                report,
+                field.at,
+                &field.path,
+                "a list of integers",
+                &field.value,
+            );
+            return Vec::new();
+        };
+        items
+            .into_iter()
+            .filter_map(|item| {
+                let item = Located {
+                    at: item.span().start,
+                    path: field.path.clone(),
+                    value: item.into_inner(),
+                };
+                integer(item, report)
+            })
+            .collect()
+    }
+
     /// A span of time: digits and a unit, e.g. `12h`.
     pub(super) fn duration(
         &mut self,
@@ -273,6 +305,21 @@ fn string(field: Located<DeValue<'_>>, report: &mut Report<'_>) -> Option<Locate
             path: field.path,
         }),
         other => wrong(report, field.at, &field.path, "a string", &other),
+    }
+}
+
+fn integer(field: Located<DeValue<'_>>, report: &mut Report<'_>) -> Option<Located<i64>> {
+    let number = match &field.value {
+        DeValue::Integer(number) if number.radix() == 10 => number.as_str().parse().ok(),
+        _ => None,
+    };
+    match number {
+        Some(value) => Some(Located {
+            value,
+            at: field.at,
+            path: field.path,
+        }),
+        None => wrong(report, field.at, &field.path, "an integer", &field.value),
     }
 }
 

@@ -5,7 +5,8 @@ use std::fmt;
 use thiserror::Error;
 use url::{Host, Url};
 
-/// A text in which `{name}` stands for a value that is known only when a request is made.
+/// A text in which `{name}` stands for a value that is known only when a request is made. With `{name?}`, the whole
+/// text counts for nothing where there is no value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
     text: String,
@@ -15,7 +16,16 @@ pub struct Template {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
     Literal(String),
-    Placeholder(String),
+    Placeholder { name: String, optional: bool },
+}
+
+/// A value of an entry, and the key that it stands under, by which a mistake is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fact<T> {
+    /// The key with the tables it is in, e.g. `request.parameters.scope`.
+    pub field: String,
+    /// The value.
+    pub value: T,
 }
 
 /// Why a template cannot be used, or not with the values at hand. Holds no value.
@@ -24,6 +34,9 @@ pub enum TemplateError {
     /// A brace without its partner, or a name of other characters than `a-z 0-9 _`.
     #[error("has a brace that encloses no placeholder of a-z, 0-9 and _")]
     Braces,
+    /// A URL must be whole.
+    #[error("is a URL, in which no placeholder can be left out")]
+    OptionalInUrl,
     /// Nothing says what the placeholder stands for.
     #[error("placeholder {{{0}}} has no value")]
     NoValue(String),
@@ -54,12 +67,21 @@ impl Template {
             let (name, after) = from_brace
                 .strip_prefix('{')
                 .and_then(|inner| inner.split_once('}'))
-                .filter(|(name, _)| is_placeholder(name))
                 .ok_or(TemplateError::Braces)?;
+            let (name, optional) = match name.strip_suffix('?') {
+                Some(name) => (name, true),
+                None => (name, false),
+            };
+            if !is_placeholder(name) {
+                return Err(TemplateError::Braces);
+            }
             if !literal.is_empty() {
                 parts.push(Part::Literal(literal.to_owned()));
             }
-            parts.push(Part::Placeholder(name.to_owned()));
+            parts.push(Part::Placeholder {
+                name: name.to_owned(),
+                optional,
+            });
             rest = after;
         }
         if !rest.is_empty() {
@@ -74,17 +96,34 @@ impl Template {
     /// The names of its placeholders.
     pub fn placeholders(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().filter_map(|part| match part {
-            Part::Placeholder(name) => Some(name.as_str()),
+            Part::Placeholder { name, .. } => Some(name.as_str()),
             Part::Literal(_) => None,
         })
     }
 
-    /// The text with every placeholder replaced by its value as it is.
+    /// The text with every placeholder replaced by its value as it is; `None` if an optional one has no value, or
+    /// an empty one.
     pub fn fill<'v>(
         &self,
         lookup: impl Fn(&str) -> Option<&'v str>,
-    ) -> Result<String, TemplateError> {
+    ) -> Result<Option<String>, TemplateError> {
+        let lacks = |part: &Part| match part {
+            Part::Placeholder {
+                name,
+                optional: true,
+            } => lookup(name).is_none_or(str::is_empty),
+            _ => false,
+        };
+        if self.parts.iter().any(lacks) {
+            return Ok(None);
+        }
         self.fill_with(|name, _| value_of(name, &lookup).map(str::to_owned))
+            .map(Some)
+    }
+
+    fn has_optional(&self) -> bool {
+        let optional = |part: &Part| matches!(part, Part::Placeholder { optional: true, .. });
+        self.parts.iter().any(optional)
     }
 
     /// `value` is given the name of a placeholder and the text before it.
@@ -96,7 +135,7 @@ impl Template {
         for part in &self.parts {
             match part {
                 Part::Literal(text) => filled.push_str(text),
-                Part::Placeholder(name) => {
+                Part::Placeholder { name, .. } => {
                     let value = value(name, &filled)?;
                     filled.push_str(&value);
                 }
@@ -124,6 +163,9 @@ impl UrlTemplate {
     /// one of `allowed`, and may be http only if all of those are loopback addresses.
     pub fn parse(text: &str, allowed: &[HostPattern]) -> Result<Self, TemplateError> {
         let template = Template::parse(text)?;
+        if template.has_optional() {
+            return Err(TemplateError::OptionalInUrl);
+        }
         let open_host = opens_host(&template)?;
         if open_host {
             if allowed.is_empty() {
@@ -151,6 +193,11 @@ impl UrlTemplate {
     /// The template, e.g. to list its placeholders.
     pub fn template(&self) -> &Template {
         &self.template
+    }
+
+    /// Whether a placeholder decides which host it leads to.
+    pub fn has_open_host(&self) -> bool {
+        self.open_host
     }
 
     /// The URL for these values. No value can change the scheme, lead to a host outside `allowed`, or add
@@ -298,7 +345,7 @@ fn opens_host(template: &Template) -> Result<bool, TemplateError> {
     for part in &template.parts {
         match part {
             Part::Literal(text) => before.push_str(text),
-            Part::Placeholder(_) => match Place::after(&before) {
+            Part::Placeholder { .. } => match Place::after(&before) {
                 Place::Origin if before.is_empty() => {
                     open = true;
                     before.push_str("https://x");

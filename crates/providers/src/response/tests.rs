@@ -39,11 +39,18 @@ fn answer(status: u16, body: &str) -> Answer {
 fn read_answer(entry: &Entry, answer: &Answer) -> Result<Issued, CallError> {
     let context = Context {
         entry,
+        facts: &entry.response,
+        wanted: "an access token",
         sent_at: SENT_AT,
         now: SENT_AT.plus(Duration::from_secs(1)),
         secrets: &["old-refresh", "the-secret"],
     };
-    read(context, answer).map_err(|refusal| refusal.error)
+    read(context, answer)
+        .map(|granted| Issued {
+            expires_at: granted.issued.expires_at.or(granted.usual_end),
+            ..granted.issued
+        })
+        .map_err(|refusal| refusal.error)
 }
 
 fn read_text(entry: &Entry, status: u16, body: &str) -> Result<Issued, CallError> {

@@ -5,9 +5,13 @@ use std::time::Duration;
 
 use evergrant_core::grant::{GrantType, InvalidationReason};
 use evergrant_core::ids::{ClientName, ProviderName};
-use evergrant_core::provider::{Delivery, Profile, Providers, Rotation, UnknownClient, Verdict};
+use evergrant_core::provider::{
+    Delivery, Profile, Providers, Renewal, Rotation, UnknownClient, Verdict,
+};
 use evergrant_providers::{Catalogue, ClientConfigError, HttpProviders};
+use jsonwebtoken::Algorithm;
 
+use crate::keys::Keys;
 use crate::support::{Endpoint, Fixed, acme, client, grant, providers, reply};
 
 const LOOPBACK: &str = "127.0.0.1:9";
@@ -45,6 +49,32 @@ fn half_a_client_is_refused_at_start() {
         refused(twins).to_string(),
         "client main is configured twice"
     );
+}
+
+#[test]
+fn a_private_key_that_cannot_sign_is_refused_at_start() {
+    let entry = acme(
+        LOOPBACK,
+        "authorize_url = \"https://acme.example/a\"\n[request]\nclient_auth = \"private_key_jwt\"",
+    );
+    let with_key = |key: Option<&str>| {
+        let mut client = client("acme", "main", &[]);
+        client.private_key = key.map(Into::into);
+        providers(&entry, vec![client]).map(|_| ())
+    };
+    assert_eq!(
+        with_key(None).unwrap_err().to_string(),
+        "client main has no private_key, which provider acme demands"
+    );
+    let elliptic = Keys::elliptic(Algorithm::ES256);
+    for bad in ["", "hush", &elliptic.private] {
+        let refused = with_key(Some(bad)).unwrap_err().to_string();
+        assert_eq!(
+            refused,
+            "client main has a private_key that does not sign as provider acme demands"
+        );
+    }
+    assert!(with_key(Some(&Keys::rsa().private)).is_ok());
 }
 
 #[test]
@@ -109,6 +139,8 @@ fn a_profile_tells_what_the_catalogue_knows() {
             rotation: Rotation::Grace(Duration::from_secs(600)),
             grant_types: vec![GrantType::Static],
             flaky_refusals: true,
+            renewal: Renewal::default(),
+            single_active_token: false,
             header_name: "X-Token".to_owned(),
             header_scheme: String::new(),
             limits: evergrant_core::provider::Limits::default(),

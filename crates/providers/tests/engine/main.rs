@@ -1,8 +1,16 @@
 //! Drives the engine through real HTTP on loopback.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod alternates;
 mod clients;
+mod consents;
+mod device;
+mod doors;
+mod expiry;
 mod faults;
+mod keys;
+mod minted;
 mod quirks;
 mod requests;
+mod revoked;
 mod support;

@@ -57,8 +57,12 @@ async fn slack_refuses_with_http_200() {
 }
 
 #[tokio::test]
-async fn slack_tokens_live_for_12_hours_and_are_bearer_tokens_of_a_team() {
-    let body = r#"{"ok":true,"access_token":"xoxe.xoxb-1","token_type":"bot","refresh_token":"xoxe-2",
+async fn slack_tokens_end_if_the_answer_says_so_and_are_bearer_tokens_of_a_team() {
+    let unending = r#"{"ok":true,"access_token":"xoxb-1","token_type":"bot","team":{"id":"T1"}}"#;
+    let issued = ask("slack", reply(200, unending)).await.unwrap();
+    assert_eq!(issued.expires_at, None);
+
+    let body = r#"{"ok":true,"access_token":"xoxe.xoxb-1","token_type":"bot","refresh_token":"xoxe-2","expires_in":43200,
         "scope":"commands,incoming-webhook","team":{"id":"T1","name":"x"},"enterprise":null}"#;
     let issued = ask("slack", reply(200, body)).await.unwrap();
     assert_eq!(issued.expires_at, after(43_200));

@@ -33,7 +33,7 @@ async fn providers_with_credentials_in_the_body_get_a_form_and_no_authorization(
         ("google", "/token"),
         ("microsoft", "/common/oauth2/v2.0/token"),
         ("slack", "/api/oauth.v2.access"),
-        ("hubspot", "/oauth/v1/token"),
+        ("hubspot", "/oauth/2026-03/token"),
         ("salesforce", "/services/oauth2/token"),
         ("github", "/login/oauth/access_token"),
     ] {

@@ -9,10 +9,12 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::response::Response;
+use evergrant_core::ageing::Dates;
 use evergrant_core::clock::{Clock, Timestamp};
-use evergrant_core::grant::{Attempts, Grant, GrantFacts, GrantState, GrantType, TokenSet};
+use evergrant_core::grant::{Attempts, Grant, GrantFacts, GrantState, GrantType, Means, TokenSet};
 use evergrant_core::ids::{ClientKey, ClientName, Generation, GrantId, ProviderName, TenantId};
 use evergrant_core::provider::{CallError, Issued, Limits, Providers};
+use evergrant_core::scopes::ScopeSet;
 use evergrant_core::secret::{AccessToken, RefreshToken};
 use evergrant_providers::catalogue::BUILTIN;
 use evergrant_providers::{Catalogue, ClientConfigError, HttpProviders, OAuthClient};
@@ -225,6 +227,9 @@ pub fn client(provider: &str, name: &str, secrets: &[&str]) -> OAuthClient {
         redirect_uris: Vec::new(),
         parameters: BTreeMap::new(),
         limits: Limits::default(),
+        private_key: None,
+        key_id: None,
+        alternates: Vec::new(),
     }
 }
 
@@ -249,13 +254,18 @@ pub fn grant(provider: &str) -> Grant {
             },
             account: None,
             grant_type: GrantType::AuthorizationCode,
+            parent: None,
+            requested_scopes: ScopeSet::default(),
             generation: Generation::FIRST,
             version: 1,
             state: GrantState::Active,
+            consented_at: NOW,
             issued_at: NOW,
             expires_at: None,
             refresh_expires_at: None,
             refreshable: true,
+            dates: Dates::default(),
+            announced: None,
             scopes: Vec::new(),
             attempts: Attempts::default(),
             lease: None,
@@ -269,6 +279,7 @@ pub fn grant(provider: &str) -> Grant {
             refresh_expires_at: None,
             scopes: Vec::new(),
             metadata: BTreeMap::new(),
+            means: Means::default(),
         },
     }
 }

@@ -42,11 +42,12 @@ pub struct Connection {
     /// Private key of the client certificate, in PEM
     #[arg(long, value_name = "FILE", requires = "tls_cert", global = true)]
     tls_key: Option<PathBuf>,
-    /// Tenant of what is named
+    /// Tenant of what is named; "default" where none is given
     #[arg(
         long,
         env = "EVERGRANT_TENANT",
-        default_value = "default",
+        default_value = "",
+        hide_default_value = true,
         value_name = "TENANT",
         global = true
     )]

@@ -1,24 +1,21 @@
 //! `evergrant provider`.
 
+mod view;
+
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use evergrant_core::grant::GrantType;
 use evergrant_core::ids::ProviderName;
-use evergrant_core::provider::Rotation;
 use evergrant_proto::v1::provider_service_client::ProviderServiceClient;
 use evergrant_proto::v1::{BrakeVerdict, ReleaseBrakeRequest};
 use evergrant_providers::Catalogue;
-use evergrant_providers::catalogue::{ClientAuth, Entry, UrlTemplate};
-use serde::Serialize;
 
+use self::view::{EntryList, EntryView};
 use super::connection::Connection;
 use super::exit::Failure;
-use super::output::{Out, Output, Printable, Table};
+use super::output::{Out, Output};
 use super::provider_standing::StandingList;
 use super::settings::ConfigFile;
-use crate::config::duration;
 
 /// Arguments of `evergrant provider`.
 #[derive(Debug, Args)]
@@ -158,137 +155,5 @@ impl Provider {
             }
         }
         Ok(())
-    }
-}
-
-/// The essentials of a catalogue entry, named as in the entry.
-#[derive(Debug, Serialize)]
-struct EntryView {
-    name: String,
-    token_url: String,
-    refresh_url: Option<String>,
-    authorize_url: Option<String>,
-    revoke_url: Option<String>,
-    client_auth: &'static str,
-    grant_types: Vec<&'static str>,
-    renewable: bool,
-    rotation: RotationView,
-    lifetime: LifetimeView,
-    sources: Vec<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct RotationView {
-    mode: &'static str,
-    grace: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct LifetimeView {
-    access_token: Option<String>,
-    refresh_token: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct EntryList {
-    providers: Vec<EntryView>,
-}
-
-impl EntryView {
-    fn new(entry: &Entry) -> Self {
-        let url = |url: &Option<UrlTemplate>| url.as_ref().map(ToString::to_string);
-        let shown = |time: Option<Duration>| time.map(duration::display);
-        Self {
-            name: entry.name.to_string(),
-            token_url: entry.token_url.to_string(),
-            refresh_url: url(&entry.refresh_url),
-            authorize_url: url(&entry.authorize_url),
-            revoke_url: url(&entry.revoke_url),
-            client_auth: client_auth(entry.request.client_auth),
-            grant_types: entry.grant_types.iter().copied().map(grant_type).collect(),
-            renewable: entry.renewable,
-            rotation: rotation(entry.rotation),
-            lifetime: LifetimeView {
-                access_token: shown(entry.lifetime.access_token),
-                refresh_token: shown(entry.lifetime.refresh_token),
-            },
-            sources: entry.sources.clone(),
-        }
-    }
-
-    fn rotation_in_words(&self) -> String {
-        match &self.rotation {
-            RotationView { mode, grace: None } => (*mode).to_owned(),
-            RotationView {
-                mode,
-                grace: Some(grace),
-            } => format!("{mode} {grace}"),
-        }
-    }
-}
-
-fn client_auth(auth: ClientAuth) -> &'static str {
-    match auth {
-        ClientAuth::Body => "body",
-        ClientAuth::Basic => "basic",
-        ClientAuth::BasicRaw => "basic_raw",
-        ClientAuth::None => "none",
-        ClientAuth::BearerRefreshToken => "bearer_refresh_token",
-    }
-}
-
-fn grant_type(grant_type: GrantType) -> &'static str {
-    match grant_type {
-        GrantType::AuthorizationCode => "authorization_code",
-        GrantType::ClientCredentials => "client_credentials",
-        GrantType::JwtBearer => "jwt_bearer",
-        GrantType::Static => "static",
-    }
-}
-
-fn rotation(rotation: Rotation) -> RotationView {
-    let (mode, grace) = match rotation {
-        Rotation::None => ("none", None),
-        Rotation::Rotates => ("rotates", None),
-        Rotation::SingleUse => ("single_use", None),
-        Rotation::Grace(grace) => ("grace", Some(duration::display(grace))),
-    };
-    RotationView { mode, grace }
-}
-
-impl Printable for EntryView {
-    fn table(&self) -> Table {
-        let or_nothing = |text: &Option<String>| text.clone().unwrap_or_default();
-        let mut table = Table::default();
-        table.field("provider", &self.name);
-        table.field("token url", &self.token_url);
-        table.field("refresh url", or_nothing(&self.refresh_url));
-        table.field("authorize url", or_nothing(&self.authorize_url));
-        table.field("revoke url", or_nothing(&self.revoke_url));
-        table.field("client auth", self.client_auth);
-        table.field("grant types", self.grant_types.join(", "));
-        table.field("renewable", if self.renewable { "yes" } else { "no" });
-        table.field("rotation", self.rotation_in_words());
-        table.field("access token", or_nothing(&self.lifetime.access_token));
-        table.field("refresh token", or_nothing(&self.lifetime.refresh_token));
-        for source in &self.sources {
-            table.field("source", source);
-        }
-        table
-    }
-}
-
-impl Printable for EntryList {
-    fn table(&self) -> Table {
-        let mut table = Table::with_header(&["PROVIDER", "ROTATION", "CLIENT AUTH", "TOKEN URL"]);
-        for entry in &self.providers {
-            table.row([
-                entry.name.clone(),
-                entry.rotation_in_words(),
-                entry.client_auth.to_owned(),
-                entry.token_url.clone(),
-            ]);
-        }
-        table
     }
 }

@@ -50,6 +50,7 @@ fn help_succeeds_and_bad_usage_is_64() {
             "jwt-bearer",
         ],
         &["integration", "update", "a"],
+        &["forecast", "--within", "soon"],
         &["token", "get", "a", "--server", "localhost:7070"],
         &["token", "get", "a", "--tls-ca", "/nowhere"],
         &["token", "get", "a", "--rejected-token", "/nowhere"],
@@ -91,6 +92,7 @@ fn a_server_that_is_not_there_is_69_in_one_line() {
         &["token", "get", "a"][..],
         &["watch"],
         &["credential", "list"],
+        &["forecast"],
     ] {
         let arguments: Vec<_> = verb.iter().copied().chain(["--server", &server]).collect();
         let (code, out, notes) = evergrant(&arguments);

@@ -21,14 +21,22 @@ pub struct Client {
     pub client_id: String,
     /// Its secrets, tried in this order; empty for a public client.
     pub client_secret: Vec<Secret>,
+    /// Its private key, PEM or a service-account file's JSON, where the provider takes signatures.
+    pub private_key: Option<Secret>,
+    /// The `kid` of that key, where the provider wants one.
+    pub key_id: Option<String>,
     /// Where the provider may send a user back to (RFC 6749 section 3.1.2); the first is the default.
     pub redirect_uris: Vec<String>,
     /// What fills the placeholders of the provider's catalogue entry, e.g. a tenant. Not secret.
     pub parameters: BTreeMap<String, String>,
     /// How much one replica may ask of the token endpoint; what is not set is for the catalogue entry to say.
     pub limits: Limits,
+    /// Other clients of the same provider that a grant of this one may really belong to.
+    pub alternates: Vec<ClientName>,
     provider_key: Key,
     secret_key: Key,
+    private_key_key: Key,
+    alternates_key: Key,
 }
 
 impl Client {
@@ -53,6 +61,9 @@ impl Client {
         let (_, client_id) = section.required("client_id")?;
         let secret_key = section.key_of("client_secret");
         let client_secret = section.secrets("client_secret")?;
+        let private_key_key = section.key_of("private_key");
+        let private_key = section.secret("private_key")?.map(|(_, secret)| secret);
+        let key_id = section.text("key_id")?.map(|(_, text)| text);
         let redirect_uris = section
             .texts("redirect_uris")?
             .into_iter()
@@ -65,16 +76,27 @@ impl Client {
             .map(|(name, key, node)| Ok((name, text_of(&key, node)?)))
             .collect::<Result<_, ConfigError>>()?;
         let limits = limits(section.section("limits")?)?;
+        let alternates_key = section.key_of("alternates");
+        let alternates = section
+            .texts("alternates")?
+            .into_iter()
+            .map(|(key, text)| ClientName::parse(&text).map_err(|why| key.refuse(why.to_string())))
+            .collect::<Result<_, _>>()?;
         section.finish()?;
         Ok(Self {
             provider,
             client_id,
             client_secret,
+            private_key,
+            key_id,
             redirect_uris,
             parameters,
             limits,
+            alternates,
             provider_key,
             secret_key,
+            private_key_key,
+            alternates_key,
         })
     }
 
@@ -92,19 +114,40 @@ impl Client {
             redirect_uris: self.redirect_uris.clone(),
             parameters: self.parameters.clone(),
             limits: self.limits,
+            private_key: self.private_key.as_ref().map(Secret::to_secret_string),
+            key_id: self.key_id.clone(),
+            alternates: self.alternates.clone(),
         }
     }
 
-    /// That its provider is known, and that it has what that provider demands.
-    pub(super) fn check(&self, catalogue: &Catalogue) -> Result<(), ConfigError> {
+    /// That its provider is known, that it has what that provider demands, and that its alternates are other clients
+    /// of that provider.
+    pub(super) fn check(
+        &self,
+        name: &ClientName,
+        clients: &BTreeMap<ClientName, Self>,
+        catalogue: &Catalogue,
+    ) -> Result<(), ConfigError> {
         let provider = &self.provider;
         let Some(entry) = catalogue.get(provider) else {
             let why = format!("\"{provider}\" is not in the catalogue");
             return Err(self.provider_key.refuse(why));
         };
-        if entry.request.client_auth.needs_secret() && self.client_secret.is_empty() {
+        if entry.demands_secret() && self.client_secret.is_empty() {
             let why = format!("is missing, and provider {provider} demands one");
             return Err(self.secret_key.refuse(why));
+        }
+        if entry.demands_private_key() && self.private_key.is_none() {
+            let why = format!("is missing, and provider {provider} demands one");
+            return Err(self.private_key_key.refuse(why));
+        }
+        let is_other = |alternate: &&ClientName| {
+            let found = clients.get(*alternate);
+            *alternate != name && found.is_some_and(|client| client.provider == *provider)
+        };
+        if let Some(stranger) = self.alternates.iter().find(|name| !is_other(name)) {
+            let why = format!("names {stranger}, which is no other client of provider {provider}");
+            return Err(self.alternates_key.refuse(why));
         }
         Ok(())
     }
@@ -114,11 +157,16 @@ impl Client {
             provider,
             client_id,
             client_secret,
+            private_key,
+            key_id,
             redirect_uris,
             parameters,
             limits,
+            alternates,
             provider_key: _,
             secret_key: _,
+            private_key_key: _,
+            alternates_key: _,
         } = self;
         out.section(&format!("[clients.{}]", bare(name.as_str())));
         out.text("provider", provider);
@@ -131,11 +179,21 @@ impl Client {
                 out.raw("client_secret", format_args!("[{}]", secrets.join(", ")));
             }
         }
+        if let Some(private_key) = private_key {
+            out.raw("private_key", private_key.redacted());
+        }
+        if let Some(key_id) = key_id {
+            out.text("key_id", key_id);
+        }
         if !redirect_uris.is_empty() {
             let uris = redirect_uris.iter().map(String::as_str);
             out.raw("redirect_uris", quoted_list(uris));
         }
         print_limits(*limits, out);
+        if !alternates.is_empty() {
+            let names = alternates.iter().map(ClientName::as_str);
+            out.raw("alternates", quoted_list(names));
+        }
         if !parameters.is_empty() {
             out.section(&format!("[clients.{}.parameters]", bare(name.as_str())));
             for (parameter, value) in parameters {

@@ -244,6 +244,7 @@ fn secrets_come_from_text_environment_and_file_and_are_never_shown() {
 fn what_is_printed_is_a_configuration_that_means_the_same() {
     let text = format!(
         "[clients.\"a.b\"]\nprovider = \"slack\"\nclient_id = \"id\"\nclient_secret = {{ env = \"S\" }}\n\
+         private_key = {{ env = \"K\" }}\nkey_id = \"k 1\"\nalternates = [\"b\"]\n\
          redirect_uris = [\"http://127.0.0.1:9/cb\"]\n\
          parameters = {{ tenant = \"a b\" }}\n\
          limits = {{ concurrent = 8, per_minute = 600 }}\n\
@@ -252,14 +253,15 @@ fn what_is_printed_is_a_configuration_that_means_the_same() {
          [providers]\ndir = \"\"",
         "1".repeat(64)
     );
-    let config = load(&text, &[("S", "hush")]).unwrap();
+    let environment = [("S", "hush"), ("K", "hush")];
+    let config = load(&text, &environment).unwrap();
     assert!(config.server.admin_listen.is_none() && config.refresh.journal.is_none());
     let client = config.clients.values().next().unwrap();
     assert_eq!(client.parameters["tenant"], "a b");
     assert_eq!(client.limits.concurrent, Some(8));
     assert_eq!(client.limits.per_minute, Some(600));
     let printed = config.to_toml();
-    assert_eq!(load(&printed, &[("S", "hush")]).unwrap().to_toml(), printed);
+    assert_eq!(load(&printed, &environment).unwrap().to_toml(), printed);
 }
 
 #[test]
@@ -309,6 +311,59 @@ fn a_client_must_fit_its_provider() {
         (oauth[0].name.as_str(), oauth[0].client_secrets.len()),
         ("a", 2)
     );
+}
+
+#[test]
+fn an_alternate_is_another_client_of_the_same_provider() {
+    let client = |name: &str, provider: &str, rest: &str| {
+        format!(
+            "[clients.{name}]\nprovider = \"{provider}\"\nclient_id = \"x\"\nclient_secret = \"s\"\n{rest}\n"
+        )
+    };
+    let catalogue = |alternate: &str| {
+        let alternates = format!("alternates = [\"{alternate}\"]");
+        let text = client("a", "slack", &alternates)
+            + &client("b", "slack", "")
+            + &client("c", "google", "");
+        load(&text, &[]).unwrap().catalogue()
+    };
+    assert!(catalogue("b").is_ok());
+    for stranger in ["a", "c", "d"] {
+        assert_eq!(
+            catalogue(stranger).unwrap_err().to_string(),
+            format!(
+                "clients.a.alternates: names {stranger}, which is no other client of provider slack (evergrant.toml:5)"
+            )
+        );
+    }
+}
+
+#[test]
+fn a_private_key_is_demanded_where_the_provider_takes_signatures_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let entry = "name = \"acme\"\ntoken_url = \"https://acme.example/token\"\n\
+                 authorize_url = \"https://acme.example/a\"\n[request]\nclient_auth = \"private_key_jwt\"";
+    fs::write(folder.path().join("acme.toml"), entry).unwrap();
+    let text = format!(
+        "[providers]\ndir = \"{}\"\n[clients.a]\nprovider = \"acme\"\nclient_id = \"x\"\n",
+        folder.path().display()
+    );
+    let complaint = load(&text, &[]).unwrap().catalogue().unwrap_err();
+    assert_eq!(
+        complaint.to_string(),
+        "clients.a.private_key: is missing, and provider acme demands one"
+    );
+    let config = load(
+        &format!("{text}private_key = \"hush\"\nkey_id = \"k1\""),
+        &[],
+    )
+    .unwrap();
+    assert!(config.catalogue().is_ok());
+    let shown = format!("{}\n{config:?}", config.to_toml());
+    assert!(!shown.contains("hush"), "{shown}");
+    let client = &config.oauth_clients()[0];
+    assert_eq!(client.key_id.as_deref(), Some("k1"));
+    assert!(client.private_key.is_some());
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use evergrant_core::clock::Timestamp;
 use evergrant_core::coordinator::EscrowEntry;
-use evergrant_core::grant::TokenSet;
+use evergrant_core::grant::{Means, TokenSet};
 use evergrant_core::ids::{Epoch, Generation, GrantId};
 use evergrant_core::secret::{AccessToken, RefreshToken};
 use serde::{Deserialize, Serialize};
@@ -81,6 +81,8 @@ impl<'a> Written<'a> {
                     refresh_expires_at,
                     scopes,
                     metadata,
+                    // A token that can be minted again is not put in escrow.
+                    means: _,
                 },
             issued_at,
         } = entry;
@@ -125,6 +127,7 @@ impl Read {
                 refresh_expires_at: self.refresh_expires_at.map(Timestamp::from_millis),
                 scopes: self.scopes,
                 metadata: self.metadata,
+                means: Means::default(),
             },
             issued_at: Timestamp::from_millis(self.issued_at),
         }

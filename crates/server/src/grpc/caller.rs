@@ -168,10 +168,12 @@ impl Caller {
         Err(ApiError::new(ErrorReason::PermissionDenied, message))
     }
 
-    /// Refuses what the caller may do with no tenant at all: for what all tenants share and everybody may know.
-    pub fn require_anywhere(&self, permission: Permission) -> Result<(), ApiError> {
-        let tenants = self.rule.as_ref().and_then(|rule| rule.tenants.as_ref());
-        self.require(permission, tenants.and_then(|tenants| tenants.first()))
+    /// The tenants in which the caller may do something; `None` for all. An error if it may do it in none.
+    pub fn tenants(&self, permission: Permission) -> Result<Option<Vec<TenantId>>, ApiError> {
+        let own = self.rule.as_ref().and_then(|rule| rule.tenants.clone());
+        // Whoever may do it in its first tenant may in all of its own.
+        self.require(permission, own.as_deref().and_then(<[_]>::first))?;
+        Ok(own)
     }
 
     /// How many streams this caller may still open here; `None` if nobody counts.
@@ -201,6 +203,19 @@ mod tests {
             }],
             32,
         )
+    }
+
+    #[test]
+    fn the_tenants_of_a_caller_are_its_own() {
+        let caller = callers().recognise(&with("Bearer s3cret")).unwrap();
+        let own = TenantId::parse("acme").unwrap();
+        assert_eq!(
+            caller.tenants(Permission::TokenGet).unwrap(),
+            Some(vec![own])
+        );
+        assert!(caller.tenants(Permission::CredentialRead).is_err());
+        let anybody = Callers::default().recognise(&MetadataMap::new()).unwrap();
+        assert_eq!(anybody.tenants(Permission::CredentialRead).unwrap(), None);
     }
 
     fn with(header: &str) -> MetadataMap {
@@ -234,8 +249,8 @@ mod tests {
         ] {
             assert!(caller.require(permission, tenant).is_err());
         }
-        assert!(caller.require_anywhere(Permission::TokenGet).is_ok());
-        assert!(caller.require_anywhere(Permission::Admin).is_err());
+        assert!(caller.tenants(Permission::TokenGet).is_ok());
+        assert!(caller.tenants(Permission::Admin).is_err());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use evergrant_core::clock::Clock;
 use evergrant_core::ids::{
     ClientKey, ClientName, CredentialId, CredentialKey, Generation, ProviderName,
 };
-use evergrant_core::provider::Providers as _;
+use evergrant_core::provider::{Providers as _, Renewal};
 use evergrant_core::registry::Registry;
 use evergrant_core::store::{CredentialQuery, CredentialView, Store};
 use evergrant_proto::v1::credential_service_server::CredentialService;
@@ -24,6 +24,8 @@ use super::convert::integration::to_integration;
 use super::convert::{credential_key, etag, labels, page_size, tenant};
 use super::meter;
 use super::status::{ApiError, change_error, store_error};
+
+mod forecast;
 
 /// Serves CredentialService.
 #[derive(Clone)]
@@ -115,6 +117,7 @@ impl Credentials {
             labels: labels("credential.labels", wire.labels)?,
             tokens: tokens(grant_type, material, now)?,
             issued_at: now,
+            renewal: profile.renewal,
             key: key.clone(),
         };
         self.registry
@@ -124,6 +127,12 @@ impl Credentials {
         Ok(v1::CreateCredentialResponse {
             credential: self.rendered(&key).await?,
         })
+    }
+
+    /// How the grants of a client are renewed; as usual, where the catalogue no longer knows the provider.
+    fn renewal(&self, client: &ClientKey) -> Renewal {
+        let profile = self.providers.profile(client);
+        profile.map_or_else(|_| Renewal::default(), |profile| profile.renewal)
     }
 
     fn client(&self, provider: &str, client: &str) -> Result<ClientKey, ApiError> {
@@ -193,7 +202,7 @@ impl Credentials {
             })
             .await
             .map_err(|error| store_error(&error))?;
-        let next_page_token = cut(&mut views, limit, |view| view.credential.key.id.as_str());
+        let next_page_token = cut(&mut views, limit, |view| view.credential.key.id.to_string());
         Ok(v1::ListCredentialsResponse {
             credentials: views.into_iter().map(to_credential).collect(),
             next_page_token,
@@ -250,6 +259,7 @@ impl Credentials {
             resume_paused,
             tokens: tokens(grant.grant_type, material, now)?,
             issued_at: now,
+            renewal: self.renewal(&grant.client),
             key: key.clone(),
         };
         let changed = self
@@ -348,6 +358,14 @@ impl CredentialService for Credentials {
     ) -> Result<Response<v1::ListCredentialsResponse>, Status> {
         let (metadata, _, request) = request.into_parts();
         meter::request("ListCredentials", self.list(metadata, request)).await
+    }
+
+    async fn forecast_credentials(
+        &self,
+        request: Request<v1::ForecastCredentialsRequest>,
+    ) -> Result<Response<v1::ForecastCredentialsResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        meter::request("ForecastCredentials", self.forecast(metadata, request)).await
     }
 
     async fn update_credential(
@@ -449,7 +467,7 @@ pub(super) fn bad_page_token() -> ApiError {
 }
 
 /// Cuts a page that was read with one row too many, and names the page after it.
-pub(super) fn cut<T>(page: &mut Vec<T>, limit: u32, name: impl Fn(&T) -> &str) -> String {
+pub(super) fn cut<T>(page: &mut Vec<T>, limit: u32, name: impl Fn(&T) -> String) -> String {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     if page.len() <= limit {
         return String::new();

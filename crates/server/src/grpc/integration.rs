@@ -139,7 +139,7 @@ impl Integrations {
             })
             .await
             .map_err(|error| store_error(&error))?;
-        let next_page_token = cut(&mut integrations, limit, |one| one.key.id.as_str());
+        let next_page_token = cut(&mut integrations, limit, |one| one.key.id.to_string());
         Ok(v1::ListIntegrationsResponse {
             integrations: integrations.into_iter().map(to_integration).collect(),
             next_page_token,

@@ -64,7 +64,7 @@ impl Providers {
     ) -> Result<v1::ListProvidersResponse, ApiError> {
         self.callers
             .recognise(&metadata)?
-            .require_anywhere(Permission::CredentialRead)?;
+            .tenants(Permission::CredentialRead)?;
         let only = match request.provider.as_str() {
             "" => None,
             name => Some(self.entry(name)?.name.clone()),
@@ -86,10 +86,10 @@ impl Providers {
     fn show(&self, entry: &Entry, standings: &BTreeMap<ClientKey, ClientStanding>) -> v1::Provider {
         let clients = self.providers.clients();
         let clients = clients.filter(|client| client.provider == entry.name);
-        let grant_types = entry.grant_types.iter();
+        let grant_types = self.providers.grant_types(entry).into_iter();
         v1::Provider {
             name: entry.name.to_string(),
-            grant_types: grant_types.map(|one| to_grant_type(*one).into()).collect(),
+            grant_types: grant_types.map(|one| to_grant_type(one).into()).collect(),
             clients: clients
                 .map(|client| self.show_client(client, standings.get(client)))
                 .collect(),

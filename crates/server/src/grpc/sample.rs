@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use evergrant_core::ageing::Dates;
 use evergrant_core::clock::Timestamp;
 use evergrant_core::grant::{
-    Attempts, Grant, GrantFacts, GrantState, GrantType, Invalidation, InvalidationReason, TokenSet,
+    Attempts, Grant, GrantFacts, GrantState, GrantType, Invalidation, InvalidationReason, Means,
+    TokenSet,
 };
 use evergrant_core::ids::{
     ClientKey, ClientName, CredentialId, CredentialKey, Generation, GrantId, ProviderName, TenantId,
 };
+use evergrant_core::scopes::ScopeSet;
 use evergrant_core::secret::{AccessToken, RefreshToken};
 
 /// When the grant was issued.
@@ -36,13 +39,18 @@ pub fn grant() -> Grant {
             },
             account: Some("T1".into()),
             grant_type: GrantType::AuthorizationCode,
+            parent: None,
+            requested_scopes: ScopeSet::default(),
             generation: Generation(7),
             version: 9,
             state: GrantState::Active,
+            consented_at: ISSUED_AT,
             issued_at: ISSUED_AT,
             expires_at,
             refresh_expires_at: None,
             refreshable: true,
+            dates: Dates::default(),
+            announced: None,
             scopes: vec!["chat:write".into()],
             attempts: Attempts::default(),
             lease: None,
@@ -56,6 +64,7 @@ pub fn grant() -> Grant {
             refresh_expires_at: None,
             scopes: vec!["chat:write".into()],
             metadata: BTreeMap::from([("team_id".into(), "T1".into())]),
+            means: Means::default(),
         },
     }
 }

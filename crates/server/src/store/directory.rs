@@ -9,8 +9,8 @@ use evergrant_core::ids::{
 };
 use evergrant_core::integration::Integration;
 use evergrant_core::store::{
-    ApplyError, ClientStanding, CredentialQuery, CredentialView, Directory, IntegrationQuery,
-    StoreError,
+    ApplyError, ClientStanding, CredentialQuery, CredentialView, Directory, Forecast,
+    ForecastQuery, IntegrationQuery, StoreError,
 };
 use sea_orm::sea_query::{Expr, Query};
 use sea_orm::{
@@ -177,6 +177,10 @@ impl Directory for SqlStore {
             filter = filter.add(later);
         }
         self.credential_views(filter, u64::from(*limit)).await
+    }
+
+    async fn forecast(&self, query: &ForecastQuery) -> Result<Vec<Forecast>, StoreError> {
+        self.read_forecast(query).await
     }
 
     async fn integration(&self, key: &IntegrationKey) -> Result<Option<Integration>, StoreError> {

@@ -59,11 +59,15 @@ fn of_write(write: &Write, all: &[&Write], context: Context<'_>) -> Vec<Fragment
             next,
             tokens,
             issued_at,
-            due_at,
+            dates,
+            consent,
             account,
         } => {
             let sealer = context.sealer;
-            let columns = next_tokens(sealer, grant, *next, tokens, *issued_at, *due_at);
+            let mut columns = next_tokens(sealer, grant, *next, tokens, *issued_at, dates);
+            if *consent {
+                columns.extend(grant::consent(*issued_at));
+            }
             grant::store_tokens(grant, *base, columns, account.as_deref(), context)
         }
         Write::InvalidateGrant {
@@ -88,6 +92,12 @@ fn of_write(write: &Write, all: &[&Write], context: Context<'_>) -> Vec<Fragment
         Write::ReleaseBrake { client, spread } => {
             return brake::release_brake(client, *spread, context);
         }
+        Write::DateGrant {
+            grant,
+            generation,
+            dates,
+            announced,
+        } => grant::date_grant(grant, *generation, dates, *announced),
         Write::TouchGrant(grant) => grant::touch_grant(grant, context),
         Write::DeleteGrant(grant) => grant::delete_grant(grant),
         Write::InsertCredential(new) => credential::insert_credential(new),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use evergrant_core::ageing::Dates;
 use evergrant_core::clock::Timestamp;
 use evergrant_core::grant::{Grant, TokenSet};
 use evergrant_core::ids::{
@@ -21,7 +22,7 @@ use super::entity::{credential, grant};
 use super::fragment::{free_text, next_tokens, raise_grant};
 use super::row::{self, number, stored};
 use super::sql::{Sql, insert, update};
-use super::{SqlStore, tokens};
+use super::{SqlStore, forecast, tokens};
 use crate::seal::Sealer;
 
 /// A grant's row with its sealed tokens, and the time when it was read.
@@ -163,9 +164,9 @@ impl GrantStore for SqlStore {
         base: Generation,
         tokens: &TokenSet,
         issued_at: Timestamp,
-        due_at: Option<Timestamp>,
+        dates: &Dates,
     ) -> Result<bool, StoreError> {
-        let mut columns = next_tokens(&self.sealer, id, base.next(), tokens, issued_at, due_at);
+        let mut columns = next_tokens(&self.sealer, id, base.next(), tokens, issued_at, dates);
         columns.extend(raise_grant(self.database.now()));
         let conditions = vec![
             Sql::new("id = ?", [id.as_str().into()]),
@@ -262,6 +263,14 @@ impl GrantStore for SqlStore {
             due: number(get(row, "due")?),
             oldest: oldest.map(Timestamp::from_millis),
         })
+    }
+
+    async fn to_announce(&self, now: Timestamp, limit: u32) -> Result<Vec<GrantId>, StoreError> {
+        let rows = self.rows(forecast::to_announce(now, limit)).await?;
+        let ids = rows
+            .iter()
+            .map(|row| row::name(GrantId::parse, &get::<String>(row, "id")?));
+        ids.collect()
     }
 
     async fn changed_within(&self, window: Duration) -> Result<Vec<GrantVersion>, StoreError> {

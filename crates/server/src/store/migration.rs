@@ -1,6 +1,8 @@
 //! The schema's history. Migrations are applied in order, under a lock, in one transaction.
 
 mod m0001_initial;
+mod m0002_ageing;
+mod m0003_minted;
 mod m0006_health;
 
 use sea_orm::{
@@ -26,6 +28,8 @@ impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
         vec![
             Box::new(m0001_initial::Initial),
+            Box::new(m0002_ageing::Ageing),
+            Box::new(m0003_minted::Minted),
             Box::new(m0006_health::Health),
         ]
     }

@@ -1,5 +1,6 @@
 //! The names under which the domain's few words are stored. They never change.
 
+use evergrant_core::ageing::EndOf;
 use evergrant_core::events::EventKind;
 use evergrant_core::grant::GrantType;
 use evergrant_core::integration::IntegrationStatus;
@@ -33,7 +34,14 @@ stored!(GrantType {
     AuthorizationCode = "AUTHORIZATION_CODE",
     ClientCredentials = "CLIENT_CREDENTIALS",
     JwtBearer = "JWT_BEARER",
+    TokenExchange = "TOKEN_EXCHANGE",
     Static = "STATIC",
+});
+
+stored!(EndOf {
+    AccessToken = "ACCESS_TOKEN",
+    RefreshToken = "REFRESH_TOKEN",
+    Grant = "GRANT",
 });
 
 stored!(IntegrationStatus {

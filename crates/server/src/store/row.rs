@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use evergrant_core::ageing::{Ahead, Dates, End};
 use evergrant_core::brake::Brake;
 use evergrant_core::change::ClientHealth;
 use evergrant_core::clock::Timestamp;
 use evergrant_core::failure::FailureReason;
 use evergrant_core::grant::{
-    Attempts, GrantFacts, GrantState, Invalidation, InvalidationReason, Lease, PassingFailure,
+    Attempts, GrantFacts, GrantState, GrantType, Invalidation, InvalidationReason, Lease,
+    PassingFailure,
 };
 use evergrant_core::ids::{
     ClientKey, ClientName, CredentialId, CredentialKey, Epoch, Generation, GrantId, IntegrationId,
@@ -70,21 +72,32 @@ pub(super) fn client_key(provider: &str, client: &str) -> Result<ClientKey, Stor
 /// What a row tells of a grant at `now` by the database's clock.
 pub(super) fn facts(row: grant::Model, now: i64) -> Result<GrantFacts, StoreError> {
     let scopes = serde_json::from_str(&row.scopes);
+    let requested: Result<Vec<String>, _> = serde_json::from_str(&row.requested_scopes);
+    let requested =
+        requested.map_err(|_| corrupt(format!("the requested scopes of grant {}", row.id)))?;
+    let grant_type: GrantType = word(&row.grant_type)?;
     Ok(GrantFacts {
         state: state(&row)?,
         attempts: attempts(&row)?,
         lease: lease(&row, now),
+        dates: dates(&row)?,
+        announced: announced(&row)?,
         id: name(GrantId::parse, &row.id)?,
         tenant: name(TenantId::parse, &row.tenant)?,
         client: client_key(&row.provider, &row.client)?,
         account: row.account,
-        grant_type: word(&row.grant_type)?,
+        grant_type,
+        parent: (row.parent.as_deref())
+            .map(|parent| name(GrantId::parse, parent))
+            .transpose()?,
+        requested_scopes: requested.into_iter().collect(),
         generation: Generation(number(row.generation)),
         version: number(row.version),
+        consented_at: Timestamp::from_millis(row.consented_at),
         issued_at: Timestamp::from_millis(row.issued_at),
         expires_at: row.expires_at.map(Timestamp::from_millis),
         refresh_expires_at: row.refresh_expires_at.map(Timestamp::from_millis),
-        refreshable: row.refreshable,
+        refreshable: row.refreshable || grant_type.is_minted(),
         scopes: scopes.map_err(|_| corrupt(format!("the scopes of grant {}", row.id)))?,
         created_at: Timestamp::from_millis(row.created_at),
     })
@@ -124,6 +137,29 @@ fn attempts(row: &grant::Model) -> Result<Attempts, StoreError> {
         next_at: row.next_attempt_at.map(Timestamp::from_millis),
         last_failure,
     })
+}
+
+fn dates(row: &grant::Model) -> Result<Dates, StoreError> {
+    let time = |at: Option<i64>| at.map(Timestamp::from_millis);
+    let end = match (time(row.ends_at), &row.end_of) {
+        (Some(at), Some(of)) => Some(End { at, of: word(of)? }),
+        _ => None,
+    };
+    Ok(Dates {
+        due_at: time(row.due_at),
+        renew_by: time(row.renew_by),
+        end,
+        announce_at: time(row.announce_at),
+    })
+}
+
+fn announced(row: &grant::Model) -> Result<Option<Ahead>, StoreError> {
+    let Some(days) = row.announced else {
+        return Ok(None);
+    };
+    let known = u32::try_from(days).ok().and_then(Ahead::from_days);
+    let ahead = known.ok_or_else(|| corrupt(format!("an announcement {days} days ahead")))?;
+    Ok(Some(ahead))
 }
 
 fn lease(row: &grant::Model, now: i64) -> Option<Lease> {
@@ -188,6 +224,6 @@ pub(super) fn brake(row: brake::Model) -> Result<Brake, StoreError> {
     })
 }
 
-fn labels(json: JsonValue) -> Result<BTreeMap<String, String>, StoreError> {
+pub(super) fn labels(json: JsonValue) -> Result<BTreeMap<String, String>, StoreError> {
     serde_json::from_value(json).map_err(|_| corrupt("labels"))
 }

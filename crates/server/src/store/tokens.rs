@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use evergrant_core::grant::TokenSet;
+use evergrant_core::grant::{Means, TokenSet};
 use evergrant_core::ids::{Generation, GrantId};
-use evergrant_core::secret::{AccessToken, RefreshToken};
+use evergrant_core::secret::{AccessToken, Parameter, RefreshToken, SigningKey};
 use evergrant_core::store::StoreError;
 use sea_orm::{ConnectionTrait as _, DatabaseConnection};
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,45 @@ struct Secrets<'a> {
     refresh_token: Option<&'a str>,
     token_type: &'a str,
     metadata: &'a BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    means: Option<SecretMeans<'a>>,
+}
+
+#[derive(Serialize)]
+struct SecretMeans<'a> {
+    parameters: BTreeMap<&'a str, &'a str>,
+    signing_key: Option<&'a str>,
+}
+
+impl<'a> SecretMeans<'a> {
+    /// `None` if there is nothing secret in `means`.
+    fn of(means: &'a Means) -> Option<Self> {
+        // The scopes stand in a column, and a subject's token is for one call.
+        let Means {
+            parameters,
+            signing_key,
+            scopes: _,
+            subject_token: _,
+        } = means;
+        if parameters.is_empty() && signing_key.is_none() {
+            return None;
+        }
+        let parameters = parameters.iter();
+        Some(Self {
+            parameters: parameters
+                .map(|(name, value)| (name.as_str(), value.expose()))
+                .collect(),
+            signing_key: signing_key.as_ref().map(SigningKey::expose),
+        })
+    }
+
+    fn size(&self) -> usize {
+        let parameters = self.parameters.iter();
+        self.signing_key.map_or(0, str::len)
+            + parameters
+                .map(|(name, value)| name.len() + value.len() + 8)
+                .sum::<usize>()
+    }
 }
 
 #[derive(Deserialize)]
@@ -33,6 +72,14 @@ struct OpenSecrets {
     refresh_token: Option<String>,
     token_type: String,
     metadata: BTreeMap<String, String>,
+    #[serde(default)]
+    means: OpenMeans,
+}
+
+#[derive(Deserialize, Default)]
+struct OpenMeans {
+    parameters: BTreeMap<String, String>,
+    signing_key: Option<String>,
 }
 
 /// Seals the secret part of `tokens` for the row of `grant`.
@@ -67,10 +114,12 @@ fn seal_for(
         refresh_token: tokens.refresh_token.as_ref().map(RefreshToken::expose),
         token_type: &tokens.token_type,
         metadata: &tokens.metadata,
+        means: SecretMeans::of(&tokens.means),
     };
     let metadata = tokens.metadata.iter();
     let size = secrets.access_token.len()
         + secrets.refresh_token.map_or(0, str::len)
+        + secrets.means.as_ref().map_or(0, SecretMeans::size)
         + metadata
             .map(|(name, value)| name.len() + value.len() + 8)
             .sum::<usize>();
@@ -110,6 +159,14 @@ pub(super) fn open(
         refresh_expires_at: facts.refresh_expires_at,
         scopes: facts.scopes.clone(),
         metadata: secrets.metadata,
+        means: Means {
+            parameters: (secrets.means.parameters.into_iter())
+                .map(|(name, value)| (name, Parameter::new(value)))
+                .collect(),
+            signing_key: secrets.means.signing_key.map(SigningKey::new),
+            scopes: facts.requested_scopes.clone(),
+            subject_token: None,
+        },
     })
 }
 

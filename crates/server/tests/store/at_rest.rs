@@ -3,12 +3,14 @@
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
+use evergrant_core::ageing::Dates;
 use evergrant_core::change::plan::Reconnect;
 use evergrant_core::change::run::Changes;
 use evergrant_core::clock::Timestamp;
 use evergrant_core::grant::GrantState;
 use evergrant_core::ids::{CredentialId, CredentialKey, Generation, TenantId};
 use evergrant_core::memory::Memory;
+use evergrant_core::provider::Renewal;
 use evergrant_core::registry::Registry;
 use evergrant_core::store::{CredentialQuery, Directory, GrantStore, StoreError};
 use evergrant_core::testing::coordinator::MemoryCoordinator;
@@ -26,7 +28,12 @@ async fn fill(harness: &Harness) {
     store.apply(&change).await.unwrap();
     let (base, at) = (Generation::FIRST, Timestamp::from_millis(1));
     let next = tokens("next");
-    assert!(store.commit(&grant, base, &next, at, None).await.unwrap());
+    assert!(
+        store
+            .commit(&grant, base, &next, at, &Dates::default())
+            .await
+            .unwrap()
+    );
     let late = tokens("late");
     store
         .keep_orphan(&grant, base, &late, "superseded")
@@ -137,6 +144,7 @@ async fn a_grant_that_cannot_be_opened_can_be_mended_and_forgotten(harness: Harn
         resume_paused: false,
         tokens: tokens("new"),
         issued_at: Timestamp::from_millis(1_700_000_000_000),
+        renewal: Renewal::default(),
     };
     registry.reconnect(&ask, &view.grant.client).await.unwrap();
     let opened = store.grant(&grant).await.unwrap().unwrap();

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use evergrant_core::ageing::Dates;
 use evergrant_core::change::{ChangeSet, NewGrant, Write};
 use evergrant_core::clock::Timestamp;
-use evergrant_core::grant::{GrantType, TokenSet};
+use evergrant_core::grant::{GrantType, Means, TokenSet};
 use evergrant_core::ids::{
     ClientKey, ClientName, CredentialId, CredentialKey, GrantId, ProviderName, TenantId,
 };
@@ -67,10 +68,11 @@ pub fn first_change() -> (GrantId, ChangeSet) {
         },
         account: None,
         grant_type: GrantType::AuthorizationCode,
+        parent: None,
         generation: evergrant_core::ids::Generation::FIRST,
         tokens: tokens("first"),
         issued_at: at,
-        due_at: None,
+        dates: Dates::default(),
     };
     let credential = Credential {
         key: CredentialKey {
@@ -102,6 +104,7 @@ pub fn tokens(name: &str) -> TokenSet {
         refresh_expires_at: None,
         scopes: Vec::new(),
         metadata: BTreeMap::from([("instance_url".into(), "hush-metadata".into())]),
+        means: Means::default(),
     }
 }
 

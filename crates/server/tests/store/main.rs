@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "all of this is tests")]
 
+mod ageing;
 mod at_rest;
 mod harness;
 mod opening;

@@ -6,13 +6,14 @@ use thiserror::Error;
 
 use super::grant::{dependants, find, tell_restored, users, uses};
 use super::integration::restatus;
+use crate::ageing::Life;
 use crate::change::{ChangeSet, NewGrant, Snapshot, Write};
 use crate::clock::Timestamp;
 use crate::events::{CredentialDeleted, EventBody};
-use crate::freshness::Validity;
 use crate::grant::{GrantFacts, GrantType, TokenSet};
 use crate::ids::{ClientKey, CredentialKey, Generation, GrantId};
 use crate::integration::Fault;
+use crate::provider::Renewal;
 use crate::store::Credential;
 
 /// A credential to create.
@@ -32,6 +33,8 @@ pub struct CreateCredential {
     pub tokens: TokenSet,
     /// When they were brought.
     pub issued_at: Timestamp,
+    /// How the provider renews them.
+    pub renewal: Renewal,
 }
 
 /// Why a credential cannot be created.
@@ -71,19 +74,22 @@ pub fn create_credential(
     let grant = match shared {
         Some(grant) => {
             let next = grant.generation.next();
-            writes.push(store(grant, next, &new.tokens, new.issued_at, None));
+            let consent = (&new.tokens, new.issued_at, &new.renewal);
+            writes.push(store(grant, next, consent, None));
             tell_restored(snapshot, grant, next, &mut events);
             grant.id.clone()
         }
         None => {
             let id = GrantId::random();
             writes.push(Write::InsertGrant(Box::new(NewGrant {
-                due_at: due_at(&id, &new.tokens, new.issued_at),
+                dates: Life::begun(&id, new.grant_type, &new.tokens, new.issued_at)
+                    .dates(&new.renewal),
                 id: id.clone(),
                 tenant: new.key.tenant.clone(),
                 client: new.client.clone(),
                 account: new.account.clone(),
                 grant_type: new.grant_type,
+                parent: None,
                 generation: Generation::FIRST,
                 tokens: new.tokens.clone(),
                 issued_at: new.issued_at,
@@ -185,15 +191,16 @@ pub(super) fn grant_of_account<'a>(
     })
 }
 
+/// The tokens of a finished consent become the next generation of a grant.
 pub(super) fn store(
     grant: &GrantFacts,
     next: Generation,
-    tokens: &TokenSet,
-    issued_at: Timestamp,
+    (tokens, issued_at, renewal): (&TokenSet, Timestamp, &Renewal),
     account: Option<String>,
 ) -> Write {
     Write::StoreTokens {
-        due_at: due_at(&grant.id, tokens, issued_at),
+        dates: Life::begun(&grant.id, grant.grant_type, tokens, issued_at).dates(renewal),
+        consent: true,
         grant: grant.id.clone(),
         base: grant.generation,
         next,
@@ -201,10 +208,6 @@ pub(super) fn store(
         issued_at,
         account,
     }
-}
-
-pub(super) fn due_at(id: &GrantId, tokens: &TokenSet, issued_at: Timestamp) -> Option<Timestamp> {
-    Validity::new(id, issued_at, tokens.expires_at).due_at(tokens)
 }
 
 #[cfg(test)]

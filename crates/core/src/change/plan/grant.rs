@@ -1,6 +1,7 @@
 //! A grant dies, or turns out to live.
 
 use super::integration::restatus;
+use crate::ageing::Dates;
 use crate::change::{ChangeSet, Snapshot, Write};
 use crate::clock::Timestamp;
 use crate::events::{CredentialInvalidated, CredentialRestored, EventBody};
@@ -74,7 +75,7 @@ pub fn heal(
     base: Generation,
     tokens: TokenSet,
     issued_at: Timestamp,
-    due_at: Option<Timestamp>,
+    dates: Dates,
 ) -> Option<ChangeSet> {
     let grant = find(snapshot, id)?;
     if grant.generation != base {
@@ -86,7 +87,8 @@ pub fn heal(
         next: base.next(),
         tokens: Box::new(tokens),
         issued_at,
-        due_at,
+        dates,
+        consent: false,
         account: None,
     }];
     let mut events = Vec::new();

@@ -2,15 +2,17 @@
 
 use thiserror::Error;
 
-use super::credential::{due_at, grant_of_account, store};
+use super::credential::{grant_of_account, store};
 use super::grant::{find, restored, tell_restored, users, uses};
 use super::integration::restatus_with;
+use crate::ageing::Life;
 use crate::change::{ChangeSet, NewGrant, Snapshot, Write};
 use crate::clock::Timestamp;
 use crate::events::EventBody;
 use crate::grant::{GrantFacts, TokenSet};
 use crate::ids::{CredentialKey, Generation, GrantId, IntegrationKey};
 use crate::integration::{Facts, Integration};
+use crate::provider::Renewal;
 use crate::store::Credential;
 
 /// A credential whose user connected again.
@@ -28,6 +30,8 @@ pub struct Reconnect {
     pub tokens: TokenSet,
     /// When they were brought.
     pub issued_at: Timestamp,
+    /// How the provider renews them.
+    pub renewal: Renewal,
 }
 
 /// Why a credential cannot be reconnected.
@@ -74,11 +78,12 @@ pub fn reconnect(
     let target = grant_of_account(snapshot, &ask.key, &current.client, account)
         .filter(|grant| grant.id != current.id);
     let is_shared = users(snapshot, &current.id).count() > 1;
+    let consent = (&ask.tokens, ask.issued_at, &ask.renewal);
 
     let (mut writes, mut events) = (Vec::new(), Vec::new());
     let works = if let Some(target) = target {
         let next = above(current, target);
-        writes.push(store(target, next, &ask.tokens, ask.issued_at, None));
+        writes.push(store(target, next, consent, None));
         tell_restored(snapshot, target, next, &mut events);
         writes.extend(leave(snapshot, credential, &target.id));
         tell_left(snapshot, credential, current, next, &mut events);
@@ -93,7 +98,7 @@ pub fn reconnect(
     } else {
         let next = current.generation.next();
         let account = ask.account.clone();
-        writes.push(store(current, next, &ask.tokens, ask.issued_at, account));
+        writes.push(store(current, next, consent, account));
         tell_restored(snapshot, current, next, &mut events);
         current.id.clone()
     };
@@ -120,12 +125,13 @@ pub fn reconnect(
 fn own_grant(ask: &Reconnect, left: &GrantFacts) -> NewGrant {
     let id = GrantId::random();
     NewGrant {
-        due_at: due_at(&id, &ask.tokens, ask.issued_at),
+        dates: Life::begun(&id, left.grant_type, &ask.tokens, ask.issued_at).dates(&ask.renewal),
         id,
         tenant: ask.key.tenant.clone(),
         client: left.client.clone(),
         account: ask.account.clone(),
         grant_type: left.grant_type,
+        parent: None,
         generation: left.generation.next(),
         tokens: ask.tokens.clone(),
         issued_at: ask.issued_at,

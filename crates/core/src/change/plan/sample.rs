@@ -3,17 +3,20 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::ageing::Dates;
 use crate::change::{ChangeSet, NewGrant, Snapshot, Write};
 use crate::clock::Timestamp;
 use crate::events::EventBody;
 use crate::grant::{
-    Attempts, GrantFacts, GrantState, GrantType, Invalidation, InvalidationReason, Lease, TokenSet,
+    Attempts, GrantFacts, GrantState, GrantType, Invalidation, InvalidationReason, Lease, Means,
+    TokenSet,
 };
 use crate::ids::{
     ClientKey, ClientName, CredentialId, CredentialKey, Epoch, Generation, GrantId, IntegrationId,
     IntegrationKey, OwnerToken, ProviderName, TenantId,
 };
 use crate::integration::{Facts, Fault, Integration, IntegrationStatus, Need};
+use crate::scopes::ScopeSet;
 use crate::secret::{AccessToken, RefreshToken};
 use crate::store::Credential;
 
@@ -58,6 +61,7 @@ pub(super) fn tokens(name: &str) -> TokenSet {
         refresh_expires_at: None,
         scopes: Vec::new(),
         metadata: BTreeMap::new(),
+        means: Means::default(),
     }
 }
 
@@ -96,13 +100,18 @@ impl Scene {
             client: client("main"),
             account: account.map(str::to_owned),
             grant_type: GrantType::AuthorizationCode,
+            parent: None,
+            requested_scopes: ScopeSet::default(),
             generation: Generation(5),
             version: 9,
             state: GrantState::Active,
+            consented_at: BEFORE,
             issued_at: BEFORE,
             expires_at: tokens.expires_at,
             refresh_expires_at: None,
             refreshable: true,
+            dates: Dates::default(),
+            announced: None,
             scopes: Vec::new(),
             attempts: Attempts::default(),
             lease: None,
@@ -220,6 +229,10 @@ fn write(write: &Write) -> String {
         Write::InsertGrant(new) => format!("insert grant of generation {}", new.generation),
         Write::StoreTokens { base, next, .. } => format!("store tokens {base} -> {next}"),
         Write::InvalidateGrant { generation, .. } => format!("invalidate grant {generation}"),
+        Write::DateGrant { announced, .. } => {
+            let days = announced.map_or(0, |ahead| ahead.days());
+            format!("date grant, {days} days announced")
+        }
         Write::HoldGrant { generation, .. } => format!("hold grant {generation}"),
         Write::NoteRefusal { .. } => "note refusal".into(),
         Write::SetBrake(brake) => format!("brake since {}", brake.since),

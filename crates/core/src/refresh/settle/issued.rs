@@ -5,10 +5,9 @@ use std::time::Duration;
 use tracing::{error, info, warn};
 
 use super::count;
+use crate::ageing::{Dates, Life};
 use crate::change::{Scope, plan};
-use crate::clock::Timestamp;
 use crate::coordinator::EscrowEntry;
-use crate::freshness::Validity;
 use crate::grant::{Attempts, Grant, GrantState, Invalidation, InvalidationReason, TokenSet};
 use crate::memory::Known;
 use crate::provider::Issued;
@@ -50,11 +49,12 @@ impl Refresher {
         issued: Issued,
     ) -> Outcome {
         let issued_at = self.ports.clock.now();
+        let renewal = self.renewal(&attempt.grant.facts.client);
         let entry = EscrowEntry {
             grant: attempt.grant.facts.id.clone(),
             base: attempt.grant.facts.generation,
             epoch: attempt.claimed.epoch,
-            tokens: attempt.merge(issued),
+            tokens: attempt.merge(issued, issued_at, &renewal),
             issued_at,
         };
         let only_here = self.unsaved.hold(&entry);
@@ -71,7 +71,8 @@ impl Refresher {
                     grant = %entry.grant, error = %failed, escrowed,
                     "the new tokens cannot be stored yet; they are served from memory"
                 );
-                let early = with_tokens(&attempt.grant, &entry);
+                let dates = self.dates(&attempt.grant, &entry);
+                let early = with_tokens(&attempt.grant, &entry, dates);
                 let made_for_refusal = attempt.trigger.cause == Cause::Refusal;
                 if let Ok(Known::Live(live)) = self.remember(early, made_for_refusal) {
                     attempt
@@ -119,17 +120,17 @@ impl Refresher {
         entry: &EscrowEntry,
     ) -> Result<Committed, StoreError> {
         let store = &self.ports.store;
+        let dates = self.dates(grant, entry);
         for _ in 0..COMMIT_TRIES {
-            let due_at = due_at(entry);
             let commit = store.commit(
                 &entry.grant,
                 entry.base,
                 &entry.tokens,
                 entry.issued_at,
-                due_at,
+                &dates,
             );
             match tokio::time::timeout(self.limits.store_timeout, commit).await {
-                Ok(Ok(true)) => return Ok(Committed::kept(Some(with_tokens(grant, entry)))),
+                Ok(Ok(true)) => return Ok(Committed::kept(Some(with_tokens(grant, entry, dates)))),
                 Ok(Ok(false)) => {}
                 Ok(Err(error)) => return Err(error),
                 Err(_) => return Err(StoreError::Unavailable("the commit took too long".into())),
@@ -160,7 +161,7 @@ impl Refresher {
                 let grant = Some(now);
                 return Ok(Committed { grant, kept });
             }
-            if now.facts.state.invalidation().is_some() && self.heal(entry).await? {
+            if now.facts.state.invalidation().is_some() && self.heal(entry, dates).await? {
                 metrics::counter!("evergrant_healed_total").increment(1);
                 info!(grant = %entry.grant, "a grant taken for dead has a working token after all");
                 return store.grant(&entry.grant).await.map(Committed::kept);
@@ -225,19 +226,24 @@ impl Refresher {
         }
     }
 
-    async fn heal(&self, entry: &EscrowEntry) -> Result<bool, StoreError> {
+    async fn heal(&self, entry: &EscrowEntry, dates: Dates) -> Result<bool, StoreError> {
         self.change(&Scope::Grant(entry.grant.clone()), |snapshot| {
-            let (tokens, due_at) = (entry.tokens.clone(), due_at(entry));
             plan::heal(
                 snapshot,
                 &entry.grant,
                 entry.base,
-                tokens,
+                entry.tokens.clone(),
                 entry.issued_at,
-                due_at,
+                dates,
             )
         })
         .await
+    }
+
+    /// The dates of `grant` once it has the tokens of `entry`.
+    fn dates(&self, grant: &Grant, entry: &EscrowEntry) -> Dates {
+        let life = Life::of(&grant.facts).renewed(&entry.tokens, entry.issued_at);
+        life.dates(&self.renewal(&grant.facts.client))
     }
 
     /// No rotated token vanishes: what cannot become the row's next generation is kept aside (invariant R8).
@@ -267,7 +273,7 @@ impl Refresher {
 }
 
 /// The grant as a commit of `entry` leaves it.
-fn with_tokens(grant: &Grant, entry: &EscrowEntry) -> Grant {
+fn with_tokens(grant: &Grant, entry: &EscrowEntry, dates: Dates) -> Grant {
     let tokens: &TokenSet = &entry.tokens;
     let mut facts = grant.facts.clone();
     facts.generation = entry.base.next();
@@ -276,7 +282,8 @@ fn with_tokens(grant: &Grant, entry: &EscrowEntry) -> Grant {
     facts.issued_at = entry.issued_at;
     facts.expires_at = tokens.expires_at;
     facts.refresh_expires_at = tokens.refresh_expires_at;
-    facts.refreshable = tokens.refresh_token.is_some();
+    facts.refreshable = tokens.refresh_token.is_some() || facts.grant_type.is_minted();
+    facts.dates = dates;
     facts.scopes.clone_from(&tokens.scopes);
     facts.attempts = Attempts::default();
     facts.lease = None;
@@ -284,8 +291,4 @@ fn with_tokens(grant: &Grant, entry: &EscrowEntry) -> Grant {
         facts,
         tokens: tokens.clone(),
     }
-}
-
-fn due_at(entry: &EscrowEntry) -> Option<Timestamp> {
-    Validity::new(&entry.grant, entry.issued_at, entry.tokens.expires_at).due_at(&entry.tokens)
 }

@@ -67,8 +67,15 @@ impl Refresher {
                 Some(Err(_)) | None => {}
             }
         }
+        let facts = &attempt.grant.facts;
+        let ends = [facts.refresh_expires_at, facts.dates.end.map(|end| end.at)];
+        let now = self.ports.clock.now();
+        let has_ended = ends.into_iter().flatten().any(|end| end <= now);
         let reason = match reason {
             InvalidationReason::GrantRevoked if may_be_spent => InvalidationReason::RotationLost,
+            InvalidationReason::GrantRevoked if has_ended => {
+                InvalidationReason::RefreshTokenExpired
+            }
             reason => reason,
         };
         Confirmed::Refused(reason)

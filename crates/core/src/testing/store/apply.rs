@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::state::{GrantRow, Now, State};
+use crate::ageing::Dates;
 use crate::brake::WINDOW;
 use crate::change::{ChangeSet, NewGrant, Write};
 use crate::grant::{Attempts, Grant, GrantFacts, GrantState};
@@ -56,6 +57,12 @@ impl State {
             }),
             Write::NoteRefusal { .. } | Write::SetBrake(_) => true,
             Write::ReleaseBrake { client, .. } => self.brakes.contains_key(client),
+            Write::DateGrant {
+                grant, generation, ..
+            } => self
+                .grants
+                .get(grant)
+                .is_some_and(|row| row.is_active() && row.grant.facts.generation == *generation),
             Write::TouchGrant(id) | Write::DeleteGrant(id) => self.grants.contains_key(id),
             Write::InsertCredential(new) => !self.credentials.contains_key(&new.key),
             Write::UpdateCredentialLabels { key, version, .. } => {
@@ -91,12 +98,17 @@ impl State {
                 next,
                 tokens,
                 issued_at,
-                due_at,
+                dates,
+                consent,
                 account,
                 base: _,
             } => {
                 if let Some(row) = self.grants.get_mut(grant) {
-                    row.store(*next, (**tokens).clone(), *issued_at, *due_at, now);
+                    row.store(*next, (**tokens).clone(), *issued_at, *dates, now);
+                    if *consent {
+                        row.grant.facts.consented_at = *issued_at;
+                        row.grant.facts.announced = None;
+                    }
                     if account.is_some() {
                         row.grant.facts.account.clone_from(account);
                     }
@@ -109,7 +121,7 @@ impl State {
             } => {
                 if let Some(row) = self.grants.get_mut(grant) {
                     row.grant.facts.state = GrantState::Invalidated(invalidation.clone());
-                    row.due_at = None;
+                    row.grant.facts.dates = Dates::default();
                     row.end_lease();
                     row.raise(now);
                 }
@@ -142,6 +154,17 @@ impl State {
                     if row.is_suspect_of(client) {
                         row.release(*spread, now);
                     }
+                }
+            }
+            Write::DateGrant {
+                grant,
+                dates,
+                announced,
+                generation: _,
+            } => {
+                if let Some(row) = self.grants.get_mut(grant) {
+                    row.grant.facts.dates = *dates;
+                    row.grant.facts.announced = *announced;
                 }
             }
             Write::TouchGrant(grant) => {
@@ -214,10 +237,11 @@ fn first_row(new: &NewGrant, now: Now) -> GrantRow {
         client,
         account,
         grant_type,
+        parent,
         generation,
         tokens,
         issued_at,
-        due_at,
+        dates,
     } = new.clone();
     GrantRow {
         grant: Grant {
@@ -227,13 +251,18 @@ fn first_row(new: &NewGrant, now: Now) -> GrantRow {
                 client,
                 account,
                 grant_type,
+                parent,
+                requested_scopes: tokens.means.scopes.clone(),
                 generation,
                 version: 1,
                 state: GrantState::Active,
+                consented_at: issued_at,
                 issued_at,
                 expires_at: tokens.expires_at,
                 refresh_expires_at: tokens.refresh_expires_at,
-                refreshable: tokens.refresh_token.is_some(),
+                refreshable: tokens.refresh_token.is_some() || grant_type.is_minted(),
+                dates,
+                announced: None,
                 scopes: tokens.scopes.clone(),
                 attempts: Attempts::default(),
                 lease: None,
@@ -241,7 +270,6 @@ fn first_row(new: &NewGrant, now: Now) -> GrantRow {
             },
             tokens,
         },
-        due_at,
         epoch: Epoch(0),
         lease: None,
         intent: false,

@@ -3,10 +3,14 @@
 use std::collections::BTreeSet;
 
 use super::state::{Now, State};
+use crate::ageing::EndOf;
 use crate::change::{AccountKey, Scope, Snapshot};
 use crate::ids::{ClientKey, CredentialId, CredentialKey, GrantId};
 use crate::integration::{Fault, Integration, Need};
-use crate::store::{ClientStanding, Credential, CredentialQuery, CredentialView, IntegrationQuery};
+use crate::store::{
+    ClientStanding, Credential, CredentialQuery, CredentialView, Forecast, ForecastPlace,
+    ForecastQuery, IntegrationQuery,
+};
 
 impl State {
     pub(super) fn credential_view(&self, credential: &Credential, now: Now) -> CredentialView {
@@ -58,6 +62,49 @@ impl State {
             })
             .take(query.limit as usize)
             .collect()
+    }
+
+    pub(super) fn forecast(&self, query: &ForecastQuery) -> Vec<Forecast> {
+        let credentials = self.credentials.values();
+        let mut ends: Vec<_> = credentials
+            .flat_map(|credential| self.ends_of(credential))
+            .filter(|end| {
+                let ForecastQuery {
+                    tenants,
+                    providers,
+                    before,
+                    after,
+                    limit: _,
+                } = query;
+                let tenant = &end.place.key.tenant;
+                tenants.as_ref().is_none_or(|own| own.contains(tenant))
+                    && (providers.is_empty() || providers.contains(&end.provider))
+                    && before.is_none_or(|before| end.place.at < before)
+                    && after.as_ref().is_none_or(|after| end.place > *after)
+            })
+            .collect();
+        ends.sort_by(|a, b| a.place.cmp(&b.place));
+        ends.truncate(query.limit as usize);
+        ends
+    }
+
+    fn ends_of(&self, credential: &Credential) -> Vec<Forecast> {
+        let facts = &self.grants[&credential.grant].grant.facts;
+        let forecast = |at, of: Option<EndOf>| Forecast {
+            place: ForecastPlace {
+                at,
+                key: credential.key.clone(),
+                moves: of.is_none(),
+            },
+            provider: facts.client.provider.clone(),
+            generation: facts.generation,
+            of,
+            due_at: facts.dates.due_at,
+            labels: credential.labels.clone(),
+        };
+        let end = facts.dates.end.map(|end| forecast(end.at, Some(end.of)));
+        let renew_by = facts.dates.renew_by.map(|at| forecast(at, None));
+        end.into_iter().chain(renew_by).collect()
     }
 
     pub(super) fn integration_view(&self, integration: &Integration) -> Integration {

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::Orphan;
 use super::log::Log;
+use crate::ageing::Dates;
 use crate::brake::{Brake, Refusals, WINDOW};
 use crate::change::ClientHealth;
 use crate::clock::Timestamp;
@@ -41,7 +42,6 @@ pub(super) struct State {
 pub(super) struct GrantRow {
     /// Without its lease, which is found when it is read.
     pub(super) grant: Grant,
-    pub(super) due_at: Option<Timestamp>,
     pub(super) epoch: Epoch,
     pub(super) lease: Option<(OwnerToken, Instant)>,
     /// The refresh token may be spent.
@@ -128,7 +128,7 @@ impl GrantRow {
         attempts.failed += 1;
         attempts.next_at = Some(next_at);
         attempts.last_failure = Some(failure.clone());
-        self.due_at = Some(next_at);
+        self.grant.facts.dates.due_at = Some(next_at);
         self.lease = None;
         self.intent = self.takeover;
         self.raise(now);
@@ -138,7 +138,7 @@ impl GrantRow {
         let next_at = now.wall.plus(spread.mul_f64(fastrand::f64()));
         self.grant.facts.state = GrantState::Active;
         self.grant.facts.attempts.next_at = Some(next_at);
-        self.due_at = Some(next_at);
+        self.grant.facts.dates.due_at = Some(next_at);
         self.raise(now);
     }
 
@@ -147,7 +147,7 @@ impl GrantRow {
         next: Generation,
         tokens: TokenSet,
         issued_at: Timestamp,
-        due_at: Option<Timestamp>,
+        dates: Dates,
         now: Now,
     ) {
         let facts = &mut self.grant.facts;
@@ -156,11 +156,12 @@ impl GrantRow {
         facts.issued_at = issued_at;
         facts.expires_at = tokens.expires_at;
         facts.refresh_expires_at = tokens.refresh_expires_at;
-        facts.refreshable = tokens.refresh_token.is_some();
+        facts.requested_scopes = tokens.means.scopes.clone();
+        facts.refreshable = tokens.refresh_token.is_some() || facts.grant_type.is_minted();
+        facts.dates = dates;
         facts.scopes = tokens.scopes.clone();
         facts.attempts = Attempts::default();
         self.grant.tokens = tokens;
-        self.due_at = due_at;
         self.end_lease();
         self.raise(now);
     }
@@ -189,7 +190,7 @@ impl State {
                     id: row.grant.facts.id.clone(),
                     generation: row.grant.facts.generation,
                     client: row.grant.facts.client.clone(),
-                    due_at: row.due_at.filter(|at| *at <= now)?,
+                    due_at: row.grant.facts.dates.due_at.filter(|at| *at <= now)?,
                 })
             })
             .collect();
@@ -228,6 +229,17 @@ impl State {
     pub(super) fn held(&self, client: &ClientKey) -> u64 {
         let rows = self.grants.values();
         rows.filter(|row| row.is_suspect_of(client)).count() as u64
+    }
+
+    pub(super) fn to_announce(&self, now: Timestamp) -> Vec<GrantId> {
+        let active = self.grants.values().filter(|row| row.is_active());
+        let mut due: Vec<_> = active
+            .map(|row| &row.grant.facts)
+            .filter_map(|facts| Some((facts.dates.announce_at?, &facts.id)))
+            .filter(|(at, _)| *at <= now)
+            .collect();
+        due.sort();
+        due.into_iter().map(|(_, id)| id.clone()).collect()
     }
 
     pub(super) fn changed_within(&self, window: Duration, now: Now) -> Vec<GrantVersion> {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::StoreHarness;
 use super::sample::{Subject, T0, client, new_grant, revoked, tokens};
+use crate::ageing::Dates;
 use crate::brake::{Brake, Refusals, SPREAD, WINDOW};
 use crate::change::{ClientHealth, NewGrant, Scope, Write};
 use crate::clock::Timestamp;
@@ -50,7 +51,7 @@ impl Subject {
         (refusals.refused, refusals.refreshed)
     }
 
-    async fn facts(&self, grant: &GrantId) -> GrantFacts {
+    async fn facts_of(&self, grant: &GrantId) -> GrantFacts {
         self.0.grant(grant).await.unwrap().unwrap().facts
     }
 
@@ -117,7 +118,10 @@ pub async fn refusals_and_refreshes_of_the_last_minute_are_counted(harness: &imp
 
     let (now, _) = subject.refusals(&one).await;
     let next = tokens("next");
-    let stored = subject.0.commit(&three, G1, &next, now, None).await;
+    let stored = subject
+        .0
+        .commit(&three, G1, &next, now, &Dates::default())
+        .await;
     assert!(stored.unwrap());
     assert_eq!(subject.counted(&one).await, (1, 1));
     let scope = Scope::Client(client("slack"));
@@ -139,10 +143,10 @@ pub async fn a_held_grant_is_active_and_waits_for_its_turn(harness: &impl StoreH
     };
     let stale = hold(&grant, Epoch(epoch.0 + 1), next_at);
     assert!(subject.try_apply(vec![stale], Vec::new()).await.is_err());
-    let version = subject.facts(&grant).await.version;
+    let version = subject.facts_of(&grant).await.version;
     subject.write(vec![hold_it.clone()]).await;
 
-    let facts = subject.facts(&grant).await;
+    let facts = subject.facts_of(&grant).await;
     assert_eq!(facts.state, GrantState::Suspect(revoked("invalid_grant")));
     assert_eq!((facts.version, facts.lease), (version + 1, None));
     let attempts = &facts.attempts;
@@ -193,7 +197,7 @@ pub async fn a_released_brake_lets_all_its_grants_go(harness: &impl StoreHarness
     assert_eq!((refusals.brake, refusals.held), (None, 0));
     assert_eq!(refusals.refused, 0);
     for grant in &held {
-        let facts = subject.facts(grant).await;
+        let facts = subject.facts_of(grant).await;
         assert_eq!((facts.state, facts.version), (GrantState::Active, 3));
         let next_at = facts.attempts.next_at.unwrap();
         assert!(next_at >= now && next_at <= now.plus(SPREAD + SECOND * 10));
@@ -201,19 +205,22 @@ pub async fn a_released_brake_lets_all_its_grants_go(harness: &impl StoreHarness
     let soon = now.plus(SPREAD + SECOND * 10);
     let due = subject.0.due(soon, 9, 9).await.unwrap();
     assert_eq!(due.len(), 3, "and the one that was due anyway");
-    assert_eq!(subject.facts(&other).await.version, 1);
+    assert_eq!(subject.facts_of(&other).await.version, 1);
 }
 
 pub async fn a_suspect_grant_that_gets_tokens_or_dies_is_held_no_more(harness: &impl StoreHarness) {
     let subject = Subject::of(harness);
     let healed = subject.held(&["a"], T0).await;
     let next = tokens("next");
-    let stored = subject.0.commit(&healed, G1, &next, T0, None).await;
+    let stored = subject
+        .0
+        .commit(&healed, G1, &next, T0, &Dates::default())
+        .await;
     assert!(stored.unwrap());
-    assert_eq!(subject.facts(&healed).await.state, GrantState::Active);
+    assert_eq!(subject.facts_of(&healed).await.state, GrantState::Active);
     let dead = subject.held(&["b"], T0).await;
     subject.invalidate(&dead, "gone").await;
-    let facts = subject.facts(&dead).await;
+    let facts = subject.facts_of(&dead).await;
     assert_eq!(facts.state, GrantState::Invalidated(revoked("gone")));
     let reconnected = subject.held(&["c"], T0).await;
     subject
@@ -223,11 +230,12 @@ pub async fn a_suspect_grant_that_gets_tokens_or_dies_is_held_no_more(harness: &
             next: G1.next(),
             tokens: Box::new(tokens("new")),
             issued_at: T0,
-            due_at: None,
+            dates: Dates::default(),
+            consent: true,
             account: None,
         }])
         .await;
-    let facts = subject.facts(&reconnected).await;
+    let facts = subject.facts_of(&reconnected).await;
     assert_eq!(facts.state, GrantState::Active);
     assert_eq!(subject.held_ids().await, []);
 }
@@ -239,7 +247,7 @@ pub async fn every_client_of_which_something_is_known_is_listed(harness: &impl S
     subject
         .add(
             NewGrant {
-                due_at: None,
+                dates: Dates::default(),
                 ..grant
             },
             &["z"],

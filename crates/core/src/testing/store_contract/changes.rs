@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::StoreHarness;
 use super::sample::{
-    Subject, T0, client, faults, integration_key, key, new_credential, new_grant, new_integration,
-    restored, revoked, tokens,
+    Subject, T0, client, due, faults, integration_key, key, new_credential, new_grant,
+    new_integration, restored, revoked, tokens,
 };
 use crate::change::{ChangeSet, ClientHealth, NewGrant, Write};
 use crate::grant::GrantState;
@@ -19,7 +19,7 @@ impl Subject {
     }
 
     /// Tries `writes` with an event, and checks that nothing came of it.
-    async fn conflicts(&self, writes: Vec<Write>) {
+    pub(super) async fn conflicts(&self, writes: Vec<Write>) {
         let before = (self.head().await, self.revision().await);
         let what = format!("{writes:?}");
         let applied = self.try_apply(writes, vec![restored("a")]).await;
@@ -48,7 +48,8 @@ fn store_tokens(grant: &GrantId, base: u64) -> Write {
         next: Generation(base + 1),
         tokens: Box::new(tokens("next")),
         issued_at: T0,
-        due_at: None,
+        dates: due(None),
+        consent: true,
         account: None,
     }
 }
@@ -247,7 +248,8 @@ pub async fn no_two_grants_have_one_account_and_no_two_rows_one_name(harness: &i
         next,
         tokens,
         issued_at,
-        due_at,
+        dates,
+        consent,
         ..
     } = store_tokens(&learnt, 1)
     else {
@@ -260,7 +262,8 @@ pub async fn no_two_grants_have_one_account_and_no_two_rows_one_name(harness: &i
         next,
         tokens,
         issued_at,
-        due_at,
+        dates,
+        consent,
         account,
     };
     subject.conflicts(vec![taken]).await;
@@ -357,7 +360,8 @@ pub async fn a_restored_grant_is_as_good_as_new(harness: &impl StoreHarness) {
         next: Generation(2),
         tokens: Box::new(tokens("next")),
         issued_at: T0,
-        due_at: Some(T0),
+        dates: due(Some(T0)),
+        consent: true,
         account: Some("T0".into()),
     };
     subject.write(vec![restore]).await;

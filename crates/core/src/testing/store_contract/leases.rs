@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::StoreHarness;
-use super::sample::{Subject, T0, key, tokens};
+use super::sample::{Subject, T0, due, key, tokens};
 use crate::change::Scope;
 use crate::failure::FailureReason;
 use crate::grant::{GrantState, PassingFailure};
@@ -155,7 +155,10 @@ pub async fn a_doubt_outlives_attempts_that_end_well(harness: &impl StoreHarness
     }
     assert!(subject.claim(&grant).await.unwrap().takeover);
 
-    let stored = subject.0.commit(&grant, G1, &tokens("b"), T0, None).await;
+    let stored = subject
+        .0
+        .commit(&grant, G1, &tokens("b"), T0, &due(None))
+        .await;
     assert!(stored.unwrap());
     let owner = OwnerToken::random();
     let claimed = subject.0.claim(&grant, G1.next(), &owner, LEASE).await;
@@ -190,8 +193,8 @@ pub async fn a_commit_needs_no_lease_and_counts_once(harness: &impl StoreHarness
     let claimed = subject.claim(&grant).await.unwrap();
     subject.end(&grant, claimed.epoch, deferred(true)).await;
     let next = tokens("next");
-    let due = Some(T0.plus(LEASE));
-    let commit = async || subject.0.commit(&grant, G1, &next, T0, due).await;
+    let dates = due(Some(T0.plus(LEASE)));
+    let commit = async || subject.0.commit(&grant, G1, &next, T0, &dates).await;
     assert!(commit().await.unwrap());
     assert!(!commit().await.unwrap());
 
@@ -209,17 +212,20 @@ pub async fn a_commit_on_a_stale_generation_changes_nothing(harness: &impl Store
     let subject = Subject::of(harness);
     let grant = subject.add_slack(&["a"]).await;
     let newer = tokens("newer");
-    let stored = subject.0.commit(&grant, G1, &newer, T0, None).await;
+    let stored = subject.0.commit(&grant, G1, &newer, T0, &due(None)).await;
     assert!(stored.unwrap());
     let before = subject.0.grant(&grant).await.unwrap();
     for stale in [Generation(0), G1, Generation(3)] {
         let late = tokens("late");
-        let stored = subject.0.commit(&grant, stale, &late, T0, Some(T0)).await;
+        let stored = subject
+            .0
+            .commit(&grant, stale, &late, T0, &due(Some(T0)))
+            .await;
         assert!(!stored.unwrap());
     }
     assert_eq!(subject.0.grant(&grant).await.unwrap(), before);
     let nowhere = GrantId::random();
-    let stored = subject.0.commit(&nowhere, G1, &newer, T0, None).await;
+    let stored = subject.0.commit(&nowhere, G1, &newer, T0, &due(None)).await;
     assert!(!stored.unwrap());
 }
 
@@ -229,7 +235,7 @@ pub async fn a_dead_grant_is_neither_claimed_nor_committed(harness: &impl StoreH
     subject.invalidate(&grant, "token_revoked").await;
     assert_eq!(subject.claim(&grant).await, None);
     let late = tokens("late");
-    let stored = subject.0.commit(&grant, G1, &late, T0, None).await;
+    let stored = subject.0.commit(&grant, G1, &late, T0, &due(None)).await;
     assert!(!stored.unwrap());
     let stored = subject.0.grant(&grant).await.unwrap().unwrap();
     assert!(matches!(stored.facts.state, GrantState::Invalidated(_)));
@@ -242,6 +248,7 @@ pub async fn tokens_come_back_as_they_were_stored(harness: &impl StoreHarness) {
     let first = subject.0.grant_of(&key("a")).await.unwrap().unwrap();
     assert_eq!(first.tokens, tokens("first"));
     assert!(first.facts.refreshable);
+    assert_eq!(first.facts.requested_scopes, first.tokens.means.scopes);
     assert_eq!(first.facts.expires_at, first.tokens.expires_at);
     assert_eq!(first.facts.scopes, first.tokens.scopes);
 
@@ -253,7 +260,7 @@ pub async fn tokens_come_back_as_they_were_stored(harness: &impl StoreHarness) {
     bare.metadata.clear();
     let stored = subject
         .0
-        .commit(&grant, G1, &bare, T0.plus(LEASE), None)
+        .commit(&grant, G1, &bare, T0.plus(LEASE), &due(None))
         .await;
     assert!(stored.unwrap());
     let second = subject.0.grant_of(&key("a")).await.unwrap().unwrap();

@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::StoreHarness;
+use crate::ageing::Dates;
 use crate::change::{AccountKey, ChangeSet, NewGrant, Scope, Write};
 use crate::clock::Timestamp;
 use crate::events::{CredentialRestored, EventBody};
-use crate::grant::{GrantType, Invalidation, InvalidationReason, TokenSet};
+use crate::grant::{GrantType, Invalidation, InvalidationReason, Means, TokenSet};
 use crate::ids::{
     ClientKey, ClientName, CredentialId, CredentialKey, Generation, GrantId, IntegrationId,
     IntegrationKey, ProviderName, TenantId,
 };
 use crate::integration::{Facts, Fault, Integration, IntegrationStatus, Need};
-use crate::secret::{AccessToken, RefreshToken};
+use crate::secret::{AccessToken, Parameter, RefreshToken, SigningKey};
 use crate::store::{ApplyError, Credential, Store};
 
 pub(super) const T0: Timestamp = Timestamp::from_millis(1_700_000_000_000);
@@ -66,6 +67,25 @@ pub(super) fn tokens(name: &str) -> TokenSet {
         refresh_expires_at: None,
         scopes: vec!["chat:write".into(), "with \"quotes\" and ü".into()],
         metadata: BTreeMap::from([("instance_url".into(), "https://ex.test/ü\n\"".into())]),
+        means: means(name),
+    }
+}
+
+/// Means with every field filled in that is kept.
+pub(super) fn means(name: &str) -> Means {
+    Means {
+        parameters: BTreeMap::from([("corpid".into(), Parameter::new(format!("hush-{name}\"ü")))]),
+        signing_key: Some(SigningKey::new(format!("hush-key-{name}\n"))),
+        scopes: ["b", "a \"b\""].map(str::to_owned).into_iter().collect(),
+        subject_token: None,
+    }
+}
+
+/// The dates of a grant that nothing ends of.
+pub(super) fn due(due_at: Option<Timestamp>) -> Dates {
+    Dates {
+        due_at,
+        ..Dates::default()
     }
 }
 
@@ -76,10 +96,11 @@ pub(super) fn new_grant(tenant_name: &str, provider: &str) -> NewGrant {
         client: client(provider),
         account: None,
         grant_type: GrantType::AuthorizationCode,
+        parent: None,
         generation: Generation(1),
         tokens: tokens("first"),
         issued_at: T0,
-        due_at: Some(T0),
+        dates: due(Some(T0)),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::StoreHarness;
-use super::sample::{Subject, T0, client, new_grant, tokens};
+use super::sample::{Subject, T0, client, due, new_grant, tokens};
 use crate::change::{NewGrant, Write};
 use crate::clock::Timestamp;
 use crate::failure::FailureReason;
@@ -17,12 +17,13 @@ const G1: Generation = Generation::FIRST;
 impl Subject {
     async fn add_due(&self, provider: &str, due_at: Option<Timestamp>) -> GrantId {
         let grant = new_grant("t1", provider);
-        self.add(NewGrant { due_at, ..grant }, &[]).await
+        let dates = due(due_at);
+        self.add(NewGrant { dates, ..grant }, &[]).await
     }
 
     async fn due(&self, now: Timestamp, limit: u32, per_client: u32) -> Vec<GrantId> {
-        let due = self.0.due(now, limit, per_client).await.unwrap();
-        due.into_iter().map(|due| due.id).collect()
+        let found = self.0.due(now, limit, per_client).await.unwrap();
+        found.into_iter().map(|due| due.id).collect()
     }
 
     async fn changed(&self, window: Duration) -> Vec<(GrantId, u64)> {
@@ -105,7 +106,10 @@ pub async fn every_raise_of_a_version_is_seen_for_a_while(harness: &impl StoreHa
     harness.pass(window).await;
     assert_eq!(subject.changed(window).await, []);
 
-    let stored = subject.0.commit(&grant, G1, &tokens("b"), T0, None).await;
+    let stored = subject
+        .0
+        .commit(&grant, G1, &tokens("b"), T0, &due(None))
+        .await;
     assert!(stored.unwrap());
     assert_eq!(subject.changed(window).await, [(grant.clone(), 2)]);
     harness.pass(window).await;
@@ -121,7 +125,8 @@ pub async fn every_raise_of_a_version_is_seen_for_a_while(harness: &impl StoreHa
         next: Generation(3),
         tokens: Box::new(tokens("c")),
         issued_at: T0,
-        due_at: None,
+        dates: due(None),
+        consent: true,
         account: None,
     };
     subject.write(vec![restore]).await;

@@ -79,10 +79,20 @@ fn meaning(table: &mut Section<'_>, report: &mut Report<'_>, key: &str) -> Optio
             if try_next_secret && verdict.is_some() && verdict != Some(Verdict::Client) {
                 detail.problem(report, "only the verdict client can try the next secret");
             }
+            let try_alternate_client = detail
+                .boolean(report, "try_alternate_client")
+                .unwrap_or(false);
+            if try_alternate_client && verdict.is_some() && verdict != Some(Verdict::Client) {
+                detail.problem(
+                    report,
+                    "only the verdict client can try an alternate client",
+                );
+            }
             detail.finish(report);
             Some(Meaning {
                 verdict: reason.map_or(verdict?, Verdict::Grant),
                 try_next_secret,
+                try_alternate_client,
             })
         }
     }

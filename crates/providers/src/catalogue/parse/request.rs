@@ -1,4 +1,4 @@
-//! The table `[request]`.
+//! The table `[request]`, and what other tables have in common with it.
 
 use std::collections::BTreeMap;
 
@@ -9,97 +9,90 @@ use crate::catalogue::entry::{
     BodyFormat, ClientAuth, Method, Parameter, RequestFacts, is_header_value,
 };
 use crate::catalogue::section::{Located, Report, Section, pick};
-use crate::catalogue::template::Template;
+use crate::catalogue::template::{Fact, Template};
 
-pub(super) fn request(root: &mut Section<'_>, report: &mut Report<'_>) -> RequestFacts {
-    let mut facts = RequestFacts {
-        method: Method::Post,
-        body: BodyFormat::Form,
-        client_auth: ClientAuth::Body,
-        grant_type: "refresh_token".to_owned(),
-        names: BTreeMap::new(),
-        omit: Vec::new(),
-        parameters: BTreeMap::new(),
-        headers: Vec::new(),
-    };
-    let Some(mut table) = root.section(report, "request") else {
-        return facts;
-    };
-    let methods = [("POST", Method::Post), ("GET", Method::Get)];
+/// What a table about requests may say.
+pub(super) struct Words {
+    pub(super) methods: &'static [(&'static str, Method)],
+    pub(super) client_auths: &'static [(&'static str, ClientAuth)],
+}
+
+pub(super) const TOKEN_REQUEST: Words = Words {
+    methods: &[("POST", Method::Post), ("GET", Method::Get)],
+    client_auths: &ClientAuth::OF_TOKEN_REQUESTS,
+};
+
+/// What `table` says of a request; what it leaves out is as in `base`. Tables are merged, lists and single values
+/// replaced.
+pub(super) fn request(
+    table: &mut Section<'_>,
+    report: &mut Report<'_>,
+    base: &RequestFacts,
+    words: &Words,
+) -> RequestFacts {
+    let mut facts = base.clone();
     let bodies = [
         ("form", BodyFormat::Form),
         ("json", BodyFormat::Json),
         ("query", BodyFormat::Query),
     ];
-    let body_stated = table.has("body");
-    facts.method = table
-        .choice(report, "method", &methods)
-        .unwrap_or(facts.method);
-    facts.body = table.choice(report, "body", &bodies).unwrap_or(facts.body);
-    if facts.method == Method::Get {
-        if !body_stated {
-            facts.body = BodyFormat::Query;
-        } else if facts.body != BodyFormat::Query {
-            table.problem(report, "a GET request has no body: body must be query");
-        }
+    let method = table.choice(report, "method", words.methods);
+    facts.method = method.unwrap_or(base.method);
+    let body = table.choice(report, "body", &bodies);
+    facts.body = body.unwrap_or(match method {
+        Some(Method::Get) => BodyFormat::Query,
+        Some(_) if base.method == Method::Get => BodyFormat::Form,
+        _ => base.body,
+    });
+    if facts.method == Method::Get && facts.body != BodyFormat::Query {
+        table.problem(report, "a GET request has no body: body must be query");
     }
-    facts.client_auth = client_auth(&mut table, report).unwrap_or(facts.client_auth);
-    if let Some(grant_type) = table.string(report, "grant_type") {
-        facts.grant_type = grant_type.value;
+    facts.client_auth = table
+        .choice(report, "client_auth", words.client_auths)
+        .unwrap_or(base.client_auth);
+    if let Some(separator) = table.string(report, "scope_separator") {
+        facts.scope_separator = separator.value;
     }
-    for (name, other) in table.string_map(report, "names") {
-        if let Some(parameter) = (Located {
-            value: name,
-            ..at(&other)
-        })
-        .parse(report, |name| pick(&name, &Parameter::BY_NAME))
-        {
-            facts.names.insert(parameter, other.value);
-        }
+    facts.names.extend(names(table, report));
+    if let Some(omit) = table.strings(report, "omit") {
+        facts.omit = omit
+            .into_iter()
+            .filter_map(|name| name.parse(report, |name| pick(&name, Parameter::BY_NAME)))
+            .collect();
     }
-    facts.omit = table
-        .strings(report, "omit")
-        .unwrap_or_default()
-        .into_iter()
-        .filter_map(|name| name.parse(report, |name| pick(&name, &Parameter::BY_NAME)))
-        .collect();
-    facts.parameters = templates(&mut table, report, "parameters");
+    facts
+        .parameters
+        .extend(templates(table, report, "parameters"));
     for (name, value) in table.string_map(report, "headers") {
-        facts.headers.extend(header(report, name, value));
+        if let Some((name, value)) = header(report, name, value) {
+            facts.headers.retain(|(known, _)| *known != name);
+            facts.headers.push((name, value));
+        }
     }
-    table.finish(report);
     facts
 }
 
-fn client_auth(table: &mut Section<'_>, report: &mut Report<'_>) -> Option<ClientAuth> {
-    let words = [
-        ("body", ClientAuth::Body),
-        ("basic", ClientAuth::Basic),
-        ("basic_raw", ClientAuth::BasicRaw),
-        ("none", ClientAuth::None),
-        ("bearer_refresh_token", ClientAuth::BearerRefreshToken),
-    ];
+fn names(table: &mut Section<'_>, report: &mut Report<'_>) -> BTreeMap<Parameter, String> {
     table
-        .string(report, "client_auth")?
-        .parse(report, |word| match word.as_str() {
-            "private_key_jwt" => Err("private_key_jwt is not available yet".to_owned()),
-            _ => pick(&word, &words),
+        .string_map(report, "names")
+        .into_iter()
+        .filter_map(|(usual, other)| {
+            let usual = beside(&other, usual);
+            let parameter = usual.parse(report, |name| pick(&name, Parameter::BY_NAME))?;
+            Some((parameter, other.value))
         })
+        .collect()
 }
 
 fn header(
     report: &mut Report<'_>,
     name: String,
     value: Located<String>,
-) -> Option<(HeaderName, Template)> {
-    let place = at(&value);
-    let name = Located {
-        value: name,
-        ..place
-    }
-    .parse(report, |name| {
+) -> Option<(HeaderName, Fact<Template>)> {
+    let name = beside(&value, name).parse(report, |name| {
         HeaderName::try_from(name.as_str()).map_err(|_| "is no name of an HTTP header")
     });
+    let field = value.path.clone();
     let template = value.parse(report, |text| {
         if is_header_value(&text) {
             Template::parse(&text).map_err(|error| error.to_string())
@@ -107,13 +100,15 @@ fn header(
             Err("is no value of an HTTP header".to_owned())
         }
     });
-    Some((name?, template?))
+    let value = template?;
+    Some((name?, Fact { field, value }))
 }
 
-fn at(other: &Located<String>) -> Located<String> {
+/// A key, told as standing where its value stands.
+fn beside(value: &Located<String>, key: String) -> Located<String> {
     Located {
-        value: String::new(),
-        at: other.at,
-        path: other.path.clone(),
+        value: key,
+        at: value.at,
+        path: value.path.clone(),
     }
 }

@@ -1,82 +1,38 @@
-//! The table `[response]`, and where things stand in an answer unless it says otherwise.
-
-use std::collections::BTreeMap;
+//! The table `[response]`.
 
 use crate::catalogue::entry::{FailureRule, FailureSign, Pointers, ResponseFacts};
 use crate::catalogue::section::{Located, Report, Section};
 
-pub(super) fn response(root: &mut Section<'_>, report: &mut Report<'_>) -> ResponseFacts {
-    let mut table = root.section(report, "response");
-    let mut read = |key: &str, usual: &[&str], report: &mut Report<'_>| {
-        table
-            .as_mut()
-            .and_then(|table| table.strings(report, key))
-            .map_or_else(
-                || Pointers(usual.iter().map(|pointer| (*pointer).to_owned()).collect()),
-                |list| pointers(list, report),
-            )
+/// What the table `response` within `parent` says; what it leaves out is as in `base`. Metadata is merged.
+pub(super) fn response(
+    parent: &mut Section<'_>,
+    report: &mut Report<'_>,
+    base: &ResponseFacts,
+) -> ResponseFacts {
+    let Some(mut table) = parent.section(report, "response") else {
+        return base.clone();
     };
+    let mut read = |key: &str, base: &Pointers| pointers_or(&mut table, report, key, base);
     let mut facts = ResponseFacts {
-        access_token: read("access_token", &["/access_token", "/accessToken"], report),
-        refresh_token: read(
-            "refresh_token",
-            &["/refresh_token", "/refreshToken"],
-            report,
-        ),
-        token_type: read("token_type", &["/token_type", "/tokenType"], report),
-        scope: read("scope", &["/scope", "/scopes"], report),
-        expires_in: read(
-            "expires_in",
-            &["/expires_in", "/expiresIn", "/expireIn", "/expire"],
-            report,
-        ),
-        expires_at: read(
-            "expires_at",
-            &["/expires_at", "/expires_on", "/expiresAt"],
-            report,
-        ),
-        refresh_expires_in: read(
-            "refresh_expires_in",
-            &[
-                "/refresh_token_expires_in",
-                "/x_refresh_token_expires_in",
-                "/refresh_expires_in",
-            ],
-            report,
-        ),
-        refresh_expires_at: read("refresh_expires_at", &["/refresh_token_expires_at"], report),
-        error: read(
-            "error",
-            &[
-                "/error/code",
-                "/error",
-                "/error/type",
-                "/errcode",
-                "/error_code",
-                "/errorCode",
-                "/code",
-                "/reason",
-            ],
-            report,
-        ),
-        error_description: read(
-            "error_description",
-            &[
-                "/error_description",
-                "/error/message",
-                "/message",
-                "/errmsg",
-                "/msg",
-                "/reason",
-            ],
-            report,
-        ),
-        metadata: BTreeMap::new(),
-        failure: Vec::new(),
+        access_token: read("access_token", &base.access_token),
+        refresh_token: read("refresh_token", &base.refresh_token),
+        token_type: read("token_type", &base.token_type),
+        scope: read("scope", &base.scope),
+        expires_in: read("expires_in", &base.expires_in),
+        expires_at: read("expires_at", &base.expires_at),
+        refresh_expires_in: read("refresh_expires_in", &base.refresh_expires_in),
+        refresh_expires_at: read("refresh_expires_at", &base.refresh_expires_at),
+        account: read("account", &base.account),
+        id_token: read("id_token", &base.id_token),
+        error: read("error", &base.error),
+        error_description: read("error_description", &base.error_description),
+        numbers_only: base.numbers_only,
+        metadata: base.metadata.clone(),
+        failure: base.failure.clone(),
     };
-    let Some(mut table) = table else {
-        return facts;
-    };
+    if let Some(numbers_only) = table.boolean(report, "numbers_only") {
+        facts.numbers_only = numbers_only;
+    }
     if let Some(mut metadata) = table.section(report, "metadata") {
         for name in metadata.keys() {
             if let Some(list) = metadata.strings(report, &name) {
@@ -84,14 +40,16 @@ pub(super) fn response(root: &mut Section<'_>, report: &mut Report<'_>) -> Respo
             }
         }
     }
-    if let Some(rule) = table.section(report, "failure") {
-        facts.failure.extend(failure_rule(rule, report));
+    if let Some(rule) = failure(&mut table, report) {
+        facts.failure = vec![rule];
     }
     table.finish(report);
     facts
 }
 
-fn failure_rule(mut rule: Section<'_>, report: &mut Report<'_>) -> Option<FailureRule> {
+/// The key `failure` of a table.
+pub(super) fn failure(table: &mut Section<'_>, report: &mut Report<'_>) -> Option<FailureRule> {
+    let mut rule = table.section(report, "failure")?;
     if !rule.has("pointer") {
         rule.missing(report, "pointer");
     }
@@ -115,6 +73,19 @@ fn failure_rule(mut rule: Section<'_>, report: &mut Report<'_>) -> Option<Failur
         pointer: pointer?,
         sign: sign?,
     })
+}
+
+/// The pointers under `key`, or `usual` if it is not there.
+pub(super) fn pointers_or(
+    table: &mut Section<'_>,
+    report: &mut Report<'_>,
+    key: &str,
+    usual: &Pointers,
+) -> Pointers {
+    match table.strings(report, key) {
+        Some(list) => pointers(list, report),
+        None => usual.clone(),
+    }
 }
 
 fn pointers(list: Vec<Located<String>>, report: &mut Report<'_>) -> Pointers {

@@ -17,15 +17,34 @@ fn fill(url: &str, allowed: &[&str], value: &str) -> Result<String, TemplateErro
 fn placeholders_are_replaced() {
     let template = Template::parse("{a}-{b_2}!").unwrap();
     let lookup = |name: &str| Some(if name == "a" { "1" } else { "2" });
-    assert_eq!(template.fill(lookup), Ok("1-2!".to_owned()));
+    assert_eq!(template.fill(lookup), Ok(Some("1-2!".to_owned())));
     assert_eq!(template.placeholders().collect::<Vec<_>>(), ["a", "b_2"]);
     let missing = template.fill(|name| (name == "a").then_some("1"));
     assert_eq!(missing, Err(TemplateError::NoValue("b_2".to_owned())));
 }
 
 #[test]
+fn a_text_with_an_optional_placeholder_counts_for_nothing_without_its_value() {
+    let template = Template::parse("for {who?} by {whom}").unwrap();
+    let all = |name: &str| Some(if name == "who" { "a" } else { "b" });
+    assert_eq!(template.fill(all), Ok(Some("for a by b".to_owned())));
+    for without in [None, Some("")] {
+        assert_eq!(
+            template.fill(|name| if name == "who" { without } else { Some("b") }),
+            Ok(None)
+        );
+    }
+    let names: Vec<&str> = template.placeholders().collect();
+    assert_eq!(names, ["who", "whom"]);
+    let in_url = UrlTemplate::parse("https://a.example/{tenant?}", &[]);
+    assert_eq!(in_url, Err(TemplateError::OptionalInUrl));
+}
+
+#[test]
 fn a_stray_brace_is_a_mistake() {
-    for text in ["{", "}", "a{b", "a}b", "{}", "{A}", "{a{b}}", "{a-b}"] {
+    for text in [
+        "{", "}", "a{b", "a}b", "{}", "{A}", "{a{b}}", "{a-b}", "{?}", "{a??}",
+    ] {
         assert_eq!(Template::parse(text), Err(TemplateError::Braces), "{text}");
     }
 }

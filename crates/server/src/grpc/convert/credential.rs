@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use evergrant_core::clock::Timestamp;
-use evergrant_core::grant::{GrantType, Invalidation, TokenSet};
+use evergrant_core::grant::{GrantType, Invalidation, Means, TokenSet};
 use evergrant_core::secret::{AccessToken, RefreshToken};
 use evergrant_core::store::CredentialView;
 use evergrant_proto::v1;
@@ -46,7 +46,7 @@ pub fn to_credential(view: CredentialView) -> v1::Credential {
         refreshed_at: Some(to_timestamp(grant.issued_at)),
         expires_at: grant.expires_at.map(to_timestamp),
         refresh_expires_at: grant.refresh_expires_at.map(to_timestamp),
-        refreshable: grant.refreshable,
+        refreshable: grant.refreshable || grant.dates.renew_by.is_some(),
         invalidation,
         failed_attempts: grant.attempts.failed,
         next_attempt_at: grant.attempts.next_at.map(to_timestamp),
@@ -75,6 +75,7 @@ pub fn to_grant_type(grant_type: GrantType) -> v1::GrantType {
         GrantType::AuthorizationCode => v1::GrantType::AuthorizationCode,
         GrantType::ClientCredentials => v1::GrantType::ClientCredentials,
         GrantType::JwtBearer => v1::GrantType::JwtBearer,
+        GrantType::TokenExchange => v1::GrantType::TokenExchange,
         GrantType::Static => v1::GrantType::Static,
     }
 }
@@ -87,6 +88,7 @@ pub fn grant_type(value: i32) -> Result<GrantType, ApiError> {
         }
         Ok(v1::GrantType::ClientCredentials) => Ok(GrantType::ClientCredentials),
         Ok(v1::GrantType::JwtBearer) => Ok(GrantType::JwtBearer),
+        Ok(v1::GrantType::TokenExchange) => Ok(GrantType::TokenExchange),
         Ok(v1::GrantType::Static) => Ok(GrantType::Static),
         Err(_) => Err(ApiError::invalid(
             "credential.grant_type",
@@ -113,10 +115,7 @@ pub fn tokens(
         signing_key,
         parameters,
     } = material;
-    if matches!(
-        grant_type,
-        GrantType::ClientCredentials | GrantType::JwtBearer
-    ) {
+    if grant_type.is_minted() {
         let why = "minted grants are not offered by this version";
         return Err(ApiError::invalid("credential.grant_type", why));
     }
@@ -180,6 +179,7 @@ pub fn tokens(
         refresh_expires_at,
         scopes,
         metadata: metadata.into_iter().collect::<BTreeMap<_, _>>(),
+        means: Means::default(),
     })
 }
 

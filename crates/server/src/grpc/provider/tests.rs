@@ -59,6 +59,9 @@ fn oauth_client(name: &str) -> OAuthClient {
         client_secrets: vec!["hush".into()],
         redirect_uris: Vec::new(),
         parameters: BTreeMap::new(),
+        private_key: None,
+        key_id: None,
+        alternates: Vec::new(),
         limits: Limits {
             concurrent: Some(8),
             per_minute: Some(600),

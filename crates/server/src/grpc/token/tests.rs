@@ -1,5 +1,5 @@
 use evergrant_core::grant::Grant;
-use evergrant_core::provider::{Profile, Rotation};
+use evergrant_core::provider::{Profile, Renewal, Rotation};
 
 use super::*;
 use crate::grpc::sample;
@@ -71,6 +71,8 @@ fn live(grant: Grant, header_name: &str, header_scheme: &str) -> Arc<LiveGrant> 
         rotation: Rotation::SingleUse,
         grant_types: Vec::new(),
         flaky_refusals: false,
+        renewal: Renewal::default(),
+        single_active_token: false,
         header_name: header_name.into(),
         header_scheme: header_scheme.into(),
         limits: evergrant_core::provider::Limits::default(),

@@ -1,10 +1,11 @@
 use std::collections::BTreeMap;
 
+use evergrant_core::ageing::Dates;
 use evergrant_core::change::{ChangeSet, NewGrant, Scope, Write};
 use evergrant_core::clock::Timestamp;
 use evergrant_core::events::tail::TailOptions;
 use evergrant_core::events::{ClientRecovered, EventBody};
-use evergrant_core::grant::{GrantType, Invalidation, InvalidationReason, TokenSet};
+use evergrant_core::grant::{GrantType, Invalidation, InvalidationReason, Means, TokenSet};
 use evergrant_core::ids::{
     ClientKey, ClientName, CredentialId, CredentialKey, Generation, GrantId, TenantId,
 };
@@ -141,6 +142,7 @@ async fn add_dead(store: &MemoryStore, names: &[&str]) {
             client: client(),
             account: None,
             grant_type: GrantType::AuthorizationCode,
+            parent: None,
             generation: Generation::FIRST,
             tokens: TokenSet {
                 access_token: AccessToken::new("a".into()),
@@ -150,9 +152,10 @@ async fn add_dead(store: &MemoryStore, names: &[&str]) {
                 refresh_expires_at: None,
                 scopes: Vec::new(),
                 metadata: BTreeMap::new(),
+                means: Means::default(),
             },
             issued_at: at,
-            due_at: None,
+            dates: Dates::default(),
         };
         let credential = Credential {
             key: CredentialKey {

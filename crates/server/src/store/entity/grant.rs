@@ -21,10 +21,19 @@ pub struct Model {
     pub invalid_error: Option<String>,
     pub invalid_message: Option<String>,
     pub invalid_at: Option<i64>,
+    pub consented_at: i64,
     pub issued_at: i64,
     pub expires_at: Option<i64>,
     pub refresh_expires_at: Option<i64>,
     pub refreshable: bool,
+    pub due_at: Option<i64>,
+    pub renew_by: Option<i64>,
+    pub ends_at: Option<i64>,
+    /// Null where the other is.
+    pub end_of: Option<String>,
+    pub announce_at: Option<i64>,
+    /// In days ahead of the end.
+    pub announced: Option<i64>,
     /// JSON.
     pub scopes: String,
     pub failed: i64,
@@ -35,6 +44,10 @@ pub struct Model {
     pub lease_owner: Option<String>,
     pub lease_until: Option<i64>,
     pub created_at: i64,
+    /// Id of the grant whose means this one mints with.
+    pub parent: Option<String>,
+    /// JSON, ascending without duplicates.
+    pub requested_scopes: String,
 }
 
 #[derive(Debug, Clone, Copy, EnumIter, DeriveRelation)]

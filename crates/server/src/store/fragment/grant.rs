@@ -1,9 +1,11 @@
 //! Writes of grants.
 
+use evergrant_core::ageing::{Ahead, Dates};
 use evergrant_core::change::NewGrant;
 use evergrant_core::clock::Timestamp;
 use evergrant_core::grant::{Invalidation, PassingFailure, TokenSet};
 use evergrant_core::ids::{Epoch, Generation, GrantId};
+use evergrant_core::scopes::ScopeSet;
 
 use super::{Context, delete, free_text, is};
 use crate::seal::Sealer;
@@ -19,12 +21,14 @@ pub(super) fn insert_grant(new: &NewGrant, context: Context<'_>) -> Sql {
         client,
         account,
         grant_type,
+        parent,
         generation,
         tokens,
         issued_at,
-        due_at,
+        dates,
     } = new;
-    let mut columns = token_columns(context.sealer, id, *generation, tokens, *issued_at, *due_at);
+    let mut columns = token_columns(context.sealer, id, *generation, tokens, *issued_at, dates);
+    columns.extend(consent(*issued_at));
     columns.extend([
         ("id", Sql::value(id.as_str())),
         ("tenant", Sql::value(tenant.as_str())),
@@ -32,6 +36,10 @@ pub(super) fn insert_grant(new: &NewGrant, context: Context<'_>) -> Sql {
         ("client", Sql::value(client.client.as_str())),
         ("account", Sql::value(account.clone())),
         ("grant_type", Sql::value(grant_type.name())),
+        (
+            "parent",
+            Sql::value(parent.as_ref().map(GrantId::to_string)),
+        ),
         ("version", Sql::text("1")),
         ("created_at", Sql::text(context.now)),
         ("changed_at", Sql::text(context.now)),
@@ -69,8 +77,8 @@ pub(super) fn invalidate_grant(
     columns.extend([
         ("invalid_reason", Sql::value(invalidation.reason.as_str())),
         ("suspect_reason", Sql::text("NULL")),
-        ("due_at", Sql::text("NULL")),
     ]);
+    columns.extend(date_columns(&Dates::default()));
     columns.extend(no_lease());
     columns.extend(raise_grant(context.now));
     let mut conditions = vec![
@@ -123,6 +131,22 @@ pub(super) fn hold_grant(
     update("grants", columns, conditions)
 }
 
+pub(super) fn date_grant(
+    grant: &GrantId,
+    generation: Generation,
+    dates: &Dates,
+    announced: Option<Ahead>,
+) -> Sql {
+    let mut columns = Vec::from(date_columns(dates));
+    columns.push(announced_column(announced));
+    let conditions = vec![
+        is("id", grant.as_str()),
+        Sql::text("invalid_reason IS NULL"),
+        Sql::new("generation = ?", [stored(generation.0).into()]),
+    ];
+    update("grants", columns, conditions)
+}
+
 fn words(invalidation: &Invalidation) -> [Column; 3] {
     let Invalidation {
         reason: _,
@@ -135,6 +159,39 @@ fn words(invalidation: &Invalidation) -> [Column; 3] {
         ("invalid_message", Sql::value(free_text(message))),
         ("invalid_at", Sql::value(at.as_millis())),
     ]
+}
+
+/// A consent of `at`, of whose end nothing was announced yet.
+pub(super) fn consent(at: Timestamp) -> [Column; 2] {
+    [
+        ("consented_at", Sql::value(at.as_millis())),
+        announced_column(None),
+    ]
+}
+
+fn announced_column(announced: Option<Ahead>) -> Column {
+    let days = announced.map(|ahead| i64::from(ahead.days()));
+    ("announced", Sql::value(days))
+}
+
+fn date_columns(dates: &Dates) -> [Column; 5] {
+    let Dates {
+        due_at,
+        renew_by,
+        end,
+        announce_at,
+    } = dates;
+    [
+        ("due_at", millis(*due_at)),
+        ("renew_by", millis(*renew_by)),
+        ("ends_at", millis(end.map(|end| end.at))),
+        ("end_of", Sql::value(end.map(|end| end.of.name()))),
+        ("announce_at", millis(*announce_at)),
+    ]
+}
+
+fn millis(at: Option<Timestamp>) -> Sql {
+    Sql::value(at.map(Timestamp::as_millis))
 }
 
 pub(super) fn touch_grant(grant: &GrantId, context: Context<'_>) -> Sql {
@@ -161,9 +218,9 @@ pub(in crate::store) fn next_tokens(
     next: Generation,
     tokens: &TokenSet,
     issued_at: Timestamp,
-    due_at: Option<Timestamp>,
+    dates: &Dates,
 ) -> Vec<Column> {
-    let mut columns = token_columns(sealer, grant, next, tokens, issued_at, due_at);
+    let mut columns = token_columns(sealer, grant, next, tokens, issued_at, dates);
     columns.extend(no_lease());
     columns.extend([
         ("failed", Sql::text("0")),
@@ -184,12 +241,12 @@ fn token_columns(
     generation: Generation,
     tokens: &TokenSet,
     issued_at: Timestamp,
-    due_at: Option<Timestamp>,
+    dates: &Dates,
 ) -> Vec<Column> {
-    let millis = |at: Option<Timestamp>| Sql::value(at.map(Timestamp::as_millis));
     let sealed = tokens::seal(sealer, grant, generation, tokens);
     let scopes = serde_json::json!(tokens.scopes).to_string();
-    vec![
+    let requested_scopes = requested_scopes(&tokens.means.scopes);
+    let mut columns = vec![
         ("generation", Sql::value(stored(generation.0))),
         ("tokens", Sql::value(sealed)),
         ("key_id", Sql::value(sealer.active_key())),
@@ -198,8 +255,15 @@ fn token_columns(
         ("refresh_expires_at", millis(tokens.refresh_expires_at)),
         ("refreshable", Sql::value(tokens.refresh_token.is_some())),
         ("scopes", Sql::value(scopes)),
-        ("due_at", millis(due_at)),
-    ]
+        ("requested_scopes", Sql::value(requested_scopes)),
+    ];
+    columns.extend(date_columns(dates));
+    columns
+}
+
+/// A set of scopes as its column holds it.
+pub(in crate::store) fn requested_scopes(scopes: &ScopeSet) -> String {
+    serde_json::json!(scopes.as_slice()).to_string()
 }
 
 fn no_lease() -> [Column; 4] {

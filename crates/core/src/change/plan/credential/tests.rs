@@ -13,6 +13,7 @@ fn new(name: &str, account: Option<&str>) -> CreateCredential {
         labels: labels(name),
         tokens: tokens("new"),
         issued_at: NOW,
+        renewal: Renewal::default(),
     }
 }
 
@@ -30,7 +31,7 @@ fn a_first_credential_of_an_account_gets_a_grant_of_its_own_and_is_not_told() {
         let grant = inserted(&change);
         assert_eq!(grant.account.as_deref(), account);
         assert_eq!(grant.tokens, tokens("new"));
-        assert!(grant.due_at.is_some_and(|due| due > NOW));
+        assert!(grant.dates.due_at.is_some_and(|due| due > NOW));
         let stored = change.writes.iter().find_map(|write| match write {
             Write::InsertCredential(credential) => Some(credential.grant.clone()),
             _ => None,

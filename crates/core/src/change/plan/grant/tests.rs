@@ -11,7 +11,14 @@ fn die(scene: &Scene, id: &GrantId) -> Option<ChangeSet> {
 }
 
 fn live(scene: &Scene, id: &GrantId) -> Option<ChangeSet> {
-    heal(&scene.0, id, Generation(5), tokens("new"), NOW, None)
+    heal(
+        &scene.0,
+        id,
+        Generation(5),
+        tokens("new"),
+        NOW,
+        Dates::default(),
+    )
 }
 
 // E1

@@ -12,6 +12,7 @@ fn again(name: &str, account: Option<&str>) -> Reconnect {
         resume_paused: false,
         tokens: tokens("new"),
         issued_at: NOW,
+        renewal: Renewal::default(),
     }
 }
 

@@ -1,5 +1,15 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use evergrant_core::clock::Timestamp;
+use evergrant_core::ids::ClientName;
+
 use super::*;
 use crate::catalogue::{BUILTIN, Catalogue};
+use crate::engine::OAuthClient;
+use crate::request::TokenRequest;
 
 fn entry(toml: &str) -> Entry {
     let mut catalogue = Catalogue::empty();
@@ -40,16 +50,30 @@ impl Case {
     }
 
     fn refresh_with(&self, token: &str, entry: &Entry) -> Result<TokenRequest, Inexpressible> {
-        let ingredients = Ingredients {
-            client_id: "the id",
-            client_secret: "s:%é",
-            refresh_token: token,
-            redirect_uri: Some("https://us.example/back"),
-            metadata: &self.metadata,
-            parameters: &self.parameters,
-        };
-        refresh(entry, ingredients)
+        let values = vec![(Parameter::RefreshToken, token)];
+        let mut ask = Ask::token(entry, TokenGrant::RefreshToken, values);
+        ask.bearer = token;
+        ask.placeholders.add_all(&self.metadata);
+        let client = client(entry, self.parameters.clone());
+        let now = Timestamp::from_millis(1_700_000_000_000);
+        express(&client, &ask, "s:%é", now)
     }
+}
+
+fn client(entry: &Entry, parameters: BTreeMap<String, String>) -> Client {
+    let config = OAuthClient {
+        name: ClientName::parse("main").unwrap(),
+        provider: entry.name.clone(),
+        client_id: "the id".to_owned(),
+        client_secrets: vec!["s".into()],
+        redirect_uris: vec!["https://us.example/back".to_owned()],
+        parameters,
+        private_key: None,
+        key_id: None,
+        alternates: Vec::new(),
+        limits: evergrant_core::provider::Limits::default(),
+    };
+    Client::of(config, Arc::new(entry.clone()))
 }
 
 fn refreshed(entry: &Entry) -> TokenRequest {
@@ -177,11 +201,10 @@ fn a_get_request_puts_everything_into_the_query() {
         [request]
         method = "GET"
         client_auth = "none"
-        grant_type = "ig_refresh_token"
         names = { refresh_token = "access_token" }
         omit = ["client_id"]
-        [response]
-        refresh_token = ["/access_token"]
+        [grants.refresh_token]
+        grant_type = "ig_refresh_token"
         "#,
     ));
     assert_eq!(request.method, "GET");
@@ -269,6 +292,51 @@ fn a_value_cannot_smuggle_in_a_header() {
     let error = case.refresh(&entry).err().unwrap();
     assert_eq!(
         error.to_string(),
-        "request.headers.x-who the value of placeholder {who} does not fit there"
+        "request.headers.X-Who the value of placeholder {who} does not fit there"
     );
+}
+
+#[test]
+fn what_is_optional_is_left_out_without_a_value() {
+    let entry = acme(
+        r#"
+        [request.headers]
+        X-Org = "org {org?}"
+        [request.parameters]
+        hint = "{hint?}"
+        scope = "{scopes?}"
+        "#,
+    );
+    let without = refreshed(&entry);
+    assert!(!without.headers.contains_key("x-org"));
+    let body = without.body.unwrap();
+    assert!(!body.contains("hint") && !body.contains("scope"), "{body}");
+    let with = Case::new(&[("hint", "h"), ("org", "o1")], &[]).refresh(&entry);
+    let with = with.unwrap();
+    assert_eq!(header(&with, "x-org"), "org o1");
+    assert!(with.body.unwrap().contains("&hint=h"));
+}
+
+#[test]
+fn scopes_are_joined_as_the_grant_type_has_it() {
+    let entry = acme(
+        "[grants.refresh_token]\nscope_separator = \",\"\nparameters = { scope = \"{scopes?}\" }",
+    );
+    let mut ask = Ask::token(&entry, TokenGrant::RefreshToken, Vec::new());
+    let scopes = ["a".to_owned(), "b".to_owned()];
+    ask.scopes = &scopes;
+    let client = client(&entry, BTreeMap::new());
+    let now = Timestamp::from_millis(0);
+    let request = express(&client, &ask, "s", now).unwrap();
+    assert!(request.body.unwrap().ends_with("&scope=a%2Cb"));
+}
+
+#[test]
+fn a_request_is_guarded_where_a_credential_names_the_host() {
+    let open =
+        "name = \"acme\"\ntoken_url = \"https://{host}/t\"\nallowed_hosts = [\"*.acme.example\"]";
+    let case = Case::new(&[("host", "a.acme.example")], &[]);
+    assert!(case.refresh(&entry(open)).unwrap().guarded);
+    assert!(!refreshed(&acme("")).guarded);
+    assert!(!refreshed(&acme("refresh_url = \"https://acme.example/{client_id}\"")).guarded);
 }

@@ -1,0 +1,106 @@
+//! The tables `[revoke]` and `[introspect]`.
+
+use super::request::{Words, request};
+use super::response::{failure, pointers_or};
+use crate::catalogue::entry::{
+    ClientAuth, IntrospectFacts, Method, Pointers, RequestFacts, ResponseFacts, TokenCallFacts,
+    TokenKind,
+};
+use crate::catalogue::section::{Report, Section};
+
+const TOKEN_CALL: Words = Words {
+    methods: &[
+        ("POST", Method::Post),
+        ("GET", Method::Get),
+        ("DELETE", Method::Delete),
+    ],
+    client_auths: &ClientAuth::OF_TOKEN_CALLS,
+};
+
+pub(super) fn revoke(
+    root: &mut Section<'_>,
+    report: &mut Report<'_>,
+    token_request: &RequestFacts,
+    response: &ResponseFacts,
+) -> TokenCallFacts {
+    let usual = usual(token_request, response, TokenKind::RefreshToken);
+    let Some(mut table) = root.section(report, "revoke") else {
+        return usual;
+    };
+    let facts = call(&mut table, report, usual);
+    table.finish(report);
+    facts
+}
+
+pub(super) fn introspect(
+    root: &mut Section<'_>,
+    report: &mut Report<'_>,
+    token_request: &RequestFacts,
+    response: &ResponseFacts,
+) -> IntrospectFacts {
+    let usual = usual(token_request, response, TokenKind::AccessToken);
+    let active = Pointers(vec!["/active".to_owned()]);
+    let expires_at = Pointers(vec!["/exp".to_owned()]);
+    let Some(mut table) = root.section(report, "introspect") else {
+        return IntrospectFacts {
+            call: usual,
+            active,
+            expires_at,
+        };
+    };
+    let facts = IntrospectFacts {
+        active: pointers_or(&mut table, report, "active", &active),
+        expires_at: pointers_or(&mut table, report, "expires_at", &expires_at),
+        call: call(&mut table, report, usual),
+    };
+    table.finish(report);
+    facts
+}
+
+/// RFC 7009 section 2.1 and RFC 7662 section 2.1: a form, and the client proves itself as it does elsewhere.
+fn usual(
+    token_request: &RequestFacts,
+    response: &ResponseFacts,
+    token: TokenKind,
+) -> TokenCallFacts {
+    let client_auth = match token_request.client_auth {
+        ClientAuth::BearerRefreshToken => ClientAuth::None,
+        other => other,
+    };
+    TokenCallFacts {
+        request: RequestFacts {
+            client_auth,
+            names: token_request.names.clone(),
+            headers: token_request.headers.clone(),
+            ..RequestFacts::usual()
+        },
+        token,
+        success: Vec::new(),
+        response: response.clone(),
+    }
+}
+
+fn call(table: &mut Section<'_>, report: &mut Report<'_>, usual: TokenCallFacts) -> TokenCallFacts {
+    let tokens = [TokenKind::AccessToken, TokenKind::RefreshToken].map(|kind| (kind.name(), kind));
+    let token = table.choice(report, "token", &tokens);
+    let success = table
+        .integers(report, "success")
+        .into_iter()
+        .filter_map(|status| {
+            status.parse(report, |number| match u16::try_from(number) {
+                Ok(status @ 200..=599) => Ok(status),
+                _ => Err("is no HTTP status of 200 to 599"),
+            })
+        })
+        .collect();
+    let mut response = usual.response;
+    if let Some(rule) = failure(table, report) {
+        response.failure = vec![rule];
+    }
+    TokenCallFacts {
+        request: request(table, report, &usual.request, &TOKEN_CALL),
+        token: token.unwrap_or(usual.token),
+        success,
+        response,
+    }
+}

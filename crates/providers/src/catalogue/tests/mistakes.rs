@@ -1,0 +1,224 @@
+//! Every mistake in an entry is told with its line and its key.
+
+use super::*;
+
+/// The mistakes of a sound entry with `rest` added, without those of its first two lines.
+fn mistakes(rest: &str) -> Vec<String> {
+    let problems = Catalogue::check(&format!("{MINIMAL}{rest}"));
+    problems.iter().map(Problem::to_string).collect()
+}
+
+#[test]
+fn every_mistake_is_listed_with_line_and_field() {
+    let text = r#"
+name = "a b"
+token_url = "http://acme.example/token"
+refresh_url = "https://{shop}.example/t"
+allowed_hosts = ["*.com"]
+colour = "red"
+sources = [1]
+[request]
+method = "PUT"
+client_auth = "bearer_access_token"
+names = { secret = "x" }
+omit = ["state"]
+[request.headers]
+"a b" = "x"
+[response]
+access_token = ["access_token"]
+expires = "/expires"
+failure = { equals = false }
+[errors]
+gone = "fatal"
+late = { verdict = "transient", reason = "access_denied" }
+[uncoded]
+500 = "grant"
+[rotation]
+mode = "grace"
+[lifetime]
+access_token = "12 hours"
+"#;
+    let found: Vec<(usize, String)> = Catalogue::check(text)
+        .into_iter()
+        .map(|problem| (problem.line, problem.field))
+        .collect();
+    let expected = [
+        (2, "name"),
+        (3, "token_url"),
+        (4, "refresh_url"),
+        (5, "allowed_hosts"),
+        (6, "colour"),
+        (7, "sources"),
+        (9, "request.method"),
+        (10, "request.client_auth"),
+        (11, "request.names.secret"),
+        (12, "request.omit"),
+        (14, "request.headers.a b"),
+        (16, "response.access_token"),
+        (17, "response.expires"),
+        (18, "response.failure.pointer"),
+        (20, "errors.gone"),
+        (21, "errors.late"),
+        (22, "uncoded"),
+        (24, "rotation"),
+        (27, "lifetime.access_token"),
+    ];
+    let expected: Vec<(usize, String)> = expected
+        .map(|(line, field)| (line, field.to_owned()))
+        .to_vec();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_problem_reads_as_one_line() {
+    assert_eq!(
+        mistakes("[request]\nbody = \"xml\""),
+        ["line 4: request.body: must be one of form, json, query, not \"xml\""]
+    );
+    assert_eq!(mistakes("x = 1"), ["line 3: x: is no known key"]);
+    assert_eq!(
+        mistakes("renewable = \"no\""),
+        ["line 3: renewable: must be true or false, not a string"]
+    );
+}
+
+#[test]
+fn missing_keys_are_named() {
+    let problems: Vec<String> = Catalogue::check("")
+        .iter()
+        .map(|problem| problem.field.clone())
+        .collect();
+    assert_eq!(problems, ["name", "token_url"]);
+}
+
+#[test]
+fn text_that_is_no_toml_is_told_with_its_line() {
+    let problems = Catalogue::check("name = \"acme\"\ntoken_url = = 1\n");
+    assert!(!problems.is_empty());
+    assert!(problems.iter().all(|problem| problem.line == 2));
+}
+
+#[test]
+fn contradictions_are_mistakes() {
+    for rest in [
+        "[request]\nmethod = \"GET\"\nbody = \"json\"",
+        "[rotation]\nmode = \"none\"\ngrace = \"5s\"",
+        "[rotation]\nmode = \"grace\"\ngrace = \"0s\"",
+        "[rotation]\ngrace = \"5s\"",
+        "[lifetime]\naccess_token = \"0s\"",
+        "[errors]\nx = { verdict = \"grant\", try_next_secret = true }",
+        "[errors]\nx = { reason = \"access_denied\" }",
+        "[response]\nfailure = { pointer = \"/ok\", equals = 1, present = true }",
+        "[placeholders]\nunused = \"x\"",
+        "revoke_url = \"https://{host}/revoke\"",
+        "[request.headers]\nX = \"{\"",
+        "[grants.client_credentials]\nmethod = \"GET\"\nbody = \"form\"",
+        "[request]\nmethod = \"GET\"\n[grants.jwt_bearer]\nbody = \"json\"",
+        "refresh_url = \"https://a.example/r\"\n[grants.refresh_token]\nurl = \"https://a.example/s\"",
+        "grant_types = [\"jwt_bearer\"]",
+        "grant_types = [\"device_code\"]",
+        "[assertion]\nclaims = { exp = \"1\" }",
+        "[assertion]\nlifetime = \"0s\"",
+        "[openid]\nissuer = \"https://a.example\"",
+        "[renewal]\nself_renewing = true\nrefresh_token_margin = \"1d\"",
+        "[limits]\nconcurrent = 0",
+        "[errors]\nx = { verdict = \"grant\", try_alternate_client = true }",
+        "[request.parameters]\nx = \"{a??}\"",
+        "introspect_url = \"https://a.example/{who?}\"",
+    ] {
+        assert_eq!(mistakes(rest).len(), 1, "{rest}: {:?}", mistakes(rest));
+    }
+}
+
+#[test]
+fn every_mistake_in_the_newer_tables_is_listed_with_line_and_field() {
+    let text = r#"name = "acme"
+token_url = "https://acme.example/token"
+introspect_url = "http://acme.example/i"
+device_url = 7
+grant_types = ["password"]
+single_active_token = "yes"
+[authorize]
+pkce = "no"
+colour = "red"
+[authorize.parameters]
+x = "{"
+[grants.password]
+x = 1
+[grants.client_credentials]
+url = "ftp://acme.example"
+client_auth = "bearer_access_token"
+required = 7
+[grants.client_credentials.response]
+expires_in = ["expires"]
+[grants.jwt_bearer.parameters]
+y = "}"
+[assertion]
+algorithm = "HS256"
+lifetime = "3 minutes"
+[client_assertion]
+issuer = 1
+[client_assertion.claims]
+z = "{A}"
+[response]
+numbers_only = 1
+[lifetime]
+grant = "0s"
+refresh_token_idle = 1
+[renewal]
+min_age = "a day"
+refresh_while_valid = true
+[openid]
+issuer = "{tid"
+jwks_url = "http://acme.example/keys"
+[revoke]
+method = "PUT"
+token = "both"
+success = [99]
+client_auth = "bearer_refresh_token"
+[introspect]
+active = ["active"]
+[limits]
+per_minute = "many"
+"#;
+    let found: Vec<(usize, String)> = Catalogue::check(text)
+        .into_iter()
+        .map(|problem| (problem.line, problem.field))
+        .collect();
+    let expected = [
+        (3, "introspect_url"),
+        (4, "device_url"),
+        (5, "grant_types"),
+        (6, "single_active_token"),
+        (8, "authorize.pkce"),
+        (9, "authorize.colour"),
+        (11, "authorize.parameters.x"),
+        (12, "grants.password"),
+        (15, "grants.client_credentials.url"),
+        (16, "grants.client_credentials.client_auth"),
+        (17, "grants.client_credentials.required"),
+        (19, "grants.client_credentials.response.expires_in"),
+        (21, "grants.jwt_bearer.parameters.y"),
+        (23, "assertion.algorithm"),
+        (24, "assertion.lifetime"),
+        (26, "client_assertion.issuer"),
+        (28, "client_assertion.claims.z"),
+        (30, "response.numbers_only"),
+        (32, "lifetime.grant"),
+        (33, "lifetime.refresh_token_idle"),
+        (35, "renewal.min_age"),
+        (36, "renewal.refresh_while_valid"),
+        (38, "openid.issuer"),
+        (39, "openid.jwks_url"),
+        (41, "revoke.method"),
+        (42, "revoke.token"),
+        (43, "revoke.success"),
+        (44, "revoke.client_auth"),
+        (46, "introspect.active"),
+        (48, "limits.per_minute"),
+    ];
+    let expected: Vec<(usize, String)> = expected
+        .map(|(line, field)| (line, field.to_owned()))
+        .to_vec();
+    assert_eq!(found, expected);
+}

@@ -1,0 +1,320 @@
+//! One question to an endpoint, asked with each of a client's secrets, and by each of its alternates, until one is
+//! not refused.
+
+mod express;
+
+use std::time::Duration;
+
+use evergrant_core::provider::{CallError, Delivery, Verdict};
+use tokio::time::Instant;
+
+use self::express::express;
+use super::client::Client;
+use super::{HttpProviders, not_sent};
+use crate::catalogue::{
+    AssertionFacts, Entry, Fact, Parameter, RequestFacts, ResponseFacts, TokenCallFacts,
+    TokenGrant, UrlTemplate,
+};
+use crate::client::{Answer, SendFault};
+use crate::placeholders::Placeholders;
+use crate::request::Inexpressible;
+use crate::response::{Context, Granted, Refusal};
+
+/// The metadata of a grant that names the client which was accepted, where there are alternates.
+const OAUTH_CLIENT: &str = "oauth_client";
+
+/// Everything about a request but the client that sends it.
+#[derive(Clone)]
+pub(super) struct Ask<'a> {
+    pub(super) url: Fact<&'a UrlTemplate>,
+    pub(super) request: &'a RequestFacts,
+    pub(super) response: &'a ResponseFacts,
+    /// What the answer is to hold, in words.
+    pub(super) wanted: &'static str,
+    /// Standard parameters, those of scopes, client and assertion aside.
+    pub(super) values: Vec<(Parameter, &'a str)>,
+    /// The scopes that fill `{scopes}`.
+    pub(super) scopes: &'a [String],
+    /// Whether the scopes are a parameter of their own.
+    pub(super) sends_scopes: bool,
+    /// What the parameter `assertion` is made by.
+    pub(super) assertion: Option<&'a AssertionFacts>,
+    /// The token that a bearer header carries, where the client proves itself with one.
+    pub(super) bearer: &'a str,
+    /// Whether the client's alternates may ask too. A code belongs to the client that sent the user.
+    pub(super) alternates: bool,
+    /// What comes before the client's own parameters.
+    pub(super) placeholders: Placeholders<'a>,
+    /// Credentials that the grant brings, in place of the client's.
+    pub(super) own: OwnCredentials<'a>,
+    /// What must not appear in any message, besides the values.
+    pub(super) secrets: Vec<&'a str>,
+}
+
+/// Credentials that a minted grant brings.
+#[derive(Clone, Copy, Default)]
+pub(super) struct OwnCredentials<'a> {
+    pub(super) client_id: Option<&'a str>,
+    pub(super) client_secret: Option<&'a str>,
+    pub(super) signing_key: Option<&'a str>,
+}
+
+impl<'a> Ask<'a> {
+    /// A request to the token endpoint.
+    pub(super) fn token(
+        entry: &'a Entry,
+        grant: TokenGrant,
+        mut values: Vec<(Parameter, &'a str)>,
+    ) -> Self {
+        let facts = entry.grants.get(grant);
+        values.push((Parameter::GrantType, &facts.grant_type));
+        Self {
+            url: Fact {
+                field: facts.url.field.clone(),
+                value: &facts.url.value,
+            },
+            request: &facts.request,
+            response: &facts.response,
+            wanted: "an access token",
+            values,
+            scopes: &[],
+            // The scopes of the others were settled before.
+            sends_scopes: matches!(
+                grant,
+                TokenGrant::ClientCredentials | TokenGrant::TokenExchange
+            ),
+            assertion: match grant {
+                TokenGrant::JwtBearer => entry.assertion.as_ref(),
+                _ => None,
+            },
+            bearer: "",
+            alternates: grant == TokenGrant::RefreshToken,
+            placeholders: Placeholders::default(),
+            own: OwnCredentials::default(),
+            secrets: Vec::new(),
+        }
+    }
+
+    /// A request to another endpoint that a token is sent to.
+    pub(super) fn call(
+        wanted: &'static str,
+        field: &str,
+        url: &'a UrlTemplate,
+        facts: &'a TokenCallFacts,
+        values: Vec<(Parameter, &'a str)>,
+    ) -> Self {
+        Self {
+            alternates: true,
+            ..Self::plain(wanted, field, url, &facts.request, &facts.response, values)
+        }
+    }
+
+    /// A request that has nothing but values.
+    pub(super) fn plain(
+        wanted: &'static str,
+        field: &str,
+        url: &'a UrlTemplate,
+        request: &'a RequestFacts,
+        response: &'a ResponseFacts,
+        values: Vec<(Parameter, &'a str)>,
+    ) -> Self {
+        Self {
+            url: Fact {
+                field: field.to_owned(),
+                value: url,
+            },
+            request,
+            response,
+            wanted,
+            values,
+            scopes: &[],
+            sends_scopes: false,
+            assertion: None,
+            bearer: "",
+            alternates: false,
+            placeholders: Placeholders::default(),
+            own: OwnCredentials::default(),
+            secrets: Vec::new(),
+        }
+    }
+}
+
+/// What an answer came to, and which client got it.
+pub(super) struct Outcome<'c, T> {
+    pub(super) value: T,
+    /// The client that was accepted, where there are alternates.
+    pub(super) alternate_of: Option<&'c Client>,
+}
+
+impl Outcome<'_, Granted> {
+    /// What was granted, with the accepted client among its metadata, so that it is tried first from then on.
+    pub(super) fn granted(self) -> Granted {
+        let mut granted = self.value;
+        if let Some(client) = self.alternate_of {
+            let name = client.config.name.to_string();
+            granted
+                .issued
+                .metadata
+                .insert(OAUTH_CLIENT.to_owned(), name);
+        }
+        granted
+    }
+}
+
+impl HttpProviders {
+    /// Asks as `client`; as each of its alternates after a refusal that the catalogue marks so. The one that the
+    /// grant's metadata names is the first to ask.
+    ///
+    /// That is safe, like trying another secret: a provider checks the client before the grant (RFC 6749 section
+    /// 5.2), so a refused client has spent nothing.
+    pub(super) async fn ask<'c, T>(
+        &'c self,
+        client: &'c Client,
+        ask: &Ask<'_>,
+        deadline: Instant,
+        read: impl Fn(Context<'_>, &Answer) -> Result<T, Refusal>,
+    ) -> Result<Outcome<'c, T>, CallError> {
+        let clients = self.candidates(client, ask);
+        let several = clients.len() > 1;
+        let mut untried = clients.into_iter().peekable();
+        loop {
+            let candidate = untried.next().expect("the client itself is one of them");
+            match self.ask_as(candidate, ask, deadline, &read).await {
+                Err(refusal)
+                    if refusal.try_alternate_client
+                        && untried.peek().is_some()
+                        && Instant::now() < deadline => {}
+                Err(refusal) => return Err(refusal.error),
+                Ok(value) => {
+                    return Ok(Outcome {
+                        value,
+                        alternate_of: several.then_some(candidate),
+                    });
+                }
+            }
+        }
+    }
+
+    /// The clients that may ask, the one that was accepted last time first.
+    fn candidates<'c>(&'c self, client: &'c Client, ask: &Ask<'_>) -> Vec<&'c Client> {
+        let mut clients = vec![client];
+        if !ask.alternates || ask.own.client_id.is_some() {
+            return clients;
+        }
+        let alternates = client.config.alternates.iter();
+        clients.extend(alternates.filter_map(|name| self.client_named(name)));
+        let last = ask.placeholders.get(OAUTH_CLIENT);
+        // A stable sort: the others stay in the order of the configuration.
+        clients.sort_by_key(|client| Some(client.config.name.as_str()) != last);
+        clients
+    }
+
+    /// Asks until no other secret is worth trying. The secret that was accepted is the first to be tried from then
+    /// on.
+    async fn ask_as<T>(
+        &self,
+        client: &Client,
+        ask: &Ask<'_>,
+        deadline: Instant,
+        read: impl Fn(Context<'_>, &Answer) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        let secrets = match ask.own.client_secret {
+            Some(own) => vec![(0, own)],
+            None => client.secrets(),
+        };
+        let mut untried = secrets.into_iter().peekable();
+        loop {
+            let (index, secret) = untried
+                .next()
+                .expect("there is one secret, if an empty one");
+            let outcome = self.attempt(client, ask, secret, deadline, &read).await;
+            let accepted = match &outcome {
+                Ok(_) => true,
+                Err(refusal) => matches!(refusal.error.verdict, Verdict::Grant(_)),
+            };
+            if accepted && ask.own.client_secret.is_none() {
+                client.accepted(index);
+            }
+            match outcome {
+                Err(refusal)
+                    if refusal.try_next_secret
+                        && untried.peek().is_some()
+                        && Instant::now() < deadline => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// One request with one secret.
+    async fn attempt<T>(
+        &self,
+        client: &Client,
+        ask: &Ask<'_>,
+        client_secret: &str,
+        deadline: Instant,
+        read: impl Fn(Context<'_>, &Answer) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        let entry = &client.entry;
+        let sent_at = self.clock.now();
+        let request = express(client, ask, client_secret, sent_at)
+            .map_err(|error| Refusal::of(cannot_ask(entry, &error)))?;
+        let answer = self
+            .http
+            .send(request, deadline)
+            .await
+            .map_err(|fault| Refusal::of(unanswered(entry, &ask.url.field, fault)))?;
+        let public = [
+            Parameter::GrantType,
+            Parameter::TokenTypeHint,
+            Parameter::SubjectTokenType,
+        ];
+        let values = ask.values.iter();
+        let mut secrets: Vec<&str> = values
+            .filter(|(parameter, _)| !public.contains(parameter))
+            .map(|(_, value)| *value)
+            .collect();
+        secrets.extend(&ask.secrets);
+        secrets.push(client_secret);
+        let context = Context {
+            entry,
+            facts: ask.response,
+            wanted: ask.wanted,
+            sent_at,
+            now: self.clock.now(),
+            secrets: &secrets,
+        };
+        read(context, &answer)
+    }
+}
+
+fn cannot_ask(entry: &Entry, error: &Inexpressible) -> CallError {
+    let message = format!("catalogue entry {}: {error}", entry.name);
+    not_sent(Verdict::Request, message)
+}
+
+/// `field` is the key of the URL in the entry.
+fn unanswered(entry: &Entry, field: &str, fault: SendFault) -> CallError {
+    let name = &entry.name;
+    match fault {
+        SendFault::NotAllowed(why) => not_sent(
+            Verdict::Request,
+            format!("catalogue entry {name}: {field} {why}"),
+        ),
+        SendFault::NotSent(why) => not_sent(
+            Verdict::Transient,
+            format!("{name} cannot be reached: {why}"),
+        ),
+        SendFault::Unknown(why) => CallError {
+            delivery: Delivery::Unknown,
+            ..not_sent(Verdict::Transient, format!("{name} did not answer: {why}"))
+        },
+    }
+}
+
+/// The point in time at which `timeout` ends that begins now.
+pub(super) fn deadline(timeout: Duration) -> Instant {
+    Instant::now() + timeout
+}
+
+#[cfg(test)]
+mod tests;

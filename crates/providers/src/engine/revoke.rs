@@ -1,0 +1,79 @@
+//! Revocation (RFC 7009).
+
+use std::time::Duration;
+
+use evergrant_core::grant::Grant;
+use evergrant_core::provider::{CallError, Verdict};
+use evergrant_core::secret::SigningKey;
+
+use super::HttpProviders;
+use super::ask::{Ask, OwnCredentials, deadline};
+use crate::catalogue::{Parameter, TokenKind};
+use crate::response;
+
+/// What became of a revocation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Revocation {
+    /// The provider took the grant's token back, or has done so before.
+    Revoked,
+    /// The provider has no way to do so that is known.
+    NotSupported,
+}
+
+impl HttpProviders {
+    /// Asks the provider to take a grant back, by its refresh token where there is one unless the entry says
+    /// otherwise. One request, or one for each secret that the client has; it ends within `timeout`, body included,
+    /// and may be cancelled and repeated.
+    ///
+    /// A provider that says the grant is dead already has revoked it. Not supported is a provider without
+    /// `revoke_url`, and one that does not revoke tokens of that kind.
+    pub async fn revoke(&self, grant: &Grant, timeout: Duration) -> Result<Revocation, CallError> {
+        let deadline = deadline(timeout);
+        let client = self.known_client(&grant.facts.client)?;
+        let entry = &client.entry;
+        let Some(url) = &entry.revoke_url else {
+            return Ok(Revocation::NotSupported);
+        };
+        let tokens = &grant.tokens;
+        let access_token = tokens.access_token.expose();
+        let (token, kind) = match (entry.revoke.token, &tokens.refresh_token) {
+            (TokenKind::RefreshToken, Some(token)) => (token.expose(), TokenKind::RefreshToken),
+            _ => (access_token, TokenKind::AccessToken),
+        };
+        let values = vec![
+            (Parameter::Token, token),
+            (Parameter::TokenTypeHint, kind.name()),
+        ];
+        let mut ask = Ask::call(
+            "a sign of success",
+            "revoke_url",
+            url,
+            &entry.revoke,
+            values,
+        );
+        ask.bearer = access_token;
+        ask.secrets = vec![access_token];
+        for (name, value) in &tokens.means.parameters {
+            ask.placeholders.add(name, value.expose());
+        }
+        ask.placeholders.add_all(&tokens.metadata);
+        let parameter = |name: &str| Some(tokens.means.parameters.get(name)?.expose());
+        ask.own = OwnCredentials {
+            client_id: parameter("client_id"),
+            client_secret: parameter("client_secret"),
+            signing_key: tokens.means.signing_key.as_ref().map(SigningKey::expose),
+        };
+        let success = &entry.revoke.success;
+        let done =
+            |context: response::Context<'_>, answer: &_| response::done(context, answer, success);
+        match self.ask(client, &ask, deadline, done).await {
+            Ok(_) => Ok(Revocation::Revoked),
+            Err(error) if matches!(error.verdict, Verdict::Grant(_)) => Ok(Revocation::Revoked),
+            Err(error) => match error.code.as_str() {
+                "invalid_token" => Ok(Revocation::Revoked),
+                "unsupported_token_type" => Ok(Revocation::NotSupported),
+                _ => Err(error),
+            },
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Answers of endpoints other than the token endpoint.
+
+use std::time::Duration;
+
+use evergrant_core::clock::Timestamp;
+use secrecy::SecretString;
+use serde_json::Value;
+
+use super::body::{self, Body};
+use super::skew::Skew;
+use super::{Context, Refusal, expiry};
+use crate::client::Answer;
+
+/// What a device polls with, and what its user enters.
+pub(crate) struct DeviceAnswer {
+    pub(crate) device_code: SecretString,
+    pub(crate) user_code: String,
+    pub(crate) verification_uri: String,
+    pub(crate) verification_uri_complete: Option<String>,
+    pub(crate) expires_in: Option<Duration>,
+    pub(crate) interval: Option<Duration>,
+}
+
+/// The codes of RFC 8628 section 3.2.
+pub(crate) fn device(context: Context<'_>, answer: &Answer) -> Result<DeviceAnswer, Refusal> {
+    let (value, body) = object(context, answer)?;
+    // One large provider has always called it "url".
+    let text = |names: &[&str]| {
+        let mut texts = names.iter().filter_map(|name| value.get(name)?.as_str());
+        texts.find(|text| !text.is_empty()).map(str::to_owned)
+    };
+    let time = |name: &str| value.get(name).and_then(expiry::duration);
+    let whole = || {
+        Some(DeviceAnswer {
+            device_code: text(&["device_code"])?.into(),
+            user_code: text(&["user_code"])?,
+            verification_uri: text(&["verification_uri", "verification_url"])?,
+            verification_uri_complete: text(&[
+                "verification_uri_complete",
+                "verification_url_complete",
+            ]),
+            expires_in: time("expires_in"),
+            interval: time("interval"),
+        })
+    };
+    whole().ok_or_else(|| context.refused(answer, &body))
+}
+
+/// When the token ends that was asked about (RFC 7662 section 2.2). `None` if it is not active, or the answer does
+/// not say.
+pub(crate) fn introspected(
+    context: Context<'_>,
+    answer: &Answer,
+) -> Result<Option<Timestamp>, Refusal> {
+    let (value, _) = object(context, answer)?;
+    let facts = &context.entry.introspect;
+    let active = facts.active.find(&value).next() != Some(&Value::Bool(false));
+    let mut ends = facts.expires_at.find(&value);
+    let skew = Skew::of(context.entry, answer, context.now);
+    let end = ends
+        .find_map(|value| expiry::instant(value, skew.theirs(context.sent_at)))
+        .map(|end| skew.ours(end));
+    Ok(end.filter(|_| active))
+}
+
+/// Whether it was done: a status of `success`, or any of 200 to 299 if that is empty. A body is not needed.
+pub(crate) fn done(context: Context<'_>, answer: &Answer, success: &[u16]) -> Result<(), Refusal> {
+    let body = body_of(context, answer)?;
+    let status = match success {
+        [] => (200..300).contains(&answer.status),
+        listed => listed.contains(&answer.status),
+    };
+    let failure = matches!(&body, Body::Value(value) if context.is_failure(value));
+    if status && !failure {
+        Ok(())
+    } else {
+        Err(context.refused(answer, &body))
+    }
+}
+
+fn object(context: Context<'_>, answer: &Answer) -> Result<(Value, Body), Refusal> {
+    let body = body_of(context, answer)?;
+    let success = (200..300).contains(&answer.status);
+    match &body {
+        Body::Value(value) if success && !context.is_failure(value) => Ok((value.clone(), body)),
+        _ => Err(context.refused(answer, &body)),
+    }
+}
+
+fn body_of(context: Context<'_>, answer: &Answer) -> Result<Body, Refusal> {
+    match &answer.body {
+        Ok(bytes) => Ok(body::parse(&answer.content_type, bytes)),
+        Err(fault) => Err(context.broken(answer, fault)),
+    }
+}

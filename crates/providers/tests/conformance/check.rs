@@ -1,0 +1,244 @@
+//! Holds what was sent and what was understood against a row.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use evergrant_core::provider::{CallError, Issued, Verdict};
+use serde_json::Value;
+
+use crate::facts::{self, Answer, Assertion, Exchange};
+use crate::perform::NOW;
+use crate::provider::Seen;
+
+/// Where rows and program differ.
+#[derive(Default)]
+pub struct Mistakes {
+    subject: String,
+    found: BTreeSet<String>,
+}
+
+impl Mistakes {
+    /// What the next mistakes are about.
+    pub fn of(&mut self, subject: String) {
+        self.subject = subject;
+    }
+
+    fn note(&mut self, mistake: String) {
+        self.found.insert(format!("{}: {mistake}", self.subject));
+    }
+
+    fn equal<T: PartialEq + std::fmt::Debug>(&mut self, what: &str, is: &T, documented: &T) {
+        if is != documented {
+            self.note(format!("{what} is {is:?}, documented is {documented:?}"));
+        }
+    }
+
+    /// Fails with all of them.
+    pub fn none(self) {
+        let list: Vec<String> = self.found.into_iter().collect();
+        assert!(list.is_empty(), "\n{}", list.join("\n"));
+    }
+}
+
+/// Exactly one request was sent, and it is the documented one.
+pub fn check_request(row: &Exchange, seen: &[Seen], mistakes: &mut Mistakes) {
+    let [seen] = seen else {
+        mistakes.note(format!("{} requests were sent", seen.len()));
+        return;
+    };
+    mistakes.equal("the method", &seen.method, &row.method);
+    mistakes.equal("the url", &seen.url, &row.url);
+    same("query", &seen.query, &row.query, mistakes);
+    same("body", &fields(seen, mistakes), &row.body, mistakes);
+    mistakes.equal(
+        "the content type",
+        &seen.headers.get("content-type"),
+        &row.content_type.as_ref(),
+    );
+    for (name, documented) in &row.headers {
+        let name = name.to_lowercase();
+        match seen.headers.get(&name) {
+            Some(value) if documented == "*" || value == documented => {}
+            value => mistakes.note(format!("header {name} is {value:?}, not {documented:?}")),
+        }
+    }
+    let mut absent = row.absent.clone();
+    if !row
+        .headers
+        .keys()
+        .any(|name| name.eq_ignore_ascii_case("authorization"))
+    {
+        absent.push("authorization".to_owned());
+    }
+    for name in absent {
+        if seen.headers.contains_key(&name.to_lowercase()) {
+            mistakes.note(format!("there is a header {name}"));
+        }
+    }
+    if let Some(assertion) = &row.assertion {
+        check_assertion(assertion, &fields(seen, mistakes), mistakes);
+    }
+}
+
+fn fields(seen: &Seen, mistakes: &mut Mistakes) -> BTreeMap<String, String> {
+    if seen.body.is_empty() {
+        return BTreeMap::new();
+    }
+    let json = seen
+        .headers
+        .get("content-type")
+        .is_some_and(|kind| kind.contains("json"));
+    let read = if json {
+        serde_json::from_str(&seen.body).map_err(|error| error.to_string())
+    } else {
+        serde_urlencoded::from_str(&seen.body).map_err(|error| error.to_string())
+    };
+    read.unwrap_or_else(|error| {
+        mistakes.note(format!("the body cannot be read: {error}"));
+        BTreeMap::new()
+    })
+}
+
+fn same(
+    what: &str,
+    is: &BTreeMap<String, String>,
+    documented: &BTreeMap<String, String>,
+    mistakes: &mut Mistakes,
+) {
+    let keys = |map: &BTreeMap<String, String>| map.keys().cloned().collect::<Vec<_>>();
+    mistakes.equal(&format!("{what} keys"), &keys(is), &keys(documented));
+    for (key, documented) in documented {
+        if let Some(value) = is.get(key) {
+            let any = documented == "*" && !value.is_empty();
+            if !any {
+                mistakes.equal(&format!("{what} {key}"), value, documented);
+            }
+        }
+    }
+}
+
+fn check_assertion(row: &Assertion, fields: &BTreeMap<String, String>, mistakes: &mut Mistakes) {
+    let token = ["assertion", "client_assertion"]
+        .into_iter()
+        .find_map(|name| fields.get(name));
+    let Some([header, claims]) = token.and_then(|token| decoded(token)) else {
+        mistakes.note("there is no signed assertion".to_owned());
+        return;
+    };
+    for (name, documented) in &row.header {
+        mistakes.equal(
+            &format!("assertion header {name}"),
+            &header.get(name),
+            &Some(&Value::from(documented.as_str())),
+        );
+    }
+    let times = ["exp", "iat", "nbf", "jti"];
+    let stated: BTreeMap<String, Value> = claims
+        .as_object()
+        .map(|claims| {
+            claims
+                .clone()
+                .into_iter()
+                .filter(|(name, _)| !times.contains(&name.as_str()))
+                .collect()
+        })
+        .unwrap_or_default();
+    mistakes.equal("claims", &stated, &row.claims);
+    let now = NOW.as_millis() / 1000;
+    let issued = claims.get("iat").and_then(Value::as_i64).unwrap_or(now);
+    let ends = claims.get("exp").and_then(Value::as_i64).unwrap_or(0);
+    if !(now - 120..=now).contains(&issued) || !(now + 60..=now + 3600).contains(&ends) {
+        mistakes.note(format!(
+            "the assertion runs from {issued} to {ends}, and it is {now}"
+        ));
+    }
+}
+
+/// Header and claims of a JWT.
+fn decoded(token: &str) -> Option<[Value; 2]> {
+    let mut parts = token.split('.');
+    let mut part = || {
+        let bytes = URL_SAFE_NO_PAD.decode(parts.next()?).ok()?;
+        serde_json::from_slice(&bytes).ok()
+    };
+    Some([part()?, part()?])
+}
+
+/// The answer is taken for what it is.
+pub fn check_answer(row: &Answer, outcome: Result<Issued, CallError>, mistakes: &mut Mistakes) {
+    let (kind, body) = row.body();
+    let what = format!("on HTTP {} {kind} {body}", row.status);
+    match (outcome, &row.issued, &row.verdict) {
+        (Ok(issued), Some(documented), None) => {
+            let mut is = stated(issued);
+            // Not every provider documents these.
+            is.scopes = is.scopes.filter(|_| documented.scopes.is_some());
+            is.refresh_expires_in = is
+                .refresh_expires_in
+                .filter(|_| documented.refresh_expires_in.is_some());
+            mistakes.equal(&what, &is, &plain(documented));
+        }
+        (Err(error), None, Some(verdict)) => {
+            mistakes.equal(
+                &format!("{what} the verdict"),
+                &word(error.verdict),
+                &verdict.as_str(),
+            );
+            let code = row.code.clone().unwrap_or_default();
+            mistakes.equal(&format!("{what} the code"), &error.code, &code);
+            if let Some(seconds) = row.retry_after {
+                let wait = error.retry_after.map(|wait| wait.as_secs());
+                mistakes.equal(&format!("{what} the wait"), &wait, &Some(seconds));
+            }
+        }
+        (Ok(_), None, _) => mistakes.note(format!("{what}: tokens were found")),
+        (Err(error), Some(_), None) => mistakes.note(format!("{what}: {error}")),
+        (_, Some(_), Some(_)) | (Err(_), None, None) => {
+            mistakes.note(format!(
+                "{what}: the row must have either issued or verdict"
+            ));
+        }
+    }
+}
+
+fn plain(documented: &facts::Issued) -> facts::Issued {
+    facts::Issued {
+        access_token: documented.access_token.clone(),
+        refresh_token: documented.refresh_token.clone(),
+        expires_in: documented.expires_in,
+        refresh_expires_in: documented.refresh_expires_in,
+        token_type: Some(
+            documented
+                .token_type
+                .clone()
+                .unwrap_or_else(|| "Bearer".to_owned()),
+        ),
+        scopes: documented.scopes.clone(),
+        metadata: documented.metadata.clone(),
+    }
+}
+
+fn stated(issued: Issued) -> facts::Issued {
+    let seconds = |at: evergrant_core::clock::Timestamp| at.since(NOW).as_secs();
+    facts::Issued {
+        access_token: issued.access_token.expose().to_owned(),
+        refresh_token: issued.refresh_token.map(|token| token.expose().to_owned()),
+        expires_in: issued.expires_at.map(seconds),
+        refresh_expires_in: issued.refresh_expires_at.map(seconds),
+        token_type: Some(issued.token_type),
+        scopes: issued.scopes,
+        metadata: issued.metadata,
+    }
+}
+
+fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Grant(_) => "grant",
+        Verdict::Client => "client",
+        Verdict::Request => "request",
+        Verdict::Transient => "transient",
+        Verdict::RateLimit => "rate_limit",
+        Verdict::Protocol => "protocol",
+    }
+}
