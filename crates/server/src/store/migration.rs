@@ -4,6 +4,7 @@ mod m0001_initial;
 mod m0002_ageing;
 mod m0003_minted;
 mod m0005_inbound;
+mod m0006_health;
 
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DbBackend, SqliteTransactionMode, TransactionOptions,
@@ -31,6 +32,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0002_ageing::Ageing),
             Box::new(m0003_minted::Minted),
             Box::new(m0005_inbound::Inbound),
+            Box::new(m0006_health::Health),
         ]
     }
 }
