@@ -4,6 +4,7 @@
 
 mod ageing;
 mod bad_input;
+mod brake;
 mod callers;
 mod client_rejected;
 mod coherence;

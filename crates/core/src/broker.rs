@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use self::scoped::NoGrant;
 use self::subject::Trail;
 use crate::announce::Announcer;
+use crate::budget::Budgets;
 use crate::cache::LiveGrant;
 use crate::change::plan::MAX_DERIVED;
 use crate::clock::Timestamp;
@@ -21,15 +22,18 @@ use crate::freshness::Freshness;
 use crate::grant::{GrantType, Invalidation};
 use crate::ids::{CredentialKey, Generation, GrantId};
 use crate::memory::{Known, Memory};
-use crate::refresh::{Cause, Failure, Limits, Outcome, Ports, Refresher, Subject, Trigger};
+use crate::refresh::{
+    Cause, Failure, Limits, Outcome, Ports, Refresher, Subject, Trigger, no_place,
+};
 use crate::registry::Registry;
+use crate::revocation::Revoker;
 use crate::scopes::ScopeSet;
 use crate::singleflight::{Flight, FlightLost, Flights};
 use crate::store::{DueGrant, GrantVersion, StoreError};
 
+mod health;
 mod scoped;
 mod subject;
-use crate::revocation::Revoker;
 
 /// How often a call joins another flight when the last one brought nothing newer than what it refuses.
 const FLIGHTS_PER_CALL: u32 = 3;
@@ -123,6 +127,7 @@ pub struct Broker {
     ports: Ports,
     memory: Arc<Memory>,
     breaker: Arc<ClientBreaker>,
+    budgets: Arc<Budgets>,
     refresher: Arc<Refresher>,
     lookups: Flights<CredentialKey, Result<Option<Known>, Failure>>,
     derivations: Flights<(GrantId, ScopeSet), Result<Arc<LiveGrant>, NoGrant>>,
@@ -142,17 +147,20 @@ impl Broker {
     ) -> Self {
         let memory = Arc::new(Memory::new(capacity));
         let breaker = Arc::new(ClientBreaker::default());
+        let budgets = Arc::new(Budgets::new(limits.per_client));
         let refresher = Refresher::new(
             ports.clone(),
             limits,
             Arc::clone(&memory),
             Arc::clone(&breaker),
+            Arc::clone(&budgets),
             stop,
         );
         Self {
             ports,
             memory,
             breaker,
+            budgets,
             refresher: Arc::new(refresher),
             lookups: Flights::new(tracker.clone()),
             derivations: Flights::new(tracker.clone()),
@@ -244,7 +252,10 @@ impl Broker {
                 return self.settle_for(key, live, now, is_refused, failure);
             }
             if !is_refused && freshness == Freshness::DueSoon {
+                let (client, limits) = (&live.grant.facts.client, live.profile.limits);
+                let has_room = || self.budgets.room(client, limits) > 0;
                 if live.is_renewable()
+                    && has_room()
                     && let Some(subject) = self.subject_at_hand(&live.grant)
                 {
                     self.start_flight(&live, Cause::Renewal, subject);
@@ -316,16 +327,6 @@ impl Broker {
         self.subject(&grant, &[]).await.map_err(Outcome::Failed)
     }
 
-    /// Whether refreshes of the client would be refused without a call now.
-    pub fn client_is_rejected(&self, client: &crate::ids::ClientKey) -> bool {
-        self.breaker.refusal(client).is_some()
-    }
-
-    /// The clients that are rejected, as far as this process has seen.
-    pub fn rejected_clients(&self) -> Vec<crate::ids::ClientKey> {
-        self.breaker.rejected()
-    }
-
     /// The registry whose changes this broker's memory follows at once.
     pub fn registry(&self) -> Registry {
         Registry::new(self.refresher.changes().clone())
@@ -374,14 +375,9 @@ impl Broker {
             EventBody::ClientRecovered(recovered) => {
                 self.breaker.accept(&recovered.client);
             }
+            EventBody::ClientReleased(_) => self.memory.thaw(),
             _ => {}
         }
-    }
-
-    /// How many live and dead grants are remembered, and how many flights are in the air.
-    pub fn sizes(&self) -> (usize, usize, usize) {
-        let (live, dead) = self.memory.len();
-        (live, dead, self.flights.len())
     }
 
     /// Stores what this process left in escrow in an earlier life. To be called before serving.
@@ -504,10 +500,14 @@ impl Broker {
         }
         let renewal = &live.profile.renewal;
         let young_until = renewal.young_until(facts.issued_at, facts.expires_at);
-        match young_until.filter(|until| now < *until) {
-            Some(until) => Some(Failure::too_young(until)),
-            None => self.memory.cooling(&facts.id, facts.generation, now),
+        if let Some(until) = young_until.filter(|until| now < *until) {
+            return Some(Failure::too_young(until));
         }
+        let cooling = self.memory.cooling(&facts.id, facts.generation, now);
+        cooling.or_else(|| {
+            let full = self.budgets.refusal(&facts.client)?;
+            Some(no_place(full, now))
+        })
     }
 
     /// The token at hand if it is still valid and not refused, with why it was not renewed; else the failure.

@@ -6,11 +6,13 @@
 //! functions here, once for every database, and a change and its events are one commit (invariant E1).
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::ageing::{Ahead, Dates};
+use crate::brake::{Brake, Refusals};
 use crate::clock::Timestamp;
 use crate::events::EventBody;
-use crate::grant::{GrantFacts, GrantType, Invalidation, TokenSet};
+use crate::grant::{GrantFacts, GrantType, Invalidation, PassingFailure, TokenSet};
 use crate::ids::{
     ClientKey, CredentialId, CredentialKey, Epoch, Generation, GrantId, IntegrationKey, TenantId,
 };
@@ -43,8 +45,15 @@ pub enum Scope {
         /// Credentials whose standing is wanted besides those that it has.
         credentials: Vec<CredentialId>,
     },
-    /// The health of an OAuth client.
+    /// The health of an OAuth client, and how its refreshes ended lately.
     Client(ClientKey),
+    /// A grant that the provider refused: the scope of the grant, and how other refreshes of its client ended lately.
+    Refusal {
+        /// The grant.
+        grant: GrantId,
+        /// Its client.
+        client: ClientKey,
+    },
     /// What a provider reports: whether its delivery is remembered, and the first `limit` active grants that it
     /// [concerns](Report::concerns), by id and over all tenants, each as in [`Scope::Grant`].
     Report {
@@ -84,6 +93,9 @@ pub struct Snapshot {
     pub client: Option<ClientHealth>,
     /// Whether the delivery of the report in scope is remembered; `false` if none is in scope.
     pub delivered: bool,
+    /// How refreshes of the client in scope ended lately, that of the grant in scope left out; `None` if none is in
+    /// scope.
+    pub refusals: Option<Refusals>,
 }
 
 /// Whether a provider accepts an OAuth client.
@@ -95,10 +107,12 @@ pub struct ClientHealth {
     pub rejected: bool,
     /// Since when it stands so.
     pub since: Timestamp,
-    /// The provider's own error code while it is rejected.
+    /// The provider's own error code in the last rejection.
     pub provider_error: String,
     /// For people.
     pub message: String,
+    /// When it was last found rejected, if ever.
+    pub rejected_at: Option<Timestamp>,
 }
 
 /// Writes and events that belong together.
@@ -178,6 +192,40 @@ pub enum Write {
         /// Why.
         invalidation: Invalidation,
     },
+    /// A grant is refused and not believed dead: suspect, no lease, one failed attempt more, due and tried again at
+    /// `next_at`, version + 1. What a lost answer left in doubt stays in doubt. Expects the grant to be active or
+    /// suspect, of this generation and this epoch.
+    HoldGrant {
+        /// The grant.
+        grant: GrantId,
+        /// The generation that it must still be of.
+        generation: Generation,
+        /// The lease under which it was refused.
+        epoch: Epoch,
+        /// What the provider says.
+        invalidation: Invalidation,
+        /// What is told to who asks before it is tried again.
+        failure: PassingFailure,
+        /// When it is tried again.
+        next_at: Timestamp,
+    },
+    /// The provider refused this grant of the client now: counted for [`crate::brake::WINDOW`].
+    NoteRefusal {
+        /// The client.
+        client: ClientKey,
+        /// The grant.
+        grant: GrantId,
+    },
+    /// The brake of a client is engaged, or stays so with another time for its next probe.
+    SetBrake(Brake),
+    /// The brake of a client is released. All its suspect grants are active again, due and tried again at some time
+    /// within `spread`, version + 1; and nothing is counted any more. Expects the brake to be engaged.
+    ReleaseBrake {
+        /// The client.
+        client: ClientKey,
+        /// Over how long the grants are spread.
+        spread: Duration,
+    },
     /// The dates of a grant, and the latest announcement of its end. Expects it to be active and of this generation;
     /// its version stays.
     DateGrant {
@@ -238,6 +286,8 @@ enum Row<'a> {
     Integration(&'a IntegrationKey),
     Client(&'a ClientKey),
     Delivery(&'a DeliveryId),
+    Refusal(&'a GrantId),
+    Brake(&'a ClientKey),
 }
 
 impl Write {
@@ -246,7 +296,12 @@ impl Write {
             Self::InsertGrant(new) => Row::Grant(&new.id),
             Self::StoreTokens { grant, .. }
             | Self::InvalidateGrant { grant, .. }
+            | Self::HoldGrant { grant, .. }
             | Self::DateGrant { grant, .. } => Row::Grant(grant),
+            Self::NoteRefusal { grant, .. } => Row::Refusal(grant),
+            Self::SetBrake(Brake { client, .. }) | Self::ReleaseBrake { client, .. } => {
+                Row::Brake(client)
+            }
             Self::TouchGrant(grant) | Self::DeleteGrant(grant) => Row::Grant(grant),
             Self::InsertCredential(credential) => Row::Credential(&credential.key),
             Self::UpdateCredentialLabels { key, .. } | Self::MoveCredential { key, .. } => {

@@ -34,6 +34,8 @@ pub fn backoff(failed: u32, retry_after: Option<Duration>) -> Duration {
 
 const FIRST_PROBE: Duration = Duration::from_secs(5);
 const LAST_PROBE: Duration = Duration::from_secs(60);
+/// When to come again while a probe is under way.
+const PROBING: Duration = Duration::from_secs(1);
 
 /// Which OAuth clients their providers reject, as far as this process has seen.
 ///
@@ -51,6 +53,7 @@ struct Clients {
     rejected: HashMap<ClientKey, Rejection>,
     /// Clients that are known to have been accepted since they were last rejected by anybody.
     accepted: HashSet<ClientKey>,
+    probes: u64,
 }
 
 #[derive(Debug)]
@@ -60,7 +63,28 @@ struct Rejection {
     message: String,
     wait: Duration,
     probe_at: Instant,
-    probing: bool,
+    /// The probe that is under way.
+    probing: Option<u64>,
+}
+
+/// Whether refreshes of a client are held up because its provider rejects the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BreakerState {
+    /// It is accepted, as far as is known.
+    Closed,
+    /// It is rejected, and a probe is under way.
+    HalfOpen,
+    /// It is rejected.
+    Open,
+}
+
+/// A call that finds out whether a rejected client is still rejected. Dropped without an outcome, the next one is due
+/// after the same wait.
+#[derive(Debug)]
+pub struct Probe<'a> {
+    breaker: &'a ClientBreaker,
+    client: ClientKey,
+    number: u64,
 }
 
 /// A client is rejected, and the next probe is not due.
@@ -75,19 +99,33 @@ pub struct Refusal {
 }
 
 impl ClientBreaker {
-    /// Admits a call, or a probe if one is due; a probe puts off the next one.
-    pub fn admit(&self, client: &ClientKey) -> Result<(), Refusal> {
+    /// Admits a call, or a probe if one is due and none is under way. `None` for a call of a client that is not
+    /// rejected.
+    pub fn admit(&self, client: &ClientKey) -> Result<Option<Probe<'_>>, Refusal> {
         let mut clients = self.lock();
+        let number = clients.probes + 1;
         let Some(rejection) = clients.rejected.get_mut(client) else {
-            return Ok(());
+            return Ok(None);
         };
         if let Some(refusal) = rejection.refusal() {
             return Err(refusal);
         }
-        // If the probe never tells its end, another is due after the same wait.
-        rejection.probe_at = Instant::now() + rejection.wait;
-        rejection.probing = true;
-        Ok(())
+        rejection.probing = Some(number);
+        clients.probes = number;
+        Ok(Some(Probe {
+            breaker: self,
+            client: client.clone(),
+            number,
+        }))
+    }
+
+    /// How a client stands.
+    pub fn state(&self, client: &ClientKey) -> BreakerState {
+        match self.lock().rejected.get(client) {
+            None => BreakerState::Closed,
+            Some(rejection) if rejection.probing.is_some() => BreakerState::HalfOpen,
+            Some(_) => BreakerState::Open,
+        }
     }
 
     /// What a call would be refused with now; changes nothing.
@@ -105,7 +143,7 @@ impl ClientBreaker {
         // lengthens the wait.
         let wait = match rejected.get(client) {
             None => FIRST_PROBE,
-            Some(known) if known.probing => (known.wait * 2).min(LAST_PROBE),
+            Some(known) if known.probing.is_some() => (known.wait * 2).min(LAST_PROBE),
             Some(_) => return false,
         };
         let rejection = Rejection {
@@ -114,7 +152,7 @@ impl ClientBreaker {
             message: message.to_owned(),
             wait,
             probe_at: Instant::now() + wait.mul_f64(0.9 + 0.2 * fastrand::f64()),
-            probing: false,
+            probing: None,
         };
         rejected.insert(client.clone(), rejection);
         !was_told
@@ -147,9 +185,24 @@ impl ClientBreaker {
     }
 }
 
+impl Drop for Probe<'_> {
+    fn drop(&mut self) {
+        let mut clients = self.breaker.lock();
+        if let Some(rejection) = clients.rejected.get_mut(&self.client)
+            && rejection.probing == Some(self.number)
+        {
+            rejection.probing = None;
+            rejection.probe_at = Instant::now() + rejection.wait;
+        }
+    }
+}
+
 impl Rejection {
     fn refusal(&self) -> Option<Refusal> {
-        let retry_after = self.probe_at.checked_duration_since(Instant::now())?;
+        let mut retry_after = self.probe_at.saturating_duration_since(Instant::now());
+        if self.probing.is_some() {
+            retry_after = retry_after.max(PROBING);
+        }
         (retry_after > Duration::ZERO).then(|| Refusal {
             code: self.code.clone(),
             message: self.message.clone(),
@@ -195,19 +248,25 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_rejected_client_is_probed_once_at_a_time_until_it_is_accepted() {
         let breaker = ClientBreaker::default();
-        assert_eq!(breaker.admit(&client()), Ok(()));
+        assert!(breaker.admit(&client()).is_ok());
         assert!(breaker.reject(&client(), "invalid_client", "no"));
         assert!(
             !breaker.reject(&client(), "invalid_client", "no"),
             "told once"
         );
         assert_eq!(breaker.admit(&client()).unwrap_err().code, "invalid_client");
+        assert_eq!(breaker.state(&client()), BreakerState::Open);
         tokio::time::advance(Duration::from_secs(12)).await;
-        assert_eq!(breaker.admit(&client()), Ok(()));
-        assert!(breaker.admit(&client()).is_err());
+        let probe = breaker.admit(&client()).unwrap();
+        assert!(probe.is_some());
+        assert_eq!(breaker.state(&client()), BreakerState::HalfOpen);
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert!(breaker.admit(&client()).is_err(), "however long it takes");
         assert!(breaker.accept(&client()));
         assert!(!breaker.accept(&client()));
-        assert_eq!(breaker.admit(&client()), Ok(()));
+        drop(probe);
+        assert_eq!(breaker.state(&client()), BreakerState::Closed);
+        assert!(breaker.admit(&client()).is_ok());
     }
 
     #[tokio::test(start_paused = true)]
@@ -217,22 +276,40 @@ mod tests {
             breaker.reject(&client(), "invalid_client", "no");
         }
         tokio::time::advance(Duration::from_secs(6)).await;
-        assert_eq!(breaker.admit(&client()), Ok(()));
+        let probe = breaker.admit(&client()).unwrap();
         breaker.reject(&client(), "invalid_client", "no");
         tokio::time::advance(Duration::from_secs(6)).await;
         assert!(
             breaker.refusal(&client()).is_some(),
             "a failed probe doubles the wait"
         );
+        drop(probe);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_probe_that_never_ends_is_followed_by_another() {
+    async fn a_probe_that_ends_without_an_outcome_is_followed_by_another() {
+        let breaker = ClientBreaker::default();
+        breaker.reject(&client(), "invalid_client", "no");
+        for _ in 0..3 {
+            tokio::time::advance(Duration::from_secs(6)).await;
+            let probe = breaker.admit(&client()).unwrap();
+            assert!(probe.is_some());
+            drop(probe);
+            assert!(breaker.admit(&client()).is_err());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_that_ends_late_says_nothing_of_the_next_one() {
         let breaker = ClientBreaker::default();
         breaker.reject(&client(), "invalid_client", "no");
         tokio::time::advance(Duration::from_secs(6)).await;
-        assert_eq!(breaker.admit(&client()), Ok(()));
-        tokio::time::advance(Duration::from_secs(6)).await;
-        assert_eq!(breaker.admit(&client()), Ok(()));
+        let late = breaker.admit(&client()).unwrap();
+        breaker.reject(&client(), "invalid_client", "no");
+        tokio::time::advance(Duration::from_secs(12)).await;
+        let next = breaker.admit(&client()).unwrap();
+        drop(late);
+        assert!(breaker.admit(&client()).is_err());
+        drop(next);
     }
 }

@@ -60,6 +60,10 @@ pub enum EventBody {
     ClientRejected(ClientRejected),
     /// A provider accepts an OAuth client again.
     ClientRecovered(ClientRecovered),
+    /// A provider refuses so many grants of a client at once that its refusals are held.
+    ClientBraked(ClientBraked),
+    /// Refusals of a client's grants are believed again.
+    ClientReleased(ClientReleased),
 }
 
 /// Kinds of event, for filters.
@@ -79,6 +83,10 @@ pub enum EventKind {
     ClientRejected,
     /// [`EventBody::ClientRecovered`]
     ClientRecovered,
+    /// [`EventBody::ClientBraked`]
+    ClientBraked,
+    /// [`EventBody::ClientReleased`]
+    ClientReleased,
 }
 
 /// The grant behind a credential is dead, and only its user can mend it. Told once per dead generation for
@@ -181,6 +189,29 @@ pub struct ClientRecovered {
     pub client: ClientKey,
 }
 
+/// A provider refuses so many grants of a client at once that its refusals are held, until an operator decides or one
+/// of the held grants is accepted after all ([`crate::brake`]).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientBraked {
+    /// The client.
+    pub client: ClientKey,
+    /// How many of its grants the provider refused within a minute, the first held one included.
+    pub refused: u64,
+    /// How many it refreshed within that time.
+    pub refreshed: u64,
+    /// The provider's own error code in the last refusal; empty if none.
+    pub provider_error: String,
+}
+
+/// Refusals of a client's grants are believed again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientReleased {
+    /// The client.
+    pub client: ClientKey,
+    /// How many held grants are tried again.
+    pub retried: u64,
+}
+
 impl EventBody {
     /// The kind of the event.
     pub fn kind(&self) -> EventKind {
@@ -192,6 +223,8 @@ impl EventBody {
             Self::ReauthorizationDue(_) => EventKind::ReauthorizationDue,
             Self::ClientRejected(_) => EventKind::ClientRejected,
             Self::ClientRecovered(_) => EventKind::ClientRecovered,
+            Self::ClientBraked(_) => EventKind::ClientBraked,
+            Self::ClientReleased(_) => EventKind::ClientReleased,
         }
     }
 
@@ -203,7 +236,10 @@ impl EventBody {
             Self::CredentialDeleted(event) => Some(&event.credential.tenant),
             Self::IntegrationStatusChanged(event) => Some(&event.integration.tenant),
             Self::ReauthorizationDue(event) => Some(&event.credential.tenant),
-            Self::ClientRejected(_) | Self::ClientRecovered(_) => None,
+            Self::ClientRejected(_)
+            | Self::ClientRecovered(_)
+            | Self::ClientBraked(_)
+            | Self::ClientReleased(_) => None,
         }
     }
 
@@ -216,7 +252,9 @@ impl EventBody {
             Self::ReauthorizationDue(event) => Some(&event.credential.id),
             Self::IntegrationStatusChanged(_)
             | Self::ClientRejected(_)
-            | Self::ClientRecovered(_) => None,
+            | Self::ClientRecovered(_)
+            | Self::ClientBraked(_)
+            | Self::ClientReleased(_) => None,
         }
     }
 
@@ -229,6 +267,8 @@ impl EventBody {
             Self::ReauthorizationDue(event) => Some(&event.provider),
             Self::ClientRejected(event) => Some(&event.client.provider),
             Self::ClientRecovered(event) => Some(&event.client.provider),
+            Self::ClientBraked(event) => Some(&event.client.provider),
+            Self::ClientReleased(event) => Some(&event.client.provider),
             Self::IntegrationStatusChanged(_) => None,
         }
     }

@@ -9,6 +9,9 @@ use std::fmt;
 pub enum FailureReason {
     /// The provider rejects the OAuth client; an operator must act.
     ClientRejected,
+    /// The provider refuses so many grants of the OAuth client at once that its refusals are held; an operator must
+    /// look.
+    ClientBraked,
     /// The provider cannot be reached, times out or answers with a fault of its own.
     ProviderUnavailable,
     /// The provider throttles.
@@ -31,8 +34,9 @@ pub enum FailureReason {
 
 impl FailureReason {
     /// Every reason, in the order of declaration.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::ClientRejected,
+        Self::ClientBraked,
         Self::ProviderUnavailable,
         Self::ProviderRateLimited,
         Self::ProviderProtocolError,
@@ -48,6 +52,7 @@ impl FailureReason {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ClientRejected => "CLIENT_REJECTED",
+            Self::ClientBraked => "CLIENT_BRAKED",
             Self::ProviderUnavailable => "PROVIDER_UNAVAILABLE",
             Self::ProviderRateLimited => "PROVIDER_RATE_LIMITED",
             Self::ProviderProtocolError => "PROVIDER_PROTOCOL_ERROR",

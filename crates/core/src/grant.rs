@@ -189,6 +189,9 @@ impl InvalidationReason {
 pub enum GrantState {
     /// It works, as far as anyone knows.
     Active,
+    /// The provider refused it while the brake of its client was engaged: not believed yet, and not refreshed before
+    /// its turn ([`crate::brake`]). Everywhere else it counts as active.
+    Suspect(Invalidation),
     /// It is dead until its user connects again.
     Invalidated(Invalidation),
 }
@@ -197,8 +200,16 @@ impl GrantState {
     /// The invalidation of a dead grant.
     pub fn invalidation(&self) -> Option<&Invalidation> {
         match self {
-            Self::Active => None,
+            Self::Active | Self::Suspect(_) => None,
             Self::Invalidated(invalidation) => Some(invalidation),
+        }
+    }
+
+    /// What the provider says of a grant whose refusal is held.
+    pub fn suspicion(&self) -> Option<&Invalidation> {
+        match self {
+            Self::Suspect(invalidation) => Some(invalidation),
+            Self::Active | Self::Invalidated(_) => None,
         }
     }
 }

@@ -18,7 +18,9 @@ pub mod secret;
 
 pub mod ageing;
 pub mod announce;
+pub mod brake;
 pub mod broker;
+pub mod budget;
 pub mod cache;
 pub mod change;
 pub mod coherence;

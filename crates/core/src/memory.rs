@@ -11,6 +11,7 @@ use quick_cache::sync::Cache;
 
 use crate::cache::{LiveGrant, TokenCache};
 use crate::clock::Timestamp;
+use crate::failure::FailureReason;
 use crate::grant::Grant;
 use crate::ids::{CredentialKey, Generation, GrantId};
 use crate::provider::Profile;
@@ -134,6 +135,12 @@ impl Memory {
     pub fn cooling(&self, id: &GrantId, generation: Generation, now: Timestamp) -> Option<Failure> {
         let (failed, failure) = self.cooling.get(id)?;
         (failed == generation && failure.next_at > Some(now)).then_some(failure)
+    }
+
+    /// Forgets until when grants are held back that a brake held: it was released.
+    pub fn thaw(&self) {
+        self.cooling
+            .retain(|_, (_, failure)| failure.reason != FailureReason::ClientBraked);
     }
 
     /// Forgets a grant whatever its version.

@@ -68,6 +68,27 @@ pub struct Profile {
     pub header_name: String,
     /// What stands before the token in that header, e.g. `Bearer`; empty for the bare token.
     pub header_scheme: String,
+    /// How much may be asked of the token endpoint.
+    pub limits: Limits,
+}
+
+/// How much a replica may ask of a client's token endpoint. What is not set is for the replica's own default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Limits {
+    /// Refreshes at a time, 1 or more.
+    pub concurrent: Option<u32>,
+    /// Calls in any minute, 1 or more. Not set: any number.
+    pub per_minute: Option<u32>,
+}
+
+impl Limits {
+    /// These limits, and for what they do not set those of `other`.
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            concurrent: self.concurrent.or(other.concurrent),
+            per_minute: self.per_minute.or(other.per_minute),
+        }
+    }
 }
 
 /// When and how the grants of a provider are renewed, and what ends in spite of it.

@@ -5,11 +5,12 @@
 //! that was read. The steps of a flight, in order:
 //!
 //! 1. *look* (`flight`): read the row; a newer generation, a dead grant or a cool-down ends the flight here.
-//! 2. *lock* ([`crate::leader`]): lead, or wait for who leads and look again.
-//! 3. *lease* (`attempt`): claim the grant in the database; nobody else may call the provider while it runs.
-//! 4. *escrow*: a token set that a crashed leader left behind is adopted instead of calling.
-//! 5. *call*, only while the lease outlasts the call and the commit.
-//! 6. *settle* (`settle`): escrow and commit the tokens, or confirm that the grant is dead and tell it, or
+//! 2. *place* ([`crate::budget`]): wait, not for ever, until the client's budget has room.
+//! 3. *lock* ([`crate::leader`]): lead, or wait for who leads and look again.
+//! 4. *lease* (`attempt`): claim the grant in the database; nobody else may call the provider while it runs.
+//! 5. *escrow*: a token set that a crashed leader left behind is adopted instead of calling.
+//! 6. *call*, only while the lease outlasts the call and the commit.
+//! 7. *settle* (`settle`): escrow and commit the tokens, or confirm that the grant is dead and tell it, or
 //!    remember when to try again.
 //!
 //! Exactly one call cannot be promised to a provider that checks no fencing token. What holds: at most one token set
@@ -17,26 +18,26 @@
 //! generation; after a crash or a lost answer there is one more, counted as a recovery call; and two calls are in
 //! flight at once only if a process was paused for longer than its lease.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::budget::Budgets;
 use crate::cache::LiveGrant;
 use crate::change::run::Changes;
 use crate::clock::{Clock, Timestamp};
 use crate::cooldown::ClientBreaker;
 use crate::coordinator::{Bus, Escrow, Locks};
 use crate::failure::FailureReason;
-use crate::ids::{ClientKey, Generation, GrantId};
+use crate::ids::{Generation, GrantId};
 use crate::leader::LeaderLock;
 use crate::memory::Memory;
 use crate::provider::Providers;
 use crate::secret::AccessToken;
 use crate::store::{Store, StoreError};
 use crate::terminal::DeadGrant;
+pub(crate) use flight::no_place;
 use unsaved::Unsaved;
 
 mod attempt;
@@ -77,7 +78,7 @@ pub struct Limits {
     pub store_timeout: Duration,
     /// The database lease and the leader lock. At least [`Limits::shortest_lease`].
     pub lease: Duration,
-    /// Refreshes of one client that may lead or try to at a time in this process.
+    /// Refreshes of one client that run at a time in this process, where nothing else is said of the client.
     pub per_client: usize,
 }
 
@@ -198,7 +199,7 @@ pub struct Refresher {
     memory: Arc<Memory>,
     breaker: Arc<ClientBreaker>,
     changes: Changes,
-    places: Mutex<HashMap<ClientKey, Arc<Semaphore>>>,
+    budgets: Arc<Budgets>,
     unsaved: Unsaved,
     stop: CancellationToken,
 }
@@ -211,6 +212,7 @@ impl Refresher {
         limits: Limits,
         memory: Arc<Memory>,
         breaker: Arc<ClientBreaker>,
+        budgets: Arc<Budgets>,
         stop: CancellationToken,
     ) -> Self {
         Self {
@@ -224,7 +226,7 @@ impl Refresher {
             limits,
             memory,
             breaker,
-            places: Mutex::default(),
+            budgets,
             unsaved: Unsaved::default(),
             stop,
         }
@@ -243,14 +245,5 @@ impl Refresher {
     /// Tells of every token set that is lost when the process ends now.
     pub(crate) fn give_up(&self) -> Vec<GrantId> {
         self.unsaved.give_up()
-    }
-
-    /// What bounds the refreshes of a client; clients are few, so the map stays small.
-    fn places(&self, client: &ClientKey) -> Arc<Semaphore> {
-        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_client = places
-            .entry(client.clone())
-            .or_insert_with(|| Arc::new(Semaphore::new(self.limits.per_client)));
-        Arc::clone(of_client)
     }
 }

@@ -103,10 +103,15 @@ impl Scheduler {
         };
         let full_page = due.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
         let mut begun = 0;
+        let mut room: HashMap<ClientKey, usize> = HashMap::new();
         for grant in shuffled(due) {
-            if self.broker.client_is_rejected(&grant.client) {
+            let room = room
+                .entry(grant.client.clone())
+                .or_insert_with(|| self.broker.room(&grant.client));
+            if *room == 0 {
                 continue;
             }
+            *room -= 1;
             let place = tokio::select! {
                 place = Arc::clone(places).acquire_owned() => place,
                 () = stop.cancelled() => return false,

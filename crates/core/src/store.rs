@@ -11,7 +11,8 @@ use async_trait::async_trait;
 use thiserror::Error;
 
 use crate::ageing::{Dates, EndOf};
-use crate::change::{ChangeSet, Scope, Snapshot};
+use crate::brake::Brake;
+use crate::change::{ChangeSet, ClientHealth, Scope, Snapshot};
 use crate::clock::Timestamp;
 use crate::events::{Event, LogPosition};
 use crate::grant::{Grant, GrantFacts, GrantType, PassingFailure, TokenSet};
@@ -227,6 +228,19 @@ pub struct CredentialView {
     pub integrations: Vec<IntegrationId>,
 }
 
+/// What is stored of an OAuth client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientStanding {
+    /// The client.
+    pub client: ClientKey,
+    /// Whether its provider accepts it; `None` if nothing was ever said of it.
+    pub health: Option<ClientHealth>,
+    /// Its brake, if it is engaged.
+    pub brake: Option<Brake>,
+    /// How many of its grants are suspect.
+    pub held: u64,
+}
+
 /// Which credentials to list. They come by tenant and id, ascending.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CredentialQuery {
@@ -327,6 +341,17 @@ pub trait Directory: Send + Sync + 'static {
         &self,
         query: &IntegrationQuery,
     ) -> Result<Vec<Integration>, StoreError>;
+
+    /// Every client of which something is stored, by key: those that were ever rejected and those that are braked.
+    async fn clients(&self) -> Result<Vec<ClientStanding>, StoreError>;
+
+    /// Suspect grants of a client by id, ascending: at most `limit`, and only those that come after `after`.
+    async fn held(
+        &self,
+        client: &ClientKey,
+        after: Option<&GrantId>,
+        limit: u32,
+    ) -> Result<Vec<GrantId>, StoreError>;
 
     /// Everything in `scope`, with the revision of the log that it was read at or before: the revision is
     /// read first, so a change computed from a torn read is refused by [`apply`](Self::apply).

@@ -6,6 +6,8 @@
 
 mod protocol {
     mod ageing;
+    mod brake;
+    mod budgets;
     mod chaos;
     mod client_rejected;
     mod coherence;

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, DATE, RETRY_AFTER};
 use tokio::time::{Instant, timeout_at};
 
 use self::guard::{Guard, NotPublic, is_not_public};
@@ -37,6 +37,8 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) content_type: String,
     pub(crate) retry_after: Option<String>,
+    /// When the provider sent it, by the provider's own clock.
+    pub(crate) date: Option<String>,
     pub(crate) body: Result<Bytes, BodyFault>,
 }
 
@@ -147,6 +149,7 @@ impl HttpClient {
             status: response.status().as_u16(),
             content_type: header(CONTENT_TYPE).unwrap_or_default(),
             retry_after: header(RETRY_AFTER),
+            date: header(DATE),
             body: read_body(response, patience).await,
         })
     }

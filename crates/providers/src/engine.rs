@@ -127,6 +127,21 @@ impl HttpProviders {
         })
     }
 
+    /// The catalogue.
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
+    /// The configured clients, by key.
+    pub fn clients(&self) -> impl Iterator<Item = &ClientKey> {
+        self.clients.keys()
+    }
+
+    /// Grant types that can be created for a provider.
+    pub fn grant_types(&self, entry: &Entry) -> Vec<GrantType> {
+        grant_types(entry)
+    }
+
     /// What the catalogue knows of a provider.
     pub fn entry(&self, provider: &ProviderName) -> Option<&Arc<Entry>> {
         self.catalogue.get(provider)
@@ -171,6 +186,10 @@ impl Providers for HttpProviders {
             single_active_token: entry.single_active_token,
             header_name: entry.token.header.clone(),
             header_scheme: entry.token.scheme.clone(),
+            limits: match self.clients.get(client) {
+                Some(client) => client.config.limits.or(entry.limits),
+                None => entry.limits,
+            },
         })
     }
 

@@ -5,6 +5,7 @@ mod calls;
 mod expiry;
 mod jwt;
 mod prose;
+mod skew;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use secrecy::SecretString;
 use serde_json::Value;
 
 use self::body::Body;
+use self::skew::Skew;
 use crate::catalogue::{Entry, Pointers, ResponseFacts};
 use crate::classify::{Meaning, classify};
 use crate::client::{Answer, BodyFault};
@@ -75,6 +77,7 @@ pub(crate) struct Granted {
 
 /// The tokens in `answer`, or why it has none.
 pub(crate) fn read(context: Context<'_>, answer: &Answer) -> Result<Granted, Refusal> {
+    let skew = Skew::of(context.entry, answer, context.now);
     let body = match &answer.body {
         Ok(bytes) => body::parse(&answer.content_type, bytes),
         Err(fault) => return Err(context.broken(answer, fault)),
@@ -86,7 +89,7 @@ pub(crate) fn read(context: Context<'_>, answer: &Answer) -> Result<Granted, Ref
                 return Err(context.odd_expiry(answer));
             }
             context
-                .granted(value)
+                .granted(value, skew)
                 .ok_or_else(|| context.refused(answer, &body))
         }
         _ => Err(context.refused(answer, &body)),
@@ -117,11 +120,11 @@ impl Context<'_> {
         self.refusal(answer, meaning, Delivery::Answered, String::new(), message)
     }
 
-    fn granted(self, value: &Value) -> Option<Granted> {
+    fn granted(self, value: &Value, skew: Skew) -> Option<Granted> {
         let id_token = first_text(&self.facts.id_token, value);
         let lifetime = self.entry.lifetime.access_token;
         Some(Granted {
-            issued: self.issued(value)?,
+            issued: self.issued(value, skew)?,
             usual_end: lifetime.map(|lifetime| self.sent_at.plus(lifetime)),
             id_token: id_token.map(SecretString::from),
             account: self.facts.account.find(value).find_map(scalar),
@@ -130,17 +133,18 @@ impl Context<'_> {
 
     /// Only a missing access token spoils an answer. Whatever else is odd is left out, since a token set that
     /// is thrown away may be the last one of its grant.
-    fn issued(self, value: &Value) -> Option<Issued> {
+    fn issued(self, value: &Value, skew: Skew) -> Option<Issued> {
         let Self { facts, sent_at, .. } = self;
         let access_token = first_text(&facts.access_token, value)?;
         let refresh_token = first_text(&facts.refresh_token, value);
-        let stated = ends_at(&facts.expires_in, &facts.expires_at, value, sent_at);
-        let in_token = jwt::expiry(access_token, sent_at);
+        let stated = ends_at(&facts.expires_in, &facts.expires_at, value, sent_at, skew);
+        let in_token = jwt::expiry(access_token, skew.theirs(sent_at)).map(|end| skew.ours(end));
         let refresh_expires_at = ends_at(
             &facts.refresh_expires_in,
             &facts.refresh_expires_at,
             value,
             sent_at,
+            skew,
         )
         .or_else(|| self.usual_refresh_end(refresh_token.is_some()));
         Some(Issued {
@@ -257,7 +261,10 @@ impl Context<'_> {
                 delivery,
                 code,
                 message,
-                retry_after: patience.and_then(|text| retry_after(text, self.now)),
+                retry_after: patience.and_then(|text| {
+                    let skew = Skew::of(self.entry, answer, self.now);
+                    retry_after(text, skew.theirs(self.now))
+                }),
             },
             try_next_secret: meaning.try_next_secret && delivery == Delivery::Answered,
             try_alternate_client: meaning.try_alternate_client && delivery == Delivery::Answered,
@@ -265,30 +272,38 @@ impl Context<'_> {
     }
 }
 
-/// Seconds, or a date (RFC 9110 section 10.2.3). At most a day; `None` if it is neither.
+/// Seconds, or a date by the provider's clock, which shows `now` (RFC 9110 section 10.2.3). At most a day; `None` if it
+/// is neither.
 fn retry_after(text: &str, now: Timestamp) -> Option<Duration> {
     let text = text.trim();
     let wait = if let Ok(seconds) = text.parse() {
         Duration::from_secs(seconds)
     } else {
-        let date = httpdate::parse_http_date(text).ok()?;
-        let since_epoch = date.duration_since(std::time::UNIX_EPOCH).ok()?;
-        Timestamp::from_millis(0).plus(since_epoch).since(now)
+        http_date(text)?.since(now)
     };
     Some(wait.min(LONGEST_RETRY_AFTER))
 }
 
+fn http_date(text: &str) -> Option<Timestamp> {
+    let date = httpdate::parse_http_date(text.trim()).ok()?;
+    let since_epoch = date.duration_since(std::time::UNIX_EPOCH).ok()?;
+    Some(Timestamp::from_millis(0).plus(since_epoch))
+}
+
+/// An end by our clock. What is relative counts from `sent_at`; what is absolute is by the provider's clock.
 fn ends_at(
     relative: &Pointers,
     absolute: &Pointers,
     value: &Value,
     sent_at: Timestamp,
+    skew: Skew,
 ) -> Option<Timestamp> {
     let from_now = relative.find(value).find_map(expiry::duration);
     from_now.map(|duration| sent_at.plus(duration)).or_else(|| {
         absolute
             .find(value)
-            .find_map(|value| expiry::instant(value, sent_at))
+            .find_map(|value| expiry::instant(value, skew.theirs(sent_at)))
+            .map(|end| skew.ours(end))
     })
 }
 

@@ -14,6 +14,7 @@ mod material;
 mod means;
 mod output;
 mod provider;
+mod provider_standing;
 mod service;
 mod settings;
 mod status_line;
@@ -74,7 +75,7 @@ enum Verb {
     Forecast(forecast::Forecast),
     /// Keep integrations
     Integration(integration::Integration),
-    /// Look at the provider catalogue, and check entries of your own
+    /// Look at the provider catalogue and at how clients stand, and decide about held grants
     Provider(provider::Provider),
     /// Make, rotate and check sealing keys
     Keys(keys::Keys),
@@ -160,7 +161,7 @@ fn dispatch(verb: Verb, build: Build, out: Out<'_>, notes: Out<'_>) -> Result<()
         Verb::Credential(credential) => on_this_thread(credential.run(&SystemClock, out)),
         Verb::Forecast(forecast) => on_this_thread(forecast.run(out)),
         Verb::Integration(integration) => on_this_thread(integration.run(out)),
-        Verb::Provider(provider) => provider.run(out),
+        Verb::Provider(provider) => on_this_thread(provider.run(out)),
         Verb::Keys(keys) => on_this_thread(keys.run(out, notes)),
         Verb::Config(settings) => settings.run(out),
         Verb::Completions { shell } => {

@@ -11,6 +11,7 @@ pub mod deadline;
 pub mod integration;
 pub mod listener;
 pub mod meter;
+pub mod provider;
 #[cfg(test)]
 mod sample;
 pub mod status;

@@ -15,12 +15,13 @@ use tonic_health::server::{HealthReporter, HealthService};
 use tracing::{info, warn};
 
 /// Every name that may be asked for; the empty one stands for the whole server.
-const NAMES: [&str; 5] = [
+const NAMES: [&str; 6] = [
     "",
     "evergrant.v1.TokenService",
     "evergrant.v1.EventService",
     "evergrant.v1.CredentialService",
     "evergrant.v1.IntegrationService",
+    "evergrant.v1.ProviderService",
 ];
 
 const CHECK_EVERY: Duration = Duration::from_secs(1);

@@ -32,6 +32,7 @@ use crate::grpc::credential::Credentials;
 use crate::grpc::cursor::CursorCodec;
 use crate::grpc::integration::Integrations;
 use crate::grpc::listener::{self, Services};
+use crate::grpc::provider::Providers;
 use crate::grpc::token::Tokens;
 use crate::grpc::transport::acceptor;
 use crate::grpc::watch::{WatchLimits, Watches};
@@ -163,13 +164,22 @@ impl Replica {
         let consents = consents::consents(config, &store, &broker, &providers, &life)?;
         let services = services(config, &store, &broker, &providers, &consents, &tail, &life);
         let watches = services.watches.clone();
+        let sampler = Sampler {
+            broker: broker.clone(),
+            clients: providers.clients().cloned().collect(),
+            store: store.clone(),
+            tail: tail.clone(),
+            clock: Arc::new(SystemClock),
+            metrics,
+            redis: coordination.redis_up(),
+        };
         spawn_tasks(
             config,
             &store,
             &coordination,
             &broker,
             &tail,
-            metrics,
+            sampler,
             &life,
         );
         started.cancel();
@@ -353,9 +363,16 @@ fn services(
             providers.clone(),
             consents.clone(),
             callers.clone(),
+            clock.clone(),
+        ),
+        integrations: Integrations::new(broker.registry(), store_port.clone(), callers.clone()),
+        providers: Providers::new(
+            broker.clone(),
+            store_port,
+            providers.clone(),
+            callers,
             clock,
         ),
-        integrations: Integrations::new(broker.registry(), store_port, callers),
     }
 }
 
@@ -365,7 +382,7 @@ fn spawn_tasks(
     coordination: &Coordination,
     broker: &Arc<Broker>,
     tail: &Arc<Tail>,
-    metrics: PrometheusHandle,
+    sampler: Sampler,
     life: &Lifecycle,
 ) {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -396,25 +413,11 @@ fn spawn_tasks(
         concurrency: size(config.refresh.concurrency),
         per_client: config.refresh.per_provider,
     };
-    let scheduler = Scheduler::new(
-        broker.clone(),
-        store.clone(),
-        clock.clone(),
-        pace,
-        tasks.clone(),
-    );
+    let scheduler = Scheduler::new(broker.clone(), store.clone(), clock, pace, tasks.clone());
     tasks.spawn(scheduler.run(life.stop()));
 
     tasks.spawn(broker.announcer(ANNOUNCE_EVERY).run(life.stop()));
 
-    let sampler = Sampler {
-        broker: broker.clone(),
-        store,
-        tail: tail.clone(),
-        clock,
-        metrics,
-        redis: coordination.redis_up(),
-    };
     tasks.spawn(sampler.run(life.stop()));
 }
 

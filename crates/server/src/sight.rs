@@ -1,5 +1,7 @@
 //! Metrics: the recorder, what each means, and the gauges that are sampled.
 
+mod clients;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +9,7 @@ use std::time::Duration;
 use evergrant_core::broker::Broker;
 use evergrant_core::clock::Clock;
 use evergrant_core::events::tail::Tail;
-use evergrant_core::ids::ProviderName;
+use evergrant_core::ids::{ClientKey, ProviderName};
 use evergrant_core::store::Store;
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram, gauge};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
@@ -34,6 +36,8 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
 pub struct Sampler {
     /// Whose sizes are shown.
     pub broker: Arc<Broker>,
+    /// The clients that are shown, whether or not anything was heard of them.
+    pub clients: Vec<ClientKey>,
     /// Whose counts are shown.
     pub store: Arc<dyn Store>,
     /// Whose lag is shown.
@@ -73,6 +77,7 @@ impl Sampler {
         gauge!("evergrant_cache_grants", "state" => "dead").set(count(dead));
         gauge!("evergrant_flights").set(count(flights));
         gauge!("evergrant_clients_rejected").set(count(self.broker.rejected_clients().len()));
+        clients::sample(&self.broker, &*self.store, &self.clients).await;
         let unread = self.tail.head().borrow().read_at.elapsed();
         gauge!("evergrant_stream_lag_seconds").set(unread.as_secs_f64());
         if let Some(redis) = &self.redis {
@@ -297,6 +302,7 @@ fn describe() {
         "evergrant_clients_rejected",
         "OAuth clients that their providers reject"
     );
+    clients::describe();
     describe_gauge!("evergrant_build_info", "Version and revision of this build");
 }
 

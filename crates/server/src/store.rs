@@ -6,6 +6,7 @@
 
 mod apply;
 mod authorizations;
+mod clients;
 mod database;
 mod deliveries;
 mod directory;

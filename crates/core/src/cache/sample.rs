@@ -81,5 +81,6 @@ pub(crate) fn profile() -> Profile {
         single_active_token: false,
         header_name: "Authorization".into(),
         header_scheme: "Bearer".into(),
+        limits: crate::provider::Limits::default(),
     }
 }

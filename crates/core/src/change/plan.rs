@@ -4,6 +4,7 @@
 //! snapshot already is as wanted, so that there is nothing to write and nothing to tell.
 
 mod announce;
+mod brake;
 mod client;
 mod credential;
 mod derived;
@@ -15,6 +16,7 @@ mod report;
 mod sample;
 
 pub use announce::announce;
+pub use brake::{Refused, believe, refuse, refuse_derived, release};
 pub use client::{client_recovered, client_rejected};
 pub use credential::{
     CreateCredential, CreateError, UpdateLabelsError, create_credential, delete_credential,

@@ -131,6 +131,7 @@ fn touched(write: &Write) -> Vec<&GrantId> {
     match write {
         Write::StoreTokens { grant, .. }
         | Write::InvalidateGrant { grant, .. }
+        | Write::HoldGrant { grant, .. }
         | Write::TouchGrant(grant)
         | Write::DeleteGrant(grant) => vec![grant],
         Write::InsertGrant(_)
@@ -143,6 +144,10 @@ fn touched(write: &Write) -> Vec<&GrantId> {
         | Write::UpdateIntegration(_)
         | Write::DeleteIntegration(_)
         | Write::SetClientHealth(_)
-        | Write::RememberDelivery(_) => Vec::new(),
+        | Write::RememberDelivery(_)
+        | Write::NoteRefusal { .. }
+        | Write::SetBrake(_)
+        // Its grants are many; replicas find them by their next poll.
+        | Write::ReleaseBrake { .. } => Vec::new(),
     }
 }

@@ -64,7 +64,7 @@ pub struct Fingerprint {
     /// Hash of the providers.
     pub providers: Option<u32>,
     /// A bit per kind.
-    pub kinds: u8,
+    pub kinds: u16,
 }
 
 impl Fingerprint {
@@ -80,7 +80,7 @@ impl Fingerprint {
     }
 }
 
-fn kind_bit(kind: EventKind) -> u8 {
+fn kind_bit(kind: EventKind) -> u16 {
     match kind {
         EventKind::CredentialInvalidated => 1,
         EventKind::CredentialRestored => 2,
@@ -89,6 +89,8 @@ fn kind_bit(kind: EventKind) -> u8 {
         EventKind::ReauthorizationDue => 16,
         EventKind::ClientRejected => 32,
         EventKind::ClientRecovered => 64,
+        EventKind::ClientBraked => 128,
+        EventKind::ClientReleased => 256,
     }
 }
 

@@ -9,6 +9,7 @@ use tracing::{debug, info};
 use super::flight::rejected;
 use super::settle::NotAdopted;
 use super::{Failure, Outcome, Refresher, Subject, Trigger};
+use crate::budget::Place;
 use crate::clock::Timestamp;
 use crate::grant::{Grant, TokenSet};
 use crate::ids::{Generation, GrantId};
@@ -41,6 +42,7 @@ pub(super) struct Attempt<'a> {
     /// The generation of the grant that this one is derived from, as it was before the call.
     pub(super) parent: Option<(GrantId, Generation)>,
     pub(super) claimed: Claimed,
+    pub(super) place: &'a Place,
     pub(super) held: &'a Held,
     pub(super) landing: &'a Landing<GrantId, Outcome>,
     /// When the claim was sent: the lease cannot run out before `lease` after this.
@@ -55,6 +57,7 @@ impl Refresher {
         grant: Grant,
         trigger: Trigger,
         subject: &Subject,
+        place: &Place,
         held: &Held,
         landing: &Landing<GrantId, Outcome>,
     ) -> Led {
@@ -96,6 +99,7 @@ impl Refresher {
             trigger,
             subject,
             claimed,
+            place,
             held,
             landing,
             started,
@@ -119,13 +123,19 @@ impl Refresher {
                 return Led::Ended(Outcome::Failed(failure));
             }
         }
-        if !attempt.grant.tokens.means.bring_client()
-            && let Err(refusal) = self.breaker.admit(&attempt.grant.facts.client)
-        {
-            self.end_attempt(&attempt, AttemptEnd::Unused).await;
-            let failure = rejected(refusal, self.ports.clock.now());
-            return Led::Ended(Outcome::Failed(failure));
-        }
+        let admitted = if attempt.brings_client() {
+            Ok(None)
+        } else {
+            self.breaker.admit(&attempt.grant.facts.client)
+        };
+        let _probe = match admitted {
+            Ok(probe) => probe,
+            Err(refusal) => {
+                self.end_attempt(&attempt, AttemptEnd::Unused).await;
+                let failure = rejected(refusal, self.ports.clock.now());
+                return Led::Ended(Outcome::Failed(failure));
+            }
+        };
         match self.call(&mut attempt).await {
             Some(Ok(issued)) => Led::Ended(self.settle_issued(attempt, issued).await),
             Some(Err(error)) => Led::Ended(self.settle_failed(attempt, error).await),
@@ -212,6 +222,7 @@ impl Refresher {
             let means = &mut grant.to_mut().tokens.means;
             means.subject_token.clone_from(&attempt.subject.0);
         }
+        attempt.place.call();
         let began = Instant::now();
         let answer = self
             .ports
@@ -281,6 +292,12 @@ impl Attempt<'_> {
         } else {
             facts.scopes.clone()
         }
+    }
+
+    /// Whether it speaks for an OAuth client of its own, so that what the provider says of the client, and of its
+    /// grants, says nothing of the configured one.
+    pub(super) fn brings_client(&self) -> bool {
+        self.grant.tokens.means.bring_client()
     }
 
     /// Whether a call that may have been acted on spends the refresh token.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::attempt::Led;
 use super::settle::NotAdopted;
 use super::{Cause, Failure, Outcome, Refresher, Subject, Trigger};
+use crate::budget::{Full, FullCause, Place, Urgency};
 use crate::clock::Timestamp;
 use crate::cooldown::Refusal;
 use crate::coordinator::Notice;
@@ -21,6 +22,16 @@ use tokio::sync::broadcast::error::RecvError;
 /// How long a waiting flight goes without a look when no notice comes; doubled up to the last.
 pub(super) const FIRST_POLL: Duration = Duration::from_millis(100);
 pub(super) const LAST_POLL: Duration = Duration::from_secs(1);
+
+/// What came of asking for a place.
+enum Entered {
+    /// There was one.
+    AtOnce(Place),
+    /// There was one after a while.
+    Later(Place),
+    /// There is none.
+    Not(Outcome),
+}
 
 /// What a look at the row says.
 enum Look {
@@ -50,17 +61,24 @@ impl Refresher {
             if self.stop.is_cancelled() {
                 return landing.land(Outcome::Failed(shutting_down()));
             }
-            let places = self.places(&grant.facts.client);
-            let at_once = || Arc::clone(&places).try_acquire_owned().ok();
-            let Some(place) = waited_for.take().or_else(at_once) else {
-                // When its turn comes, the row may tell another story.
-                waited_for = places.acquire_owned().await.ok();
-                continue;
+            let place = match waited_for.take() {
+                Some(place) => place,
+                None => match self.enter(&grant, trigger).await {
+                    Entered::AtOnce(place) => place,
+                    Entered::Later(place) => {
+                        // The row may tell another story now.
+                        waited_for = Some(place);
+                        continue;
+                    }
+                    Entered::Not(outcome) => return landing.land(outcome),
+                },
             };
             let mut wait = poll;
             match self.leader.claim(&id).await {
                 Leadership::Leader(held) => {
-                    let led = self.lead(*grant, trigger, &subject, &held, &landing).await;
+                    let led = self
+                        .lead(*grant, trigger, &subject, &place, &held, &landing)
+                        .await;
                     drop(place);
                     held.release().await;
                     match led {
@@ -82,6 +100,34 @@ impl Refresher {
             }
             self.wait_for_news(&id, &mut notices, wait).await;
             poll = (poll * 2).min(LAST_POLL);
+        }
+    }
+
+    /// Takes a place in the client's budget.
+    async fn enter(&self, grant: &Grant, trigger: Trigger) -> Entered {
+        let client = &grant.facts.client;
+        let urgency = match trigger.cause {
+            Cause::Renewal => Urgency::Background,
+            Cause::Expiry | Cause::Refusal => Urgency::Interactive,
+        };
+        let profile = self.ports.providers.profile(client);
+        let limits = profile.map(|profile| profile.limits).unwrap_or_default();
+        let entered = tokio::select! {
+            biased;
+            entered = self.budgets.enter(client, limits, urgency) => entered,
+            () = self.stop.cancelled() => {
+                return Entered::Not(Outcome::Failed(shutting_down()));
+            }
+        };
+        match entered {
+            Ok(place) if place.waited() => Entered::Later(place),
+            Ok(place) => Entered::AtOnce(place),
+            // Who waits for this flight gets one that waits.
+            Err(_) if urgency == Urgency::Background => Entered::Not(Outcome::Busy),
+            Err(full) => {
+                let failure = no_place(full, self.ports.clock.now());
+                Entered::Not(Outcome::Failed(failure))
+            }
         }
     }
 
@@ -246,6 +292,35 @@ pub(super) fn rejected(refusal: Refusal, now: Timestamp) -> Failure {
         reason: FailureReason::ClientRejected,
         message: refusal.message,
         next_at: Some(now.plus(refusal.retry_after)),
+        cooling: true,
+    }
+}
+
+/// The failure of a call that is not made because its client's budget has no room.
+pub(crate) fn no_place(full: Full, now: Timestamp) -> Failure {
+    let Full { cause, retry_after } = full;
+    let (label, reason, message) = match cause {
+        FullCause::Concurrency => (
+            "concurrency",
+            FailureReason::ProviderUnavailable,
+            "too many refreshes of this client run at once",
+        ),
+        FullCause::Rate => (
+            "rate",
+            FailureReason::ProviderRateLimited,
+            "this client has made all its calls of this minute",
+        ),
+        FullCause::Throttled => (
+            "throttled",
+            FailureReason::ProviderRateLimited,
+            "the provider asked to be left alone for a while",
+        ),
+    };
+    metrics::counter!("evergrant_budget_refusals_total", "cause" => label).increment(1);
+    Failure {
+        reason,
+        message: message.into(),
+        next_at: Some(now.plus(retry_after)),
         cooling: true,
     }
 }

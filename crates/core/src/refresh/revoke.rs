@@ -9,12 +9,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use super::flight::{FIRST_POLL, LAST_POLL, shutting_down};
+use super::flight::{FIRST_POLL, LAST_POLL, no_place, shutting_down};
 use super::settle::NotAdopted;
 use super::{Failure, Refresher};
+use crate::budget::{Place, Urgency};
 use crate::change::{Scope, plan};
 use crate::failure::FailureReason;
-use crate::grant::{Grant, GrantFacts, GrantState};
+use crate::grant::{Grant, GrantFacts};
 use crate::ids::{ClientKey, CredentialKey, GrantId};
 use crate::leader::{Held, Leadership};
 use crate::provider::{CallError, Revocation, Verdict};
@@ -49,14 +50,15 @@ impl Refresher {
             if self.stop.is_cancelled() {
                 return Err(failed(key, shutting_down()));
             }
-            let places = self.places(&grant.facts.client);
-            let place = tokio::time::timeout_at(deadline, places.acquire_owned()).await;
+            let place = self.enter_to_revoke(&grant.facts.client);
+            let place = tokio::time::timeout_at(deadline, place).await;
             let place = place.map_err(|_| RevokeError::InProgress(key.clone()))?;
+            let place = place.map_err(|failure| failed(key, failure))?;
             let id = &grant.facts.id;
             let mut wait = poll;
             match self.leader.claim(id).await {
                 Leadership::Leader(held) => {
-                    let tried = self.revoke_as_leader(key, &grant, &held).await;
+                    let tried = self.revoke_as_leader(key, &grant, &place, &held).await;
                     held.release().await;
                     if let Tried::Deleted(revoked) = tried? {
                         return Ok(revoked);
@@ -96,21 +98,37 @@ impl Refresher {
         Ok(Some(grant))
     }
 
+    /// A place in the client's budget, as for a refresh for which a caller waits.
+    async fn enter_to_revoke(&self, client: &ClientKey) -> Result<Place, Failure> {
+        let profile = self.ports.providers.profile(client);
+        let limits = profile.map(|profile| profile.limits).unwrap_or_default();
+        let urgency = Urgency::Interactive;
+        tokio::select! {
+            biased;
+            entered = self.budgets.enter(client, limits, urgency) => {
+                entered.map_err(|full| no_place(full, self.ports.clock.now()))
+            }
+            () = self.stop.cancelled() => Err(shutting_down()),
+        }
+    }
+
     async fn revoke_as_leader(
         &self,
         key: &CredentialKey,
         grant: &Grant,
+        place: &Place,
         held: &Held,
     ) -> Result<Tried, RevokeError> {
         let started = Instant::now();
         let (id, generation) = (&grant.facts.id, grant.facts.generation);
         let store = &self.ports.store;
-        if grant.facts.state != GrantState::Active {
+        if grant.facts.state.invalidation().is_some() {
             // Nobody begins to refresh a dead grant, so there is no lease to take. Who began before it died held the
             // lock. It may have been reconnected since it was read.
             return match store.grant(id).await {
                 Ok(Some(now)) if now.facts.version == grant.facts.version => {
-                    self.revoke_unhindered(key, grant, false, started).await
+                    self.revoke_unhindered(key, grant, place, false, started)
+                        .await
                 }
                 Ok(_) => Ok(Tried::LookAgain),
                 Err(error) => Err(failed(key, Failure::from_store(&error))),
@@ -127,7 +145,7 @@ impl Refresher {
             }
         };
         let tried = self
-            .revoke_unhindered(key, grant, claimed.takeover, started)
+            .revoke_unhindered(key, grant, place, claimed.takeover, started)
             .await;
         if !matches!(tried, Ok(Tried::Deleted(_))) {
             self.give_back(id, &claimed).await;
@@ -141,6 +159,7 @@ impl Refresher {
         &self,
         key: &CredentialKey,
         grant: &Grant,
+        place: &Place,
         in_doubt: bool,
         started: Instant,
     ) -> Result<Tried, RevokeError> {
@@ -167,7 +186,7 @@ impl Refresher {
                 facts: grant.facts.clone(),
                 tokens,
             };
-            let answer = self.call_to_revoke(&grant, started).await;
+            let answer = self.call_to_revoke(&grant, place, started).await;
             let revocation = answer.map_err(|failure| failed(key, failure))?;
             revoked &= revocation == Revocation::Revoked;
         }
@@ -182,7 +201,12 @@ impl Refresher {
     }
 
     /// One revocation, if the lease outlasts it and the change that follows.
-    async fn call_to_revoke(&self, grant: &Grant, started: Instant) -> Result<Revocation, Failure> {
+    async fn call_to_revoke(
+        &self,
+        grant: &Grant,
+        place: &Place,
+        started: Instant,
+    ) -> Result<Revocation, Failure> {
         let GrantFacts { id, client, .. } = &grant.facts;
         let needed = self.limits.attempt_timeout + self.limits.store_timeout;
         if self.limits.lease.saturating_sub(started.elapsed()) < needed {
@@ -190,6 +214,7 @@ impl Refresher {
             let why = "the lease is too short for a revocation";
             return Err(Failure::new(FailureReason::ProviderUnavailable, why));
         }
+        place.call();
         let timeout = self.limits.attempt_timeout;
         match self.ports.providers.revoke(grant, timeout).await {
             Ok(revocation) => {

@@ -11,6 +11,7 @@ use crate::ids::ClientKey;
 use crate::provider::{Renewal, Rotation};
 use crate::store::StoreError;
 
+mod brake;
 mod client;
 mod escrow;
 mod failed;
@@ -27,16 +28,24 @@ impl Refresher {
         plan: impl Fn(&Snapshot) -> Option<ChangeSet> + Send + Sync,
     ) -> Result<bool, StoreError> {
         let done = self
+            .change_to(scope, |snapshot| plan(snapshot).map(|change| (change, ())))
+            .await?;
+        Ok(done.is_some())
+    }
+
+    /// Like [`change`](Self::change), and answers what the plan says. `None` if there was nothing to change.
+    async fn change_to<T>(
+        &self,
+        scope: &Scope,
+        plan: impl Fn(&Snapshot) -> Option<(ChangeSet, T)> + Send + Sync,
+    ) -> Result<Option<T>, StoreError> {
+        let done = self
             .changes
-            .run(scope, |snapshot| {
-                Ok::<_, Infallible>(plan(snapshot).map(|change| (change, ())))
-            })
-            .await;
-        match done {
-            Ok(done) => Ok(done.is_some()),
-            Err(ChangeError::Store(error)) => Err(error),
-            Err(ChangeError::Refused(never)) => match never {},
-        }
+            .run(scope, |snapshot| Ok::<_, Infallible>(plan(snapshot)));
+        done.await.map_err(|error| match error {
+            ChangeError::Store(error) => error,
+            ChangeError::Refused(never) => match never {},
+        })
     }
 
     async fn tell_changed(&self, outcome: &Outcome) {

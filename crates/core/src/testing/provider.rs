@@ -408,5 +408,6 @@ fn profile(rotation: Rotation) -> Profile {
         single_active_token: false,
         header_name: "Authorization".into(),
         header_scheme: "Bearer".into(),
+        limits: crate::provider::Limits::default(),
     }
 }

@@ -27,14 +27,14 @@ use crate::clock::{Clock, Timestamp};
 use crate::events::{Event, LogPosition};
 use crate::grant::{Grant, GrantFacts, TokenSet};
 use crate::ids::{
-    CredentialKey, Epoch, Generation, GrantId, IntegrationKey, OwnerToken, ProviderName,
+    ClientKey, CredentialKey, Epoch, Generation, GrantId, IntegrationKey, OwnerToken, ProviderName,
 };
 use crate::integration::Integration;
 use crate::scopes::ScopeSet;
 use crate::store::{
-    ApplyError, AttemptEnd, Backlog, Claimed, CredentialQuery, CredentialView, Directory, DueGrant,
-    EventLog, Forecast, ForecastQuery, GrantStore, GrantVersion, IntegrationQuery, Store,
-    StoreError,
+    ApplyError, AttemptEnd, Backlog, Claimed, ClientStanding, CredentialQuery, CredentialView,
+    Directory, DueGrant, EventLog, Forecast, ForecastQuery, GrantStore, GrantVersion,
+    IntegrationQuery, Store, StoreError,
 };
 
 /// A token set that was kept by [`GrantStore::keep_orphan`].
@@ -315,6 +315,27 @@ impl Directory for MemoryStore {
     ) -> Result<Vec<Integration>, StoreError> {
         self.call(Op::ListIntegrations, |state, _| {
             state.list_integrations(query)
+        })
+        .await
+    }
+
+    async fn clients(&self) -> Result<Vec<ClientStanding>, StoreError> {
+        self.call(Op::Clients, |state, _| state.client_standings())
+            .await
+    }
+
+    async fn held(
+        &self,
+        client: &ClientKey,
+        after: Option<&GrantId>,
+        limit: u32,
+    ) -> Result<Vec<GrantId>, StoreError> {
+        self.call(Op::Held, |state, _| {
+            let rows = state.grants.iter();
+            rows.filter(|(id, row)| row.is_suspect_of(client) && Some(*id) > after)
+                .map(|(id, _)| id.clone())
+                .take(limit as usize)
+                .collect()
         })
         .await
     }

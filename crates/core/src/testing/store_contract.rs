@@ -9,6 +9,8 @@
 #[expect(missing_docs, reason = "a claim's name says what it checks")]
 pub mod ageing;
 #[expect(missing_docs, reason = "a claim's name says what it checks")]
+pub mod brakes;
+#[expect(missing_docs, reason = "a claim's name says what it checks")]
 pub mod changes;
 #[expect(missing_docs, reason = "a claim's name says what it checks")]
 pub mod derived;
@@ -82,6 +84,11 @@ macro_rules! store_contract_tests {
             scopes::an_account_has_the_grant_that_its_credentials_share,
             scopes::an_integration_has_its_credentials_and_the_wanted_ones,
             scopes::a_client_has_its_health,
+            brakes::refusals_and_refreshes_of_the_last_minute_are_counted,
+            brakes::a_held_grant_is_active_and_waits_for_its_turn,
+            brakes::a_released_brake_lets_all_its_grants_go,
+            brakes::a_suspect_grant_that_gets_tokens_or_dies_is_held_no_more,
+            brakes::every_client_of_which_something_is_known_is_listed,
             changes::a_change_is_applied_with_its_events_and_raises_versions_once,
             changes::a_stale_revision_conflicts,
             changes::one_unmet_expectation_undoes_the_whole_change,

@@ -208,3 +208,58 @@ async fn r8_the_tokens_of_the_first_success_are_safe_before_it_is_told() {
     telling.reached().await;
     assert_eq!(world.generation(&key).await, 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn each_incident_is_told_once_by_however_many_replicas() {
+    let world = World::new();
+    let mut keys = Vec::new();
+    for name in 0..64 {
+        keys.push(world.connect(&format!("c{name}")).await);
+    }
+    let replicas = world.replicas(8);
+    let ask_all = async || {
+        let asking = keys.iter().zip(replicas.iter().cycle());
+        all(asking.map(|(key, replica)| replica.begin(key)).collect()).await
+    };
+    for incident in 1..=3_usize {
+        world.expire();
+        reject(&world);
+        ask_all().await;
+        world.provider.fail_all(None);
+        for _ in 0..3 {
+            pass_probe_wait().await;
+            ask_all().await;
+        }
+        for replica in &replicas {
+            replica.idle().await;
+        }
+        let told = [EventKind::ClientRejected, EventKind::ClientRecovered].repeat(incident);
+        assert_eq!(world.kinds().await, told);
+    }
+    for key in &keys {
+        assert_eq!(world.generation(key).await, 4);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_probe_is_the_only_one() {
+    let (world, replica, key) = World::with_expired().await;
+    let other_key = world.connect("b").await;
+    world.expire();
+    reject(&world);
+    assert!(replica.token(&key).await.is_err());
+    pass_probe_wait().await;
+    let held = world.provider.hold_next();
+    let probe = replica.begin(&key);
+    held.reached().await;
+    for _ in 0..10 {
+        let answer = replica.token(&other_key).await;
+        assert_eq!(reason_of(&answer), FailureReason::ClientRejected);
+        tokio::time::sleep(seconds(1)).await;
+    }
+    assert_eq!(world.calls(), 2);
+    world.provider.fail_all(None);
+    held.release();
+    assert_eq!(generation_of(&probe.await.unwrap()), 2);
+    assert_eq!(generation_of(&replica.token(&other_key).await), 2);
+}

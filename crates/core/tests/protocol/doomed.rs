@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use evergrant_core::budget::Budgets;
 use evergrant_core::cooldown::ClientBreaker;
 use evergrant_core::ids::CredentialKey;
 use evergrant_core::memory::Memory;
@@ -25,6 +26,7 @@ impl Doomed {
             world.limits,
             Arc::new(Memory::new(10)),
             Arc::new(ClientBreaker::default()),
+            Arc::new(Budgets::new(world.limits.per_client)),
             CancellationToken::new(),
         ));
         let trigger = Trigger {

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use evergrant_core::ids::ProviderName;
+pub use evergrant_core::provider::Limits;
 use evergrant_core::provider::Rotation;
 use http::HeaderValue;
 
@@ -86,7 +87,7 @@ pub struct Entry {
     pub revoke: TokenCallFacts,
     /// `[introspect]`
     pub introspect: IntrospectFacts,
-    /// `[limits]`
+    /// `[limits]`: what the provider says of its token endpoint.
     pub limits: Limits,
     /// `[token]`
     pub token: TokenUse,
@@ -173,15 +174,6 @@ pub struct IntrospectFacts {
     pub active: Pointers,
     /// `expires_at`: when it ends; seconds or milliseconds since the epoch, or RFC 3339.
     pub expires_at: Pointers,
-}
-
-/// `[limits]`: what the provider says of its token endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Limits {
-    /// `concurrent`: requests at a time.
-    pub concurrent: Option<u32>,
-    /// `per_minute`: requests in a minute.
-    pub per_minute: Option<u32>,
 }
 
 /// `[token]`: how an access token is used.

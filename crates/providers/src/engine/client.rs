@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use evergrant_core::ids::{ClientName, ProviderName};
+use evergrant_core::provider::Limits;
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
@@ -34,6 +35,8 @@ pub struct OAuthClient {
     pub parameters: BTreeMap<String, String>,
     /// Other clients of the same provider that a grant of this one may really belong to.
     pub alternates: Vec<ClientName>,
+    /// How much may be asked of the token endpoint with it; what is not set is for the catalogue entry to say.
+    pub limits: Limits,
 }
 
 impl fmt::Debug for OAuthClient {

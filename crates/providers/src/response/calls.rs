@@ -7,6 +7,7 @@ use secrecy::SecretString;
 use serde_json::Value;
 
 use super::body::{self, Body};
+use super::skew::Skew;
 use super::{Context, Refusal, expiry};
 use crate::client::Answer;
 
@@ -55,7 +56,10 @@ pub(crate) fn introspected(
     let facts = &context.entry.introspect;
     let active = facts.active.find(&value).next() != Some(&Value::Bool(false));
     let mut ends = facts.expires_at.find(&value);
-    let end = ends.find_map(|value| expiry::instant(value, context.sent_at));
+    let skew = Skew::of(context.entry, answer, context.now);
+    let end = ends
+        .find_map(|value| expiry::instant(value, skew.theirs(context.sent_at)))
+        .map(|end| skew.ours(end));
     Ok(end.filter(|_| active))
 }
 

@@ -5,6 +5,7 @@ use crate::catalogue::{BUILTIN, Catalogue};
 
 mod properties;
 mod refusals;
+mod skewed;
 
 const SENT_AT: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
@@ -30,6 +31,7 @@ fn answer(status: u16, body: &str) -> Answer {
         status,
         content_type: String::new(),
         retry_after: None,
+        date: None,
         body: Ok(Bytes::copy_from_slice(body.as_bytes())),
     }
 }

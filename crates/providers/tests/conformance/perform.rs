@@ -76,6 +76,7 @@ impl Bench {
             redirect_uris: vec![REDIRECT_URI.to_owned()],
             parameters: BTreeMap::new(),
             alternates: Vec::new(),
+            limits: evergrant_core::provider::Limits::default(),
         };
         let client = ClientKey {
             provider: entry.name.clone(),

@@ -143,6 +143,7 @@ fn a_profile_tells_what_the_catalogue_knows() {
             single_active_token: false,
             header_name: "X-Token".to_owned(),
             header_scheme: String::new(),
+            limits: evergrant_core::provider::Limits::default(),
         }
     );
     let other = grant("slack").facts.client;

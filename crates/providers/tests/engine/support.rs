@@ -13,7 +13,7 @@ use evergrant_core::ageing::Dates;
 use evergrant_core::clock::{Clock, Timestamp};
 use evergrant_core::grant::{Attempts, Grant, GrantFacts, GrantState, GrantType, Means, TokenSet};
 use evergrant_core::ids::{ClientKey, ClientName, Generation, GrantId, ProviderName, TenantId};
-use evergrant_core::provider::{CallError, Issued, Providers};
+use evergrant_core::provider::{CallError, Issued, Limits, Providers};
 use evergrant_core::scopes::ScopeSet;
 use evergrant_core::secret::{AccessToken, RefreshToken};
 use evergrant_providers::catalogue::BUILTIN;
@@ -226,6 +226,7 @@ pub fn client(provider: &str, name: &str, secrets: &[&str]) -> OAuthClient {
         client_secrets: secrets.iter().map(|secret| (*secret).into()).collect(),
         redirect_uris: Vec::new(),
         parameters: BTreeMap::new(),
+        limits: Limits::default(),
         private_key: None,
         key_id: None,
         alternates: Vec::new(),

@@ -14,21 +14,16 @@ use tonic::{Request, Status};
 use super::exit::Failure;
 use crate::config::duration;
 
+const DEFAULT_SERVER: &str = "http://127.0.0.1:7070";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where the server is, and who asks.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Server")]
 pub struct Connection {
-    /// The server; https:// for TLS
-    #[arg(
-        long,
-        env = "EVERGRANT_SERVER",
-        default_value = "http://127.0.0.1:7070",
-        value_name = "URL",
-        global = true
-    )]
-    server: String,
+    /// The server, http://127.0.0.1:7070 by default; https:// for TLS
+    #[arg(long, env = "EVERGRANT_SERVER", value_name = "URL", global = true)]
+    server: Option<String>,
     /// Bearer token that names the caller; the environment keeps it out of the process list
     #[arg(
         long,
@@ -66,6 +61,15 @@ pub struct Connection {
 pub type Service = InterceptedService<Channel, Caller>;
 
 impl Connection {
+    /// Whether a server was named, rather than left to the default.
+    pub fn is_given(&self) -> bool {
+        self.server.as_ref().is_some_and(|url| !url.is_empty())
+    }
+
+    fn server(&self) -> &str {
+        self.server.as_deref().unwrap_or(DEFAULT_SERVER)
+    }
+
     /// Connects; calls end after the timeout that was asked for.
     pub async fn connect(&self) -> Result<Service, Failure> {
         self.connect_with(Some(self.timeout)).await
@@ -84,7 +88,7 @@ impl Connection {
         let channel = self.endpoint()?.connect().await.map_err(|error| {
             Failure::Unreachable(format!(
                 "server {} cannot be reached: {}",
-                self.server,
+                self.server(),
                 innermost(&error)
             ))
         })?;
@@ -92,12 +96,13 @@ impl Connection {
     }
 
     fn endpoint(&self) -> Result<Endpoint, Failure> {
-        let unusable = |why: String| Failure::Usage(format!("--server {:?} {why}", self.server));
-        let is_tls = self.server.starts_with("https://");
-        if !is_tls && !self.server.starts_with("http://") {
+        let server = self.server();
+        let unusable = |why: String| Failure::Usage(format!("--server {server:?} {why}"));
+        let is_tls = server.starts_with("https://");
+        if !is_tls && !server.starts_with("http://") {
             return Err(unusable("must begin with http:// or https://".into()));
         }
-        let endpoint = Endpoint::from_shared(self.server.clone())
+        let endpoint = Endpoint::from_shared(server.to_owned())
             .map_err(|_| unusable("is no URL".into()))?
             .connect_timeout(CONNECT_TIMEOUT);
         let tls = self.tls()?;

@@ -6,11 +6,15 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use evergrant_core::ids::ProviderName;
+use evergrant_proto::v1::provider_service_client::ProviderServiceClient;
+use evergrant_proto::v1::{BrakeVerdict, ReleaseBrakeRequest};
 use evergrant_providers::Catalogue;
 
 use self::view::{EntryList, EntryView};
+use super::connection::Connection;
 use super::exit::Failure;
 use super::output::{Out, Output};
+use super::provider_standing::StandingList;
 use super::settings::ConfigFile;
 
 /// Arguments of `evergrant provider`.
@@ -22,12 +26,18 @@ pub struct Provider {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// List the providers, those in providers.dir included
+    /// List the providers, those in providers.dir included; of a server, also how its OAuth clients stand
+    #[command(after_help = "\
+Examples:
+  evergrant provider list                                    # the catalogue; asks no server
+  evergrant provider list --server http://127.0.0.1:7070     # the server's, with its clients")]
     List {
         #[command(flatten)]
         output: Output,
         #[command(flatten)]
         config: ConfigFile,
+        #[command(flatten)]
+        connection: Connection,
     },
     /// Show what is known of a provider
     Show {
@@ -38,6 +48,22 @@ enum Verb {
         #[command(flatten)]
         config: ConfigFile,
     },
+    /// Decide about the grants that are held because the provider refuses too many at once
+    #[command(after_help = "\
+Examples:
+  evergrant provider release slack --retry         # the provider was wrong: try them again
+  evergrant provider release slack --invalidate    # it was right: they are dead, tell it")]
+    Release {
+        /// The provider
+        provider: String,
+        /// The OAuth client; the provider's only one if there is none
+        #[arg(long, default_value = "", hide_default_value = true)]
+        client: String,
+        #[command(flatten)]
+        verdict: Verdict,
+        #[command(flatten)]
+        connection: Connection,
+    },
     /// Say whether a catalogue entry is sound, or every mistake in it and where
     Check {
         /// The entry, a TOML file
@@ -45,11 +71,53 @@ enum Verb {
     },
 }
 
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Verdict {
+    /// Try the held grants again, within half a minute
+    #[arg(long)]
+    retry: bool,
+    /// Invalidate the held grants, and tell it
+    #[arg(long)]
+    invalidate: bool,
+}
+
 impl Provider {
     /// Does what was asked.
-    pub fn run(self, out: Out<'_>) -> Result<(), Failure> {
+    pub async fn run(self, out: Out<'_>) -> Result<(), Failure> {
         match self.verb {
-            Verb::List { output, config } => {
+            Verb::List {
+                output, connection, ..
+            } if connection.is_given() => {
+                output.print(out, &StandingList::ask(&connection).await?)?;
+            }
+            Verb::Release {
+                provider,
+                client,
+                verdict,
+                connection,
+            } => {
+                let Verdict {
+                    retry: _,
+                    invalidate,
+                } = verdict;
+                let (verdict, done) = match invalidate {
+                    true => (BrakeVerdict::Invalidate, "are invalidated"),
+                    false => (BrakeVerdict::Retry, "are tried again"),
+                };
+                let request = ReleaseBrakeRequest {
+                    provider,
+                    client,
+                    verdict: verdict.into(),
+                };
+                let mut service = ProviderServiceClient::new(connection.connect().await?);
+                let response = service.release_brake(request).await?.into_inner();
+                match response.was_engaged {
+                    true => writeln!(out, "{} grants {done}", response.grants)?,
+                    false => writeln!(out, "nothing is held")?,
+                }
+            }
+            Verb::List { output, config, .. } => {
                 let catalogue = config.look_at()?.catalogue()?;
                 let providers = catalogue
                     .iter()

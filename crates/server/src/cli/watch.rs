@@ -267,7 +267,8 @@ fn event_type(text: &str) -> Result<EventType, String> {
         .filter(|found| *found != EventType::Unspecified)
         .ok_or_else(|| {
             "write credential-invalidated, credential-restored, credential-deleted, \
-             integration-status-changed, reauthorization-due, client-rejected or client-recovered"
+             integration-status-changed, reauthorization-due, client-rejected, client-recovered, \
+             client-braked or client-released"
                 .into()
         })
 }

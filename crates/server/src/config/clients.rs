@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use evergrant_core::ids::{ClientName, ProviderName};
+use evergrant_core::provider::Limits;
 use evergrant_providers::{Catalogue, OAuthClient};
 use url::{Host, Url};
 
@@ -28,6 +29,8 @@ pub struct Client {
     pub redirect_uris: Vec<String>,
     /// What fills the placeholders of the provider's catalogue entry, e.g. a tenant. Not secret.
     pub parameters: BTreeMap<String, String>,
+    /// How much one replica may ask of the token endpoint; what is not set is for the catalogue entry to say.
+    pub limits: Limits,
     /// Other clients of the same provider that a grant of this one may really belong to.
     pub alternates: Vec<ClientName>,
     provider_key: Key,
@@ -72,6 +75,7 @@ impl Client {
             .into_iter()
             .map(|(name, key, node)| Ok((name, text_of(&key, node)?)))
             .collect::<Result<_, ConfigError>>()?;
+        let limits = limits(section.section("limits")?)?;
         let alternates_key = section.key_of("alternates");
         let alternates = section
             .texts("alternates")?
@@ -87,6 +91,7 @@ impl Client {
             key_id,
             redirect_uris,
             parameters,
+            limits,
             alternates,
             provider_key,
             secret_key,
@@ -108,6 +113,7 @@ impl Client {
                 .collect(),
             redirect_uris: self.redirect_uris.clone(),
             parameters: self.parameters.clone(),
+            limits: self.limits,
             private_key: self.private_key.as_ref().map(Secret::to_secret_string),
             key_id: self.key_id.clone(),
             alternates: self.alternates.clone(),
@@ -155,6 +161,7 @@ impl Client {
             key_id,
             redirect_uris,
             parameters,
+            limits,
             alternates,
             provider_key: _,
             secret_key: _,
@@ -182,6 +189,7 @@ impl Client {
             let uris = redirect_uris.iter().map(String::as_str);
             out.raw("redirect_uris", quoted_list(uris));
         }
+        print_limits(*limits, out);
         if !alternates.is_empty() {
             let names = alternates.iter().map(ClientName::as_str);
             out.raw("alternates", quoted_list(names));
@@ -192,6 +200,34 @@ impl Client {
                 out.text(&bare(parameter), value);
             }
         }
+    }
+}
+
+fn limits(mut section: Section<'_>) -> Result<Limits, ConfigError> {
+    let mut limit = |name| {
+        let limit = section.count(name, 0, 1..=100_000)?;
+        Ok((limit > 0).then_some(limit))
+    };
+    let limits = Limits {
+        concurrent: limit("concurrent")?,
+        per_minute: limit("per_minute")?,
+    };
+    section.finish()?;
+    Ok(limits)
+}
+
+fn print_limits(limits: Limits, out: &mut Printer) {
+    let Limits {
+        concurrent,
+        per_minute,
+    } = limits;
+    let named = [("concurrent", concurrent), ("per_minute", per_minute)];
+    let set: Vec<_> = named
+        .into_iter()
+        .filter_map(|(name, limit)| Some(format!("{name} = {}", limit?)))
+        .collect();
+    if !set.is_empty() {
+        out.raw("limits", format_args!("{{ {} }}", set.join(", ")));
     }
 }
 

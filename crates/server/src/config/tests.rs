@@ -286,6 +286,7 @@ fn what_is_printed_is_a_configuration_that_means_the_same() {
          private_key = {{ env = \"K\" }}\nkey_id = \"k 1\"\nalternates = [\"b\"]\n\
          redirect_uris = [\"http://127.0.0.1:9/cb\"]\n\
          parameters = {{ tenant = \"a b\" }}\n\
+         limits = {{ concurrent = 8, per_minute = 600 }}\n\
          [[callers]]\nname = \"a\"\ntoken_sha256 = \"{}\"\ntenants = [\"t\"]\nallow = [\"admin\"]\n\
          [server]\nlisten = \"0.0.0.0:1\"\nadmin_listen = \"\"\n[refresh]\njournal = \"\"\n\
          [providers]\ndir = \"\"",
@@ -296,6 +297,8 @@ fn what_is_printed_is_a_configuration_that_means_the_same() {
     assert!(config.server.admin_listen.is_none() && config.refresh.journal.is_none());
     let client = config.clients.values().next().unwrap();
     assert_eq!(client.parameters["tenant"], "a b");
+    assert_eq!(client.limits.concurrent, Some(8));
+    assert_eq!(client.limits.per_minute, Some(600));
     let printed = config.to_toml();
     assert_eq!(load(&printed, &environment).unwrap().to_toml(), printed);
 }

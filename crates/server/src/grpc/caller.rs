@@ -249,6 +249,8 @@ mod tests {
         ] {
             assert!(caller.require(permission, tenant).is_err());
         }
+        assert!(caller.tenants(Permission::TokenGet).is_ok());
+        assert!(caller.tenants(Permission::Admin).is_err());
     }
 
     #[test]

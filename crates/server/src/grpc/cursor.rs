@@ -1,6 +1,6 @@
 //! Cursors: opaque positions in a stream, which only this store's replicas can make.
 //!
-//! 55 bytes in unpadded base64url: version (1) ‖ hash of the log's epoch (8) ‖ number (8) ‖ filter fingerprint (14) ‖ issue
+//! 56 bytes in unpadded base64url: version (1) ‖ hash of the log's epoch (8) ‖ number (8) ‖ filter fingerprint (15) ‖ issue
 //! time in seconds (8) ‖ MAC (16). The MAC keeps a client from making one up that skips events unnoticed.
 
 use aws_lc_rs::{digest, hmac};
@@ -12,7 +12,7 @@ use evergrant_core::events::filter::Fingerprint;
 use thiserror::Error;
 
 const VERSION: u8 = 1;
-const BODY: usize = 39;
+const BODY: usize = 40;
 const MAC: usize = 16;
 
 /// A position in the event log, under a filter.
@@ -99,9 +99,9 @@ impl CursorCodec {
                 tenant: hash(18, 1),
                 credentials: hash(22, 2),
                 providers: hash(26, 4),
-                kinds: body[30],
+                kinds: u16::from_be_bytes([body[30], body[31]]),
             },
-            issued_at: Timestamp::from_millis(i64::from_be_bytes(word(31)).saturating_mul(1_000)),
+            issued_at: Timestamp::from_millis(i64::from_be_bytes(word(32)).saturating_mul(1_000)),
         })
     }
 }
@@ -124,9 +124,9 @@ fn body(cursor: &Cursor) -> [u8; BODY] {
             body[18 + index * 4..22 + index * 4].copy_from_slice(&hash.to_be_bytes());
         }
     }
-    body[30] = filter.kinds;
+    body[30..32].copy_from_slice(&filter.kinds.to_be_bytes());
     let seconds = issued_at.as_millis().div_euclid(1_000);
-    body[31..39].copy_from_slice(&seconds.to_be_bytes());
+    body[32..40].copy_from_slice(&seconds.to_be_bytes());
     body
 }
 
@@ -150,7 +150,7 @@ mod tests {
                 tenant: Some(0),
                 credentials: None,
                 providers: Some(u32::MAX),
-                kinds: 3,
+                kinds: 0x0103,
             },
             issued_at: Timestamp::from_millis(1_800_000_000_000),
         }

@@ -7,6 +7,7 @@ use evergrant_proto::encoded::event::event_service_server::EventServiceServer;
 use evergrant_proto::encoded::token::token_service_server::TokenServiceServer;
 use evergrant_proto::v1::credential_service_server::CredentialServiceServer;
 use evergrant_proto::v1::integration_service_server::IntegrationServiceServer;
+use evergrant_proto::v1::provider_service_server::ProviderServiceServer;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -16,6 +17,7 @@ use tonic_health::server::HealthService;
 
 use super::credential::Credentials;
 use super::integration::Integrations;
+use super::provider::Providers;
 use super::token::Tokens;
 use super::transport::{self, Leashes};
 use super::watch::Watches;
@@ -33,6 +35,8 @@ pub struct Services {
     pub credentials: Credentials,
     /// IntegrationService.
     pub integrations: Integrations,
+    /// ProviderService.
+    pub providers: Providers,
 }
 
 impl std::fmt::Debug for Services {
@@ -81,6 +85,7 @@ fn routes(health: HealthServer<HealthService>, services: Services) -> Routes {
         watches,
         credentials,
         integrations,
+        providers,
     } = services;
     Routes::new(health)
         .add_service(TokenServiceServer::new(tokens).max_decoding_message_size(MAX_REQUEST_BYTES))
@@ -91,6 +96,9 @@ fn routes(health: HealthServer<HealthService>, services: Services) -> Routes {
         .add_service(
             IntegrationServiceServer::new(integrations)
                 .max_decoding_message_size(MAX_REQUEST_BYTES),
+        )
+        .add_service(
+            ProviderServiceServer::new(providers).max_decoding_message_size(MAX_REQUEST_BYTES),
         )
         .add_service(reflection().build_v1().expect("our own descriptors decode"))
         .add_service(

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use evergrant_core::brake::PROBE_EVERY;
 use evergrant_core::broker::TokenError;
 use evergrant_core::change::plan::{
     CreateError, CreateIntegrationError, ReconnectError, UpdateIntegrationError, UpdateLabelsError,
@@ -156,6 +157,7 @@ fn code_of(reason: ErrorReason) -> Code {
         | Reason::ProviderUnavailable
         | Reason::ProviderProtocolError
         | Reason::RefreshCoolingDown
+        | Reason::ClientBraked
         | Reason::StreamRotated
         | Reason::EventLogUnreachable => Code::Unavailable,
         Reason::KeyUnavailable
@@ -180,6 +182,7 @@ fn code_of(reason: ErrorReason) -> Code {
 pub fn failure_reason(failure: &Failure) -> ErrorReason {
     match failure.reason {
         FailureReason::ClientRejected => ErrorReason::ClientRejected,
+        FailureReason::ClientBraked => ErrorReason::ClientBraked,
         FailureReason::UnknownClient => ErrorReason::UnknownClient,
         FailureReason::KeyUnavailable => ErrorReason::KeyUnavailable,
         FailureReason::SubjectInvalid => ErrorReason::SubjectInvalid,
@@ -251,7 +254,11 @@ fn failed(failure: &Failure, message: String, now: Timestamp) -> ApiError {
     if reason == ErrorReason::Internal {
         return ApiError::internal(&message);
     }
-    let wait = failure.next_at.map_or(SOON, |next_at| next_at.since(now));
+    let mut wait = failure.next_at.map_or(SOON, |next_at| next_at.since(now));
+    if reason == ErrorReason::ClientBraked {
+        // Its turn may be hours away, and a release come at any time.
+        wait = wait.min(PROBE_EVERY);
+    }
     let passes = code_of(reason) != Code::InvalidArgument
         && !matches!(
             reason,

@@ -25,6 +25,7 @@ impl SqlStore {
         let context = Context {
             sealer: &self.sealer,
             now: self.database.now(),
+            random: self.database.random(),
         };
         let fragments = fragments(&writes, context);
         let events: Vec<_> = change.events.iter().map(EventRow::of).collect();

@@ -35,6 +35,14 @@ impl Database {
         }
     }
 
+    /// A number from 0 to 1, another one for each row.
+    pub(super) fn random(&self) -> &'static str {
+        match self.backend() {
+            DbBackend::Postgres => "random()",
+            _ => "(abs(random() % 1000000) / 1000000.0)",
+        }
+    }
+
     /// Reads, and once more on another connection if the first turned out to be gone.
     pub(super) async fn read<T, F>(
         &self,

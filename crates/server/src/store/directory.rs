@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use evergrant_core::change::{ChangeSet, Scope, Snapshot};
-use evergrant_core::ids::{CredentialId, CredentialKey, IntegrationId, IntegrationKey};
+use evergrant_core::ids::{
+    ClientKey, CredentialId, CredentialKey, GrantId, IntegrationId, IntegrationKey,
+};
 use evergrant_core::integration::Integration;
 use evergrant_core::store::{
-    ApplyError, CredentialQuery, CredentialView, Directory, Forecast, ForecastQuery,
-    IntegrationQuery, StoreError,
+    ApplyError, ClientStanding, CredentialQuery, CredentialView, Directory, Forecast,
+    ForecastQuery, IntegrationQuery, StoreError,
 };
 use sea_orm::sea_query::{Expr, Query};
 use sea_orm::{
@@ -215,6 +217,19 @@ impl Directory for SqlStore {
             filter = filter.add(integration::Column::Id.gt(after.as_str()));
         }
         self.integrations(filter, u64::from(*limit)).await
+    }
+
+    async fn clients(&self) -> Result<Vec<ClientStanding>, StoreError> {
+        self.client_standings().await
+    }
+
+    async fn held(
+        &self,
+        client: &ClientKey,
+        after: Option<&GrantId>,
+        limit: u32,
+    ) -> Result<Vec<GrantId>, StoreError> {
+        self.held_grants(client, after, limit).await
     }
 
     async fn snapshot(&self, scope: &Scope) -> Result<Snapshot, StoreError> {

@@ -1,5 +1,6 @@
 //! The writes of a change as SQL, in the same words for both databases.
 
+mod brake;
 mod credential;
 mod grant;
 mod integration;
@@ -7,6 +8,7 @@ mod integration;
 use std::collections::BTreeMap;
 
 use evergrant_core::change::{ClientHealth, Write};
+use evergrant_core::clock::Timestamp;
 use evergrant_core::report::DeliveryId;
 
 pub(super) use self::grant::{next_tokens, raise_grant, requested_scopes};
@@ -36,6 +38,8 @@ pub(super) struct Context<'a> {
     pub(super) sealer: &'a Sealer,
     /// The time by the database's clock, as an expression.
     pub(super) now: &'static str,
+    /// A number from 0 to 1 that is another one for each row, as an expression.
+    pub(super) random: &'static str,
 }
 
 /// The statements of all writes, none of which touches a row that another touches: Postgres runs them
@@ -73,6 +77,22 @@ fn of_write(write: &Write, all: &[&Write], context: Context<'_>) -> Vec<Fragment
             epoch,
             invalidation,
         } => grant::invalidate_grant(grant, *generation, *epoch, invalidation, context),
+        Write::HoldGrant {
+            grant,
+            generation,
+            epoch,
+            invalidation,
+            failure,
+            next_at,
+        } => {
+            let columns = grant::suspicion(invalidation, failure, *next_at);
+            grant::hold_grant(grant, *generation, *epoch, columns, context)
+        }
+        Write::NoteRefusal { client, grant } => return brake::note_refusal(client, grant, context),
+        Write::SetBrake(brake) => brake::set_brake(brake),
+        Write::ReleaseBrake { client, spread } => {
+            return brake::release_brake(client, *spread, context);
+        }
         Write::DateGrant {
             grant,
             generation,
@@ -112,6 +132,7 @@ fn set_client_health(health: &ClientHealth) -> Sql {
         since,
         provider_error,
         message,
+        rejected_at,
     } = health;
     let columns = vec![
         ("provider", Sql::value(client.provider.as_str())),
@@ -120,11 +141,15 @@ fn set_client_health(health: &ClientHealth) -> Sql {
         ("since", Sql::value(since.as_millis())),
         ("provider_error", Sql::value(free_text(provider_error))),
         ("message", Sql::value(free_text(message))),
+        (
+            "rejected_at",
+            Sql::value(rejected_at.map(Timestamp::as_millis)),
+        ),
     ];
     insert("clients", columns).then_text(
         " ON CONFLICT (provider, client) DO UPDATE SET rejected = excluded.rejected,
         since = excluded.since, provider_error = excluded.provider_error,
-        message = excluded.message WHERE clients.rejected <> excluded.rejected",
+        message = excluded.message, rejected_at = excluded.rejected_at WHERE clients.rejected <> excluded.rejected",
     )
 }
 

@@ -5,6 +5,7 @@ mod m0002_ageing;
 mod m0003_minted;
 mod m0004_authorizations;
 mod m0005_inbound;
+mod m0006_health;
 mod m0007_key_index;
 
 use sea_orm::{
@@ -34,6 +35,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0003_minted::Minted),
             Box::new(m0004_authorizations::Authorizations),
             Box::new(m0005_inbound::Inbound),
+            Box::new(m0006_health::Health),
             Box::new(m0007_key_index::KeyIndex),
         ]
     }

@@ -60,4 +60,6 @@ stored!(EventKind {
     ReauthorizationDue = "REAUTHORIZATION_DUE",
     ClientRejected = "CLIENT_REJECTED",
     ClientRecovered = "CLIENT_RECOVERED",
+    ClientBraked = "CLIENT_BRAKED",
+    ClientReleased = "CLIENT_RELEASED",
 });

@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 
 use evergrant_core::clock::Timestamp;
 use evergrant_core::events::{
-    ClientRecovered, ClientRejected, CredentialDeleted, CredentialInvalidated, CredentialRestored,
-    EventBody, IntegrationStatusChanged, ReauthorizationDue,
+    ClientBraked, ClientRecovered, ClientRejected, ClientReleased, CredentialDeleted,
+    CredentialInvalidated, CredentialRestored, EventBody, IntegrationStatusChanged,
+    ReauthorizationDue,
 };
 use evergrant_core::ids::{CredentialKey, Generation, IntegrationId, IntegrationKey, ProviderName};
 use evergrant_core::store::StoreError;
@@ -82,6 +83,18 @@ enum Payload {
     ClientRecovered {
         provider: String,
         client: String,
+    },
+    ClientBraked {
+        provider: String,
+        client: String,
+        refused: u64,
+        refreshed: u64,
+        provider_error: String,
+    },
+    ClientReleased {
+        provider: String,
+        client: String,
+        retried: u64,
     },
 }
 
@@ -171,6 +184,18 @@ fn payload(body: &EventBody) -> Payload {
         EventBody::ClientRecovered(event) => Payload::ClientRecovered {
             provider: event.client.provider.to_string(),
             client: event.client.client.to_string(),
+        },
+        EventBody::ClientBraked(event) => Payload::ClientBraked {
+            provider: event.client.provider.to_string(),
+            client: event.client.client.to_string(),
+            refused: event.refused,
+            refreshed: event.refreshed,
+            provider_error: event.provider_error,
+        },
+        EventBody::ClientReleased(event) => Payload::ClientReleased {
+            provider: event.client.provider.to_string(),
+            client: event.client.client.to_string(),
+            retried: event.retried,
         },
     }
 }
@@ -271,6 +296,26 @@ fn body(payload: Payload) -> Result<EventBody, StoreError> {
                 client: row::client_key(&provider, &client)?,
             })
         }
+        Payload::ClientBraked {
+            provider,
+            client,
+            refused,
+            refreshed,
+            provider_error,
+        } => EventBody::ClientBraked(ClientBraked {
+            client: row::client_key(&provider, &client)?,
+            refused,
+            refreshed,
+            provider_error,
+        }),
+        Payload::ClientReleased {
+            provider,
+            client,
+            retried,
+        } => EventBody::ClientReleased(ClientReleased {
+            client: row::client_key(&provider, &client)?,
+            retried,
+        }),
     })
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use evergrant_core::ageing::{Ahead, Dates, End};
+use evergrant_core::brake::Brake;
 use evergrant_core::change::ClientHealth;
 use evergrant_core::clock::Timestamp;
 use evergrant_core::failure::FailureReason;
@@ -19,7 +20,7 @@ use evergrant_core::integration::{Facts, Integration, Need};
 use evergrant_core::store::{Credential, StoreError};
 use sea_orm::JsonValue;
 
-use super::entity::{client, credential, grant, integration};
+use super::entity::{brake, client, credential, grant, integration};
 use super::names::Stored;
 
 pub(super) fn corrupt(what: impl Into<String>) -> StoreError {
@@ -103,17 +104,21 @@ pub(super) fn facts(row: grant::Model, now: i64) -> Result<GrantFacts, StoreErro
 }
 
 fn state(row: &grant::Model) -> Result<GrantState, StoreError> {
-    let Some(reason) = &row.invalid_reason else {
-        return Ok(GrantState::Active);
+    let invalidation = |reason: &str| {
+        Ok(Invalidation {
+            reason: invalidation_reason(reason)?,
+            provider_error: row.invalid_error.clone().unwrap_or_default(),
+            message: row.invalid_message.clone().unwrap_or_default(),
+            at: Timestamp::from_millis(row.invalid_at.unwrap_or(0)),
+            // An older version that still runs knows only the reason.
+            reported: row.invalid_reported || reason == InvalidationReason::Reported.as_str(),
+        })
     };
-    Ok(GrantState::Invalidated(Invalidation {
-        reason: invalidation_reason(reason)?,
-        provider_error: row.invalid_error.clone().unwrap_or_default(),
-        message: row.invalid_message.clone().unwrap_or_default(),
-        at: Timestamp::from_millis(row.invalid_at.unwrap_or(0)),
-        // An older version that still runs knows only the reason.
-        reported: row.invalid_reported || reason == InvalidationReason::Reported.as_str(),
-    }))
+    match (&row.invalid_reason, &row.suspect_reason) {
+        (Some(reason), _) => invalidation(reason).map(GrantState::Invalidated),
+        (None, Some(reason)) => invalidation(reason).map(GrantState::Suspect),
+        (None, None) => Ok(GrantState::Active),
+    }
 }
 
 pub(super) fn invalidation_reason(name: &str) -> Result<InvalidationReason, StoreError> {
@@ -206,6 +211,18 @@ pub(super) fn client(row: client::Model) -> Result<ClientHealth, StoreError> {
         since: Timestamp::from_millis(row.since),
         provider_error: row.provider_error,
         message: row.message,
+        rejected_at: row.rejected_at.map(Timestamp::from_millis),
+    })
+}
+
+pub(super) fn brake(row: brake::Model) -> Result<Brake, StoreError> {
+    Ok(Brake {
+        client: client_key(&row.provider, &row.client)?,
+        since: Timestamp::from_millis(row.since),
+        refused: number(row.refused),
+        refreshed: number(row.refreshed),
+        provider_error: row.provider_error,
+        next_probe_at: Timestamp::from_millis(row.next_probe_at),
     })
 }
 

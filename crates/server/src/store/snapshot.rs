@@ -14,6 +14,7 @@ use sea_orm::{
 };
 
 use super::SqlStore;
+use super::clients::StoredRefusals;
 use super::deliveries::is_remembered;
 use super::directory::is_credential;
 use super::entity::{client, credential, grant, integration, integration_credential as link};
@@ -31,6 +32,7 @@ struct Rows {
     integrations: IntegrationPage,
     client: Option<client::Model>,
     delivered: bool,
+    refusals: Option<StoredRefusals>,
 }
 
 impl SqlStore {
@@ -48,6 +50,7 @@ impl SqlStore {
             integrations: integrations(rows.integrations)?,
             client: rows.client.map(row::client).transpose()?,
             delivered: rows.delivered,
+            refusals: rows.refusals.map(StoredRefusals::read).transpose()?,
         })
     }
 
@@ -67,9 +70,18 @@ impl SqlStore {
             integrations: (Vec::new(), Vec::new()),
             client: None,
             delivered: false,
+            refusals: None,
         };
         match scope {
-            Scope::Client(key) => rows.client = read_client(database, key).await?,
+            Scope::Client(key) => {
+                rows.client = read_client(database, key).await?;
+                rows.refusals = Some(self.read_refusals(database, key, None).await?);
+            }
+            Scope::Refusal { grant, client } => {
+                add_grants(database, [grant.to_string()].into(), None, &mut rows).await?;
+                let refusals = self.read_refusals(database, client, Some(grant));
+                rows.refusals = Some(refusals.await?);
+            }
             Scope::Integration { key, credentials } => {
                 let wanted = credentials.iter().map(|id| id.as_str());
                 let wanted = Condition::all()

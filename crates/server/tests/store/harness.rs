@@ -175,6 +175,8 @@ impl StoreHarness for Harness {
             .await;
         self.execute(&format!("UPDATE grants SET changed_at = changed_at - {by}"))
             .await;
+        self.execute(&format!("UPDATE refusals SET at = at - {by}"))
+            .await;
         self.execute(&format!("UPDATE events SET at = at - {by}"))
             .await;
         self.execute(&format!("UPDATE deliveries SET seen_at = seen_at - {by}"))

@@ -20,6 +20,7 @@ pub fn client_rejected(
         since: snapshot.now,
         provider_error: provider_error.to_owned(),
         message: message.to_owned(),
+        rejected_at: Some(snapshot.now),
     };
     let event = EventBody::ClientRejected(ClientRejected {
         client: client.clone(),
@@ -31,15 +32,11 @@ pub fn client_rejected(
 
 /// A client is accepted again. `None` if it was not known to be rejected.
 pub fn client_recovered(snapshot: &Snapshot, client: &ClientKey) -> Option<ChangeSet> {
-    if !snapshot.client.as_ref().is_some_and(|known| known.rejected) {
-        return None;
-    }
+    let known = snapshot.client.as_ref().filter(|known| known.rejected)?;
     let health = ClientHealth {
-        client: client.clone(),
         rejected: false,
         since: snapshot.now,
-        provider_error: String::new(),
-        message: String::new(),
+        ..known.clone()
     };
     let event = EventBody::ClientRecovered(ClientRecovered {
         client: client.clone(),

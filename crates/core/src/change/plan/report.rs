@@ -2,7 +2,7 @@
 
 use super::grant::invalidate_all;
 use crate::change::{ChangeSet, Snapshot, Write};
-use crate::grant::{GrantFacts, GrantState, Invalidation};
+use crate::grant::{GrantFacts, Invalidation};
 use crate::report::Report;
 
 /// What a report did.
@@ -30,7 +30,7 @@ pub fn report(
     let grants: Vec<&GrantFacts> = snapshot
         .grants
         .iter()
-        .filter(|grant| grant.state == GrantState::Active)
+        .filter(|grant| grant.state.invalidation().is_none())
         .collect();
     let invalidation = Invalidation {
         reason: report.reason,

@@ -88,6 +88,7 @@ impl Scene {
             integrations: Vec::new(),
             client: None,
             delivered: false,
+            refusals: None,
         })
     }
 
@@ -234,6 +235,10 @@ fn write(write: &Write) -> String {
             let days = announced.map_or(0, |ahead| ahead.days());
             format!("date grant, {days} days announced")
         }
+        Write::HoldGrant { generation, .. } => format!("hold grant {generation}"),
+        Write::NoteRefusal { .. } => "note refusal".into(),
+        Write::SetBrake(brake) => format!("brake since {}", brake.since),
+        Write::ReleaseBrake { .. } => "release brake".into(),
         Write::TouchGrant(_) => "touch grant".into(),
         Write::DeleteGrant(_) => "delete grant".into(),
         Write::InsertCredential(new) => format!("insert {}", new.key.id),

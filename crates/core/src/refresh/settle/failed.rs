@@ -9,7 +9,7 @@ use super::refusal::Confirmed;
 use crate::cooldown::backoff;
 use crate::coordinator::Notice;
 use crate::failure::FailureReason;
-use crate::grant::{Grant, GrantType, PassingFailure};
+use crate::grant::{GrantType, PassingFailure};
 use crate::provider::{CallError, Delivery, Verdict};
 use crate::refresh::attempt::Attempt;
 use crate::refresh::{Failure, Outcome, Refresher};
@@ -51,6 +51,11 @@ impl Refresher {
             Verdict::Transient => FailureReason::ProviderUnavailable,
         };
         count(&client, reason.as_str());
+        if let (Verdict::RateLimit, Some(asked)) = (error.verdict, error.retry_after)
+            && !attempt.brings_client()
+        {
+            self.budgets.throttle(&client, asked);
+        }
         warn!(
             grant = %attempt.grant.facts.id, %client, code = error.code, error = %error.message, %reason,
             "a refresh failed for a reason that may pass"
@@ -113,7 +118,6 @@ impl Refresher {
 /// Whether a rejection of the client says nothing of the client that all others use: the grant brought one of its own,
 /// or asked for scopes that the client may not have (RFC 6749 section 5.2).
 fn concerns_grant_alone(attempt: &Attempt<'_>, error: &CallError) -> bool {
-    let Grant { facts, tokens } = &attempt.grant;
-    tokens.means.bring_client()
-        || error.code == "invalid_scope" && !facts.requested_scopes.is_empty()
+    let asks_for_scopes = !attempt.grant.facts.requested_scopes.is_empty();
+    attempt.brings_client() || error.code == "invalid_scope" && asks_for_scopes
 }

@@ -99,10 +99,15 @@ impl Refresher {
             only_here.saved();
             self.forget_escrow(&entry).await;
         }
-        if !attempt.grant.tokens.means.bring_client() {
-            self.client_accepted(&attempt.grant.facts.client).await;
+        let client = &attempt.grant.facts.client;
+        if !attempt.brings_client() {
+            self.budgets.accepted(client);
+            self.client_accepted(client).await;
+            if attempt.grant.facts.state.suspicion().is_some() {
+                self.refusals_were_wrong(client).await;
+            }
         }
-        count(&attempt.grant.facts.client, "refreshed");
+        count(client, "refreshed");
         outcome
     }
 

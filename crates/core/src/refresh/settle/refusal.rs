@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
-use super::count;
 use super::escrow::NotAdopted;
 use crate::change::{Scope, plan};
 use crate::failure::FailureReason;
 use crate::grant::{Grant, Invalidation, InvalidationReason};
-use crate::ids::{Epoch, Generation, GrantId};
+use crate::ids::{Epoch, GrantId};
 use crate::provider::{CallError, Issued, Verdict};
 use crate::refresh::attempt::Attempt;
 use crate::refresh::{Failure, Outcome, Refresher};
@@ -111,59 +110,6 @@ impl Refresher {
         }
     }
 
-    pub(super) async fn refused(
-        &self,
-        attempt: &Attempt<'_>,
-        reason: InvalidationReason,
-        error: &CallError,
-    ) -> Outcome {
-        let invalidation = Invalidation {
-            reason,
-            provider_error: error.code.clone(),
-            message: error.message.clone(),
-            at: self.ports.clock.now(),
-            reported: false,
-        };
-        if let Some((parent, generation)) = &attempt.parent {
-            return self
-                .refused_derived(attempt, parent, *generation, invalidation, error)
-                .await;
-        }
-        count(&attempt.grant.facts.client, "invalidated");
-        self.invalidate(&attempt.grant, Some(attempt.claimed.epoch), invalidation)
-            .await
-    }
-
-    /// The provider refused the means that a derived grant shares with its parent. The parent dies of it, and with it
-    /// what was derived, unless the parent's means were replaced or used with success since before the call.
-    async fn refused_derived(
-        &self,
-        attempt: &Attempt<'_>,
-        parent: &GrantId,
-        generation: Generation,
-        invalidation: Invalidation,
-        error: &CallError,
-    ) -> Outcome {
-        let change = self
-            .change(&Scope::Grant(parent.clone()), |snapshot| {
-                plan::invalidate(snapshot, parent, generation, None, invalidation.clone())
-            })
-            .await;
-        match change {
-            Ok(true) => {
-                count(&attempt.grant.facts.client, "invalidated");
-                warn!(
-                    grant = %parent, client = %attempt.grant.facts.client, %generation,
-                    reason = ?invalidation.reason, code = invalidation.provider_error,
-                    "the means of the grant are dead until its owner replaces them"
-                );
-                Outcome::Gone
-            }
-            Ok(false) => self.put_off(attempt, error).await,
-            Err(error) => Outcome::Failed(Failure::from_store(&error)),
-        }
-    }
-
     /// Marks the grant dead and tells it, unless it moved on meanwhile.
     pub(in crate::refresh) async fn invalidate(
         &self,
@@ -184,14 +130,24 @@ impl Refresher {
             })
             .await;
         match change {
-            Ok(true) => warn!(
-                grant = %id, client = %grant.facts.client, generation = %grant.facts.generation,
-                reason = ?invalidation.reason, code = invalidation.provider_error,
-                "the grant is dead until its user connects again"
-            ),
-            Ok(false) => {}
-            Err(error) => return Outcome::Failed(Failure::from_store(&error)),
+            Ok(true) => self.tell_dead(grant, &invalidation).await,
+            Ok(false) => self.tell_now(id).await,
+            Err(error) => Outcome::Failed(Failure::from_store(&error)),
         }
+    }
+
+    pub(super) async fn tell_dead(&self, grant: &Grant, invalidation: &Invalidation) -> Outcome {
+        let facts = &grant.facts;
+        warn!(
+            grant = %facts.id, client = %facts.client, generation = %facts.generation,
+            reason = ?invalidation.reason, code = invalidation.provider_error,
+            "the grant is dead until its user connects again"
+        );
+        self.tell_now(&facts.id).await
+    }
+
+    /// Tells how the grant stands now.
+    pub(super) async fn tell_now(&self, id: &GrantId) -> Outcome {
         let outcome = match self.ports.store.grant(id).await {
             Ok(Some(now)) => self.outcome_of(now),
             Ok(None) => Outcome::Gone,

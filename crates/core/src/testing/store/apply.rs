@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::state::{GrantRow, Now, State};
 use crate::ageing::Dates;
+use crate::brake::WINDOW;
 use crate::change::{ChangeSet, NewGrant, Write};
 use crate::grant::{Attempts, Grant, GrantFacts, GrantState};
 use crate::ids::Epoch;
@@ -46,6 +47,16 @@ impl State {
                     && row.grant.facts.generation == *generation
                     && epoch.is_none_or(|epoch| epoch == row.epoch)
             }),
+            Write::HoldGrant {
+                grant,
+                generation,
+                epoch,
+                ..
+            } => self.grants.get(grant).is_some_and(|row| {
+                row.is_active() && row.grant.facts.generation == *generation && row.epoch == *epoch
+            }),
+            Write::NoteRefusal { .. } | Write::SetBrake(_) => true,
+            Write::ReleaseBrake { client, .. } => self.brakes.contains_key(client),
             Write::DateGrant {
                 grant, generation, ..
             } => self
@@ -114,6 +125,36 @@ impl State {
                     row.grant.facts.dates = Dates::default();
                     row.end_lease();
                     row.raise(now);
+                }
+            }
+            Write::HoldGrant {
+                grant,
+                invalidation,
+                failure,
+                next_at,
+                ..
+            } => {
+                if let Some(row) = self.grants.get_mut(grant) {
+                    row.hold(invalidation, failure, *next_at, now);
+                }
+            }
+            Write::NoteRefusal { client, grant } => {
+                let since = now.wall.minus(WINDOW);
+                self.refusals
+                    .retain(|(of, _), at| of != client || *at > since);
+                let key = (client.clone(), grant.clone());
+                self.refusals.insert(key, now.wall);
+            }
+            Write::SetBrake(brake) => {
+                self.brakes.insert(brake.client.clone(), brake.clone());
+            }
+            Write::ReleaseBrake { client, spread } => {
+                self.brakes.remove(client);
+                self.refusals.retain(|(of, _), _| of != client);
+                for row in self.grants.values_mut() {
+                    if row.is_suspect_of(client) {
+                        row.release(*spread, now);
+                    }
                 }
             }
             Write::DateGrant {

@@ -24,6 +24,8 @@ pub enum Op {
     ToAnnounce,
     ChangedWithin,
     CountByState,
+    Clients,
+    Held,
     Credential,
     ListCredentials,
     Forecast,

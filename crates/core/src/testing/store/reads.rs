@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use super::state::{Now, State};
 use crate::ageing::EndOf;
 use crate::change::{AccountKey, Scope, Snapshot};
-use crate::grant::{Grant, GrantState};
-use crate::ids::{CredentialId, CredentialKey, GrantId};
+use crate::grant::Grant;
+use crate::ids::{ClientKey, CredentialId, CredentialKey, GrantId};
 use crate::integration::{Fault, Integration, Need};
 use crate::store::{
-    Credential, CredentialQuery, CredentialView, Forecast, ForecastPlace, ForecastQuery,
-    IntegrationQuery,
+    ClientStanding, Credential, CredentialQuery, CredentialView, Forecast, ForecastPlace,
+    ForecastQuery, IntegrationQuery,
 };
 
 impl State {
@@ -55,7 +55,7 @@ impl State {
                     && (ids.is_empty() || ids.contains(&key.id))
                     && (providers.is_empty() || providers.contains(&view.grant.client.provider))
                     && invalidated
-                        .is_none_or(|dead| dead != (view.grant.state == GrantState::Active))
+                        .is_none_or(|dead| dead == view.grant.state.invalidation().is_some())
                     && labels
                         .iter()
                         .all(|(name, value)| view.credential.labels.get(name) == Some(value))
@@ -152,6 +152,7 @@ impl State {
         let mut integrations = BTreeSet::new();
         let mut client = None;
         let mut delivered = false;
+        let mut refusals = None;
         match scope {
             Scope::Grant(id) => {
                 grants.insert(id.clone());
@@ -183,7 +184,14 @@ impl State {
                 grants.extend(rows.map(|row| row.grant.clone()));
                 integrations.insert(key.clone());
             }
-            Scope::Client(key) => client = self.clients.get(key).cloned(),
+            Scope::Client(key) => {
+                client = self.clients.get(key).cloned();
+                refusals = Some(self.refusals(key, None, now.wall));
+            }
+            Scope::Refusal { grant, client } => {
+                grants.insert(grant.clone());
+                refusals = Some(self.refusals(client, Some(grant), now.wall));
+            }
             Scope::Report { report, limit } => {
                 delivered = self.deliveries.contains_key(&report.delivery);
                 let concerned = self.grants.iter().filter(|(_, row)| {
@@ -226,7 +234,19 @@ impl State {
             integrations: integrations.map(|row| self.integration_view(row)).collect(),
             client,
             delivered,
+            refusals,
         }
+    }
+
+    pub(super) fn client_standings(&self) -> Vec<ClientStanding> {
+        let known: BTreeSet<_> = self.clients.keys().chain(self.brakes.keys()).collect();
+        let standing = |client: &ClientKey| ClientStanding {
+            client: client.clone(),
+            health: self.clients.get(client).cloned(),
+            brake: self.brakes.get(client).cloned(),
+            held: self.held(client),
+        };
+        known.into_iter().map(standing).collect()
     }
 
     pub(super) fn grant_of_account(&self, account: &AccountKey) -> Option<GrantId> {

@@ -8,9 +8,12 @@ use tokio::time::Instant;
 use super::Orphan;
 use super::log::Log;
 use crate::ageing::Dates;
+use crate::brake::{Brake, Refusals, WINDOW};
 use crate::change::ClientHealth;
 use crate::clock::Timestamp;
-use crate::grant::{Attempts, Grant, GrantFacts, GrantState, Lease, TokenSet};
+use crate::grant::{
+    Attempts, Grant, GrantFacts, GrantState, Invalidation, Lease, PassingFailure, TokenSet,
+};
 use crate::ids::{
     ClientKey, CredentialKey, Epoch, Generation, GrantId, IntegrationKey, OwnerToken, ProviderName,
 };
@@ -31,6 +34,9 @@ pub(super) struct State {
     /// Their needs carry no faults: those are found when they are read.
     pub(super) integrations: BTreeMap<IntegrationKey, Integration>,
     pub(super) clients: BTreeMap<ClientKey, ClientHealth>,
+    /// When each grant of a client was last refused.
+    pub(super) refusals: BTreeMap<(ClientKey, GrantId), Timestamp>,
+    pub(super) brakes: BTreeMap<ClientKey, Brake>,
     pub(super) orphans: Vec<Orphan>,
     /// With the time at which each was remembered.
     pub(super) deliveries: BTreeMap<DeliveryId, Timestamp>,
@@ -62,7 +68,11 @@ impl GrantRow {
     }
 
     pub(super) fn is_active(&self) -> bool {
-        self.grant.facts.state == GrantState::Active
+        self.grant.facts.state.invalidation().is_none()
+    }
+
+    pub(super) fn is_suspect_of(&self, client: &ClientKey) -> bool {
+        self.grant.facts.client == *client && self.grant.facts.state.suspicion().is_some()
     }
 
     fn is_leased(&self, now: Now) -> bool {
@@ -109,6 +119,32 @@ impl GrantRow {
             attempts.last_failure = Some(failure);
         }
         true
+    }
+
+    pub(super) fn hold(
+        &mut self,
+        invalidation: &Invalidation,
+        failure: &PassingFailure,
+        next_at: Timestamp,
+        now: Now,
+    ) {
+        self.grant.facts.state = GrantState::Suspect(invalidation.clone());
+        let attempts = &mut self.grant.facts.attempts;
+        attempts.failed += 1;
+        attempts.next_at = Some(next_at);
+        attempts.last_failure = Some(failure.clone());
+        self.grant.facts.dates.due_at = Some(next_at);
+        self.lease = None;
+        self.intent = self.takeover;
+        self.raise(now);
+    }
+
+    pub(super) fn release(&mut self, spread: Duration, now: Now) {
+        let next_at = now.wall.plus(spread.mul_f64(fastrand::f64()));
+        self.grant.facts.state = GrantState::Active;
+        self.grant.facts.attempts.next_at = Some(next_at);
+        self.grant.facts.dates.due_at = Some(next_at);
+        self.raise(now);
     }
 
     pub(super) fn store(
@@ -172,6 +208,39 @@ impl State {
             .collect();
         due.sort_by(|a, b| (a.due_at, &a.id).cmp(&(b.due_at, &b.id)));
         due
+    }
+
+    /// How refreshes of a client ended lately, but for that of `without`.
+    pub(super) fn refusals(
+        &self,
+        client: &ClientKey,
+        without: Option<&GrantId>,
+        now: Timestamp,
+    ) -> Refusals {
+        let since = now.minus(WINDOW);
+        let refused = self
+            .refusals
+            .iter()
+            .filter(|((of, grant), at)| of == client && Some(grant) != without && **at > since);
+        let refreshed = self.grants.values().filter(|row| {
+            let facts = &row.grant.facts;
+            facts.client == *client
+                && facts.state == GrantState::Active
+                && facts.generation > Generation::FIRST
+                && facts.issued_at > since
+        });
+        Refusals {
+            client: client.clone(),
+            refused: refused.count() as u64,
+            refreshed: refreshed.count() as u64,
+            brake: self.brakes.get(client).cloned(),
+            held: self.held(client),
+        }
+    }
+
+    pub(super) fn held(&self, client: &ClientKey) -> u64 {
+        let rows = self.grants.values();
+        rows.filter(|row| row.is_suspect_of(client)).count() as u64
     }
 
     pub(super) fn to_announce(&self, now: Timestamp) -> Vec<GrantId> {

@@ -78,6 +78,7 @@ fn health(rejected: bool) -> Write {
         since: T0,
         provider_error: String::new(),
         message: String::new(),
+        rejected_at: None,
     })
 }
 

@@ -9,8 +9,9 @@ use super::StoreHarness;
 use super::sample::{Subject, T0, client, integration_key, key, restored};
 use crate::change::{ChangeSet, Scope, Write};
 use crate::events::{
-    ClientRecovered, ClientRejected, CredentialDeleted, CredentialInvalidated, CredentialRestored,
-    Event, EventBody, IntegrationStatusChanged, ReauthorizationDue,
+    ClientBraked, ClientRecovered, ClientRejected, ClientReleased, CredentialDeleted,
+    CredentialInvalidated, CredentialRestored, Event, EventBody, IntegrationStatusChanged,
+    ReauthorizationDue,
 };
 use crate::grant::InvalidationReason;
 use crate::ids::{Generation, GrantId};
@@ -136,6 +137,16 @@ pub async fn every_kind_of_event_comes_back_as_it_was_told(harness: &impl StoreH
         }),
         EventBody::ClientRecovered(ClientRecovered {
             client: client("slack"),
+        }),
+        EventBody::ClientBraked(ClientBraked {
+            client: client("slack"),
+            refused: 10,
+            refreshed: 3,
+            provider_error: "invalid_grant".into(),
+        }),
+        EventBody::ClientReleased(ClientReleased {
+            client: client("slack"),
+            retried: 7,
         }),
     ];
     let head = subject.try_apply(Vec::new(), told.clone()).await.unwrap();

@@ -155,6 +155,7 @@ pub async fn a_client_has_its_health(harness: &impl StoreHarness) {
         since: T0,
         provider_error: "invalid_client".into(),
         message: "who are you".into(),
+        rejected_at: Some(T0),
     };
     subject
         .write(vec![Write::SetClientHealth(health.clone())])
@@ -162,7 +163,6 @@ pub async fn a_client_has_its_health(harness: &impl StoreHarness) {
     assert_eq!(subject.snapshot(scope()).await.client, Some(health.clone()));
     let well = ClientHealth {
         rejected: false,
-        provider_error: String::new(),
         ..health
     };
     subject

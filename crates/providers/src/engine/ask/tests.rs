@@ -71,6 +71,7 @@ fn client(entry: &Entry, parameters: BTreeMap<String, String>) -> Client {
         private_key: None,
         key_id: None,
         alternates: Vec::new(),
+        limits: evergrant_core::provider::Limits::default(),
     };
     Client::of(config, Arc::new(entry.clone()))
 }

@@ -15,6 +15,7 @@ proptest! {
             status,
             content_type,
             retry_after: Some(String::from_utf8_lossy(&body).into_owned()),
+            date: Some(String::from_utf8_lossy(&body).into_owned()),
             body: Ok(body.into()),
         };
         let outcome = read_answer(&builtin("slack"), &answer);

@@ -77,6 +77,18 @@ enum Body {
         provider: String,
         client: String,
     },
+    ClientBraked {
+        provider: String,
+        client: String,
+        refused: u64,
+        refreshed: u64,
+        provider_error: String,
+    },
+    ClientReleased {
+        provider: String,
+        client: String,
+        retried: u64,
+    },
     Heartbeat {},
     SnapshotEnd {
         invalidated_count: u64,
@@ -207,6 +219,28 @@ impl From<Event> for Body {
             Event::ClientRecovered(v1::ClientRecovered { provider, client }) => {
                 Self::ClientRecovered { provider, client }
             }
+            Event::ClientBraked(v1::ClientBraked {
+                provider,
+                client,
+                refused,
+                refreshed,
+                provider_error,
+            }) => Self::ClientBraked {
+                provider,
+                client,
+                refused,
+                refreshed,
+                provider_error,
+            },
+            Event::ClientReleased(v1::ClientReleased {
+                provider,
+                client,
+                retried,
+            }) => Self::ClientReleased {
+                provider,
+                client,
+                retried,
+            },
             Event::Heartbeat(v1::Heartbeat {}) => Self::Heartbeat {},
             Event::SnapshotEnd(v1::SnapshotEnd { invalidated_count }) => {
                 Self::SnapshotEnd { invalidated_count }
@@ -323,6 +357,26 @@ impl Body {
             }
             Self::ClientRecovered { provider, client } => {
                 ("client_recovered", format!("{client} of {provider}"))
+            }
+            Self::ClientBraked {
+                provider,
+                client,
+                refused,
+                refreshed,
+                provider_error,
+            } => {
+                let about = format!(
+                    "{client} of {provider}: {refused} refused, {refreshed} refreshed, {provider_error}"
+                );
+                ("client_braked", about)
+            }
+            Self::ClientReleased {
+                provider,
+                client,
+                retried,
+            } => {
+                let about = format!("{client} of {provider}: {retried} tried again");
+                ("client_released", about)
             }
             Self::Heartbeat {} => ("heartbeat", String::new()),
             Self::SnapshotEnd { invalidated_count } => {

@@ -74,7 +74,8 @@ fn to_invalidation(dead: &Invalidation) -> v1::Invalidation {
     }
 }
 
-fn to_grant_type(grant_type: GrantType) -> v1::GrantType {
+/// A grant type for the wire.
+pub fn to_grant_type(grant_type: GrantType) -> v1::GrantType {
     match grant_type {
         GrantType::AuthorizationCode => v1::GrantType::AuthorizationCode,
         GrantType::ClientCredentials => v1::GrantType::ClientCredentials,

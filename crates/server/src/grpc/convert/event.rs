@@ -1,8 +1,9 @@
 //! Events.
 
 use evergrant_core::events::{
-    ClientRecovered, ClientRejected, CredentialDeleted, CredentialInvalidated, CredentialRestored,
-    EventBody, EventKind, IntegrationStatusChanged, ReauthorizationDue,
+    ClientBraked, ClientRecovered, ClientRejected, ClientReleased, CredentialDeleted,
+    CredentialInvalidated, CredentialRestored, EventBody, EventKind, IntegrationStatusChanged,
+    ReauthorizationDue,
 };
 use evergrant_core::ids::IntegrationId;
 use evergrant_proto::v1;
@@ -25,6 +26,8 @@ pub fn to_event(body: &EventBody) -> Wire {
         EventBody::ReauthorizationDue(event) => Wire::ReauthorizationDue(to_due(event)),
         EventBody::ClientRejected(event) => Wire::ClientRejected(to_client_rejected(event)),
         EventBody::ClientRecovered(event) => Wire::ClientRecovered(to_client_recovered(event)),
+        EventBody::ClientBraked(event) => Wire::ClientBraked(to_client_braked(event)),
+        EventBody::ClientReleased(event) => Wire::ClientReleased(to_client_released(event)),
     }
 }
 
@@ -148,6 +151,31 @@ fn to_client_recovered(event: &ClientRecovered) -> v1::ClientRecovered {
     }
 }
 
+fn to_client_braked(event: &ClientBraked) -> v1::ClientBraked {
+    let ClientBraked {
+        client,
+        refused,
+        refreshed,
+        provider_error,
+    } = event;
+    v1::ClientBraked {
+        provider: client.provider.to_string(),
+        client: client.client.to_string(),
+        refused: *refused,
+        refreshed: *refreshed,
+        provider_error: provider_error.clone(),
+    }
+}
+
+fn to_client_released(event: &ClientReleased) -> v1::ClientReleased {
+    let ClientReleased { client, retried } = event;
+    v1::ClientReleased {
+        provider: client.provider.to_string(),
+        client: client.client.to_string(),
+        retried: *retried,
+    }
+}
+
 fn names(integrations: &[IntegrationId]) -> Vec<String> {
     integrations.iter().map(ToString::to_string).collect()
 }
@@ -163,6 +191,8 @@ pub fn kind(value: i32) -> Result<EventKind, ApiError> {
         Ok(Type::ReauthorizationDue) => Ok(EventKind::ReauthorizationDue),
         Ok(Type::ClientRejected) => Ok(EventKind::ClientRejected),
         Ok(Type::ClientRecovered) => Ok(EventKind::ClientRecovered),
+        Ok(Type::ClientBraked) => Ok(EventKind::ClientBraked),
+        Ok(Type::ClientReleased) => Ok(EventKind::ClientReleased),
         Ok(Type::Unspecified) | Err(_) => Err(ApiError::invalid(
             "types",
             "holds a value that is no kind of event",

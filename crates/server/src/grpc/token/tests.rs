@@ -75,6 +75,7 @@ fn live(grant: Grant, header_name: &str, header_scheme: &str) -> Arc<LiveGrant> 
         single_active_token: false,
         header_name: header_name.into(),
         header_scheme: header_scheme.into(),
+        limits: evergrant_core::provider::Limits::default(),
     };
     Arc::new(LiveGrant::new(grant, profile, false))
 }

@@ -13,6 +13,7 @@ pub struct Model {
     pub since: i64,
     pub provider_error: String,
     pub message: String,
+    pub rejected_at: Option<i64>,
 }
 
 #[derive(Debug, Clone, Copy, EnumIter, DeriveRelation)]

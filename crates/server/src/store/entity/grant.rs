@@ -14,7 +14,9 @@ pub struct Model {
     pub grant_type: String,
     pub generation: i64,
     pub version: i64,
-    /// Null while the grant is active, and so are the next three.
+    /// Null unless the grant is suspect.
+    pub suspect_reason: Option<String>,
+    /// Null unless the grant is dead. The next three are null while it is active.
     pub invalid_reason: Option<String>,
     pub invalid_error: Option<String>,
     pub invalid_message: Option<String>,

@@ -3,7 +3,7 @@
 use evergrant_core::ageing::{Ahead, Dates};
 use evergrant_core::change::NewGrant;
 use evergrant_core::clock::Timestamp;
-use evergrant_core::grant::{Invalidation, TokenSet};
+use evergrant_core::grant::{Invalidation, PassingFailure, TokenSet};
 use evergrant_core::ids::{Epoch, Generation, GrantId};
 use evergrant_core::scopes::ScopeSet;
 use evergrant_core::secret::RefreshToken;
@@ -61,14 +61,7 @@ pub(super) fn store_tokens(
         "account",
         Sql::new("COALESCE(?, account)", [account.into()]),
     ));
-    let invalidation = [
-        "invalid_reason",
-        "invalid_error",
-        "invalid_message",
-        "invalid_at",
-    ];
-    columns.extend(invalidation.map(|column| (column, Sql::text("NULL"))));
-    columns.push(("invalid_reported", Sql::text("FALSE")));
+    columns.push(("invalid_reason", Sql::text("NULL")));
     columns.extend(raise_grant(context.now));
     let of_base = Sql::new("generation = ?", [stored(base.0).into()]);
     update("grants", columns, vec![is("id", grant.as_str()), of_base])
@@ -81,20 +74,11 @@ pub(super) fn invalidate_grant(
     invalidation: &Invalidation,
     context: Context<'_>,
 ) -> Sql {
-    let Invalidation {
-        reason,
-        provider_error,
-        message,
-        at,
-        reported,
-    } = invalidation;
-    let mut columns = vec![
-        ("invalid_reason", Sql::value(reason.as_str())),
-        ("invalid_error", Sql::value(free_text(provider_error))),
-        ("invalid_message", Sql::value(free_text(message))),
-        ("invalid_at", Sql::value(at.as_millis())),
-        ("invalid_reported", Sql::value(*reported)),
-    ];
+    let mut columns = Vec::from(words(invalidation));
+    columns.extend([
+        ("invalid_reason", Sql::value(invalidation.reason.as_str())),
+        ("suspect_reason", Sql::text("NULL")),
+    ]);
     columns.extend(date_columns(&Dates::default()));
     columns.extend(no_lease());
     columns.extend(raise_grant(context.now));
@@ -104,6 +88,47 @@ pub(super) fn invalidate_grant(
         Sql::new("generation = ?", [stored(generation.0).into()]),
     ];
     conditions.extend(epoch.map(|epoch| Sql::new("epoch = ?", [stored(epoch.0).into()])));
+    update("grants", columns, conditions)
+}
+
+/// What holds a grant back until its turn.
+pub(super) fn suspicion(
+    invalidation: &Invalidation,
+    failure: &PassingFailure,
+    next_at: Timestamp,
+) -> Vec<Column> {
+    let mut columns = Vec::from(words(invalidation));
+    columns.extend([
+        ("suspect_reason", Sql::value(invalidation.reason.as_str())),
+        ("failed", Sql::text("failed + 1")),
+        ("next_attempt_at", Sql::value(next_at.as_millis())),
+        ("due_at", Sql::value(next_at.as_millis())),
+        ("failure_reason", Sql::value(failure.reason.as_str())),
+        ("failure_message", Sql::value(free_text(&failure.message))),
+    ]);
+    columns
+}
+
+/// The call was answered, so it leaves no more doubt than there was before it.
+pub(super) fn hold_grant(
+    grant: &GrantId,
+    generation: Generation,
+    epoch: Epoch,
+    mut columns: Vec<Column>,
+    context: Context<'_>,
+) -> Sql {
+    columns.extend([
+        ("lease_owner", Sql::text("NULL")),
+        ("lease_until", Sql::text("NULL")),
+        ("intent", Sql::text("takeover")),
+    ]);
+    columns.extend(raise_grant(context.now));
+    let conditions = vec![
+        is("id", grant.as_str()),
+        Sql::text("invalid_reason IS NULL"),
+        Sql::new("generation = ?", [stored(generation.0).into()]),
+        Sql::new("epoch = ?", [stored(epoch.0).into()]),
+    ];
     update("grants", columns, conditions)
 }
 
@@ -121,6 +146,22 @@ pub(super) fn date_grant(
         Sql::new("generation = ?", [stored(generation.0).into()]),
     ];
     update("grants", columns, conditions)
+}
+
+fn words(invalidation: &Invalidation) -> [Column; 4] {
+    let Invalidation {
+        reason: _,
+        provider_error,
+        message,
+        at,
+        reported,
+    } = invalidation;
+    [
+        ("invalid_error", Sql::value(free_text(provider_error))),
+        ("invalid_message", Sql::value(free_text(message))),
+        ("invalid_at", Sql::value(at.as_millis())),
+        ("invalid_reported", Sql::value(*reported)),
+    ]
 }
 
 /// A consent of `at`, of whose end nothing was announced yet.
@@ -189,6 +230,11 @@ pub(in crate::store) fn next_tokens(
         ("next_attempt_at", Sql::text("NULL")),
         ("failure_reason", Sql::text("NULL")),
         ("failure_message", Sql::text("NULL")),
+        ("suspect_reason", Sql::text("NULL")),
+        ("invalid_error", Sql::text("NULL")),
+        ("invalid_message", Sql::text("NULL")),
+        ("invalid_at", Sql::text("NULL")),
+        ("invalid_reported", Sql::text("FALSE")),
     ]);
     columns
 }

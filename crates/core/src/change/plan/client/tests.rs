@@ -9,6 +9,7 @@ fn known(rejected: bool) -> Scene {
         since: NOW,
         provider_error: String::new(),
         message: String::new(),
+        rejected_at: rejected.then_some(NOW),
     });
     scene
 }
@@ -38,6 +39,10 @@ fn a_recovery_is_told_only_after_a_rejection() {
     let change = client_recovered(&known(true).0, &named("main")).unwrap();
     assert_eq!(told(&change), ["ClientRecovered"]);
     assert_eq!(written(&change), ["client rejected: false"]);
+    let Write::SetClientHealth(health) = &change.writes[0] else {
+        panic!();
+    };
+    assert_eq!(health.rejected_at, Some(NOW), "it is remembered");
     for scene in [Scene::new(), known(false)] {
         assert_eq!(client_recovered(&scene.0, &named("main")), None);
     }

@@ -1,0 +1,63 @@
+//! How clients stand, as operators and background work ask.
+
+use super::Broker;
+use crate::brake::Verdict;
+use crate::budget::Usage;
+use crate::cooldown::BreakerState;
+use crate::ids::ClientKey;
+use crate::provider::Limits;
+use crate::store::StoreError;
+
+impl Broker {
+    /// Whether refreshes of the client would be refused without a call now.
+    pub fn client_is_rejected(&self, client: &ClientKey) -> bool {
+        self.breaker.refusal(client).is_some()
+    }
+
+    /// How the client stands, as far as this process has seen.
+    pub fn breaker_state(&self, client: &ClientKey) -> BreakerState {
+        self.breaker.state(client)
+    }
+
+    /// The clients that are rejected, as far as this process has seen.
+    pub fn rejected_clients(&self) -> Vec<ClientKey> {
+        self.breaker.rejected()
+    }
+
+    /// How much of the client's budget is in use here.
+    pub fn budget(&self, client: &ClientKey) -> Usage {
+        self.budgets.usage(client, self.limits(client))
+    }
+
+    fn limits(&self, client: &ClientKey) -> Limits {
+        let profile = self.ports.providers.profile(client);
+        profile.map(|profile| profile.limits).unwrap_or_default()
+    }
+
+    /// How many grants of the client may be renewed now, without taking the last places from callers.
+    pub fn room(&self, client: &ClientKey) -> usize {
+        let most = match self.breaker.state(client) {
+            BreakerState::Closed => usize::MAX,
+            _ if self.client_is_rejected(client) => 0,
+            // The next probe is due.
+            _ => 1,
+        };
+        self.budgets.room(client, self.limits(client)).min(most)
+    }
+
+    /// Releases the brake of a client as an operator decided. Answers how many grants were held; `None` if it is not
+    /// engaged. Cancelled, some of the held grants may be invalidated and the rest still held.
+    pub async fn release_brake(
+        &self,
+        client: &ClientKey,
+        verdict: Verdict,
+    ) -> Result<Option<u64>, StoreError> {
+        self.refresher.release_brake(client, verdict).await
+    }
+
+    /// How many live and dead grants are remembered, and how many flights are in the air.
+    pub fn sizes(&self) -> (usize, usize, usize) {
+        let (live, dead) = self.memory.len();
+        (live, dead, self.flights.len())
+    }
+}
