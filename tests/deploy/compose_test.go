@@ -66,14 +66,6 @@ func TestTheTrialReachesWhatItNames(t *testing.T) {
 	}
 }
 
-func TestTheSandboxOfTheTrialIsDescribedByItsFile(t *testing.T) {
-	entry := read(t, top+"/deploy/compose/sandbox.toml")
-	command := strings.Join(trial(t).Services["sandbox"].Command, " ")
-	if !strings.Contains(command, ":7072") || strings.Count(entry, "http://127.0.0.1:7072/") < 2 {
-		t.Errorf("%q and its entry disagree:\n%s", command, entry)
-	}
-}
-
 func TestAKeyThatComposeDoesNotKnowIsRefused(t *testing.T) {
 	text := strings.Replace(read(t, composePath), "read_only: true", "readonly: true", 1)
 	if _, err := load([]byte(text)); err == nil {

@@ -1,8 +1,11 @@
 package deploy
 
 import (
+	"bufio"
 	"cmp"
 	"encoding/base64"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -60,6 +63,39 @@ func TestTheProgramAcceptsTheEnvironmentOfTheUnit(t *testing.T) {
 	checkConfig(t, root, environment)
 }
 
+func TestTheSandboxSaysOfItselfWhatTheTrialHas(t *testing.T) {
+	sandbox := exec.Command(program(t), "sandbox", "--listen", "127.0.0.1:0")
+	output, err := sandbox.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := sandbox.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = sandbox.Process.Kill()
+		_ = sandbox.Wait()
+	}()
+	ready, err := bufio.NewReader(output).ReadString('\n')
+	_, address, ok := strings.Cut(strings.TrimSpace(ready), "http=")
+	if err != nil || !ok {
+		t.Fatalf("%v: %q", err, ready)
+	}
+	answer, err := http.Get("http://" + address + "/control/catalogue")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	said, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, entry, _ := strings.Cut(read(t, top+"/deploy/compose/sandbox.toml"), "\n")
+	if now := strings.ReplaceAll(string(said), address, "127.0.0.1:7072"); now != entry {
+		t.Errorf("it says now\n%s", now)
+	}
+}
+
 var sealingKey = base64.StdEncoding.EncodeToString([]byte("0123456789abcdef0123456789abcdef"))
 
 // moved puts the folders of a container below root.
@@ -113,20 +149,26 @@ func environmentOf(pod pod, root string) []string {
 
 func checkConfig(t *testing.T, root string, environment []string) {
 	t.Helper()
-	program := os.Getenv("EVERGRANT_BIN")
-	if program == "" {
-		t.Skip("EVERGRANT_BIN does not name the program")
-	}
 	if err := os.MkdirAll(root+"/var/lib/evergrant", 0o700); err != nil {
 		t.Fatal(err)
 	}
-	command := exec.Command(program, "config", "check")
+	command := exec.Command(program(t), "config", "check")
 	command.Dir, command.Env = root, environment
 	answer, err := command.CombinedOutput()
 	if err != nil || strings.TrimSpace(string(answer)) != "ok" {
 		slices.Sort(environment)
 		t.Errorf("%v: %s\n%s", err, answer, strings.Join(environment, "\n"))
 	}
+}
+
+// program answers where the built program is; without it a test is skipped.
+func program(t *testing.T) string {
+	t.Helper()
+	path := os.Getenv("EVERGRANT_BIN")
+	if path == "" {
+		t.Skip("EVERGRANT_BIN does not name the program")
+	}
+	return path
 }
 
 func write(t *testing.T, root, path, text string) {

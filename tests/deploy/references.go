@@ -55,6 +55,10 @@ func (all *objects) checkPod(found *list, pod pod) {
 	volumes := slices.Clone(pod.claims)
 	for _, volume := range pod.spec.Volumes {
 		volumes = append(volumes, volume.Name)
+		if volume.Secret != nil {
+			mode := volume.Secret.DefaultMode
+			found.unless(mode != nil && *mode == 0o440, "%s: %s can be read by others", pod.owner, volume.Name)
+		}
 		if volume.ConfigMap != nil {
 			all.checkConfigMap(found, pod, volume.ConfigMap.Name)
 		}

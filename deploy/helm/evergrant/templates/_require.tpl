@@ -30,6 +30,9 @@
 {{- fail "sealingKeys.active must be one of sealingKeys.ids" }}
 {{- end }}
 {{- end }}
+{{- if and $values.autoscaling.enabled (gt (int $values.autoscaling.minReplicas) (int $values.autoscaling.maxReplicas)) }}
+{{- fail "autoscaling.minReplicas must not be above autoscaling.maxReplicas" }}
+{{- end }}
 {{- if and $values.inbound.enabled (has (int $values.inbound.port) (list 7070 7071)) }}
 {{- fail "inbound.port is taken: 7070 is for gRPC and 7071 for metrics and probes" }}
 {{- end }}
