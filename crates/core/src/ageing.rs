@@ -151,6 +151,7 @@ impl<'a> Life<'a> {
 
     /// The dates under the rules of a provider.
     pub fn dates(&self, renewal: &Renewal) -> Dates {
+        let renewal = &renewal.of(self.grant_type);
         let end = self.end(renewal);
         Dates {
             due_at: self.due_at(renewal),
@@ -188,6 +189,11 @@ impl<'a> Life<'a> {
     fn due_at(&self, renewal: &Renewal) -> Option<Timestamp> {
         if !renewal.can_renew(self.grant_type, self.refresh_token) {
             return self.expires_at;
+        }
+        let had_ended = self.expires_at.is_some_and(|end| end <= self.issued_at);
+        if had_ended && self.grant_type.is_minted() {
+            // The first token is minted when somebody asks for it.
+            return None;
         }
         let validity = Validity::of(self.grant, self.issued_at, self.expires_at, renewal);
         let access_token = self.expires_at.map(|_| validity.soft_from());
@@ -236,12 +242,21 @@ impl<'a> Life<'a> {
 }
 
 impl Renewal {
+    /// The rules that hold for grants of a type: what is minted knows none of those of refresh tokens.
+    pub fn of(self, grant_type: GrantType) -> Self {
+        if grant_type.is_minted() {
+            Self::default()
+        } else {
+            self
+        }
+    }
+
     /// Whether grants of a type can be renewed without their user.
     pub fn can_renew(&self, grant_type: GrantType, refresh_token: bool) -> bool {
         match grant_type {
             GrantType::AuthorizationCode => refresh_token || self.self_renewing,
-            GrantType::ClientCredentials | GrantType::JwtBearer | GrantType::TokenExchange => true,
             GrantType::Static => false,
+            minted => minted.is_minted(),
         }
     }
 

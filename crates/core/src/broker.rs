@@ -8,20 +8,28 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::scoped::NoGrant;
+use self::subject::Trail;
 use crate::announce::Announcer;
 use crate::cache::LiveGrant;
+use crate::change::plan::MAX_DERIVED;
 use crate::clock::Timestamp;
 use crate::cooldown::ClientBreaker;
 use crate::events::{Event, EventBody};
 use crate::failure::FailureReason;
 use crate::freshness::Freshness;
-use crate::grant::Invalidation;
+use crate::grant::{GrantType, Invalidation};
 use crate::ids::{CredentialKey, Generation, GrantId};
 use crate::memory::{Known, Memory};
-use crate::refresh::{Cause, Failure, Limits, Outcome, Ports, Refresher, Trigger};
+use crate::refresh::{Cause, Failure, Limits, Outcome, Ports, Refresher, Subject, Trigger};
 use crate::registry::Registry;
-use crate::singleflight::{FlightLost, Flights};
-use crate::store::{GrantVersion, StoreError};
+use crate::scopes::ScopeSet;
+use crate::singleflight::{Flight, FlightLost, Flights};
+use crate::store::{DueGrant, GrantVersion, StoreError};
+
+mod scoped;
+mod subject;
+use crate::revocation::Revoker;
 
 /// How often a call joins another flight when the last one brought nothing newer than what it refuses.
 const FLIGHTS_PER_CALL: u32 = 3;
@@ -30,10 +38,12 @@ const FLIGHTS_PER_CALL: u32 = 3;
 const REFUSAL_QUIET: Duration = Duration::from_secs(30);
 
 /// What a caller wants of a token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Ask {
     /// How long it must still be valid.
     pub min_validity: Duration,
+    /// Exactly of which scopes it is to be, where tokens are minted. `None`: of those that the credential has.
+    pub scopes: Option<ScopeSet>,
     /// The token that the provider's API refused.
     pub refused: Option<Refused>,
     /// When the caller stops waiting; the work goes on. `None`: it waits for as long as a flight takes.
@@ -86,6 +96,19 @@ pub enum TokenError {
         /// Why.
         failure: Failure,
     },
+    /// It has no tokens of the scopes that were asked for.
+    #[error("credential {key} has no tokens of other scopes: {why}")]
+    Scopes {
+        /// The credential.
+        key: CredentialKey,
+        /// Why it has none.
+        why: &'static str,
+    },
+    /// Tokens of too many sets of scopes are in use.
+    #[error(
+        "credential {0} has tokens of {MAX_DERIVED} sets of scopes in use; no other may be asked for now"
+    )]
+    TooManyScopeSets(CredentialKey),
     /// The caller's deadline passed; the refresh goes on, and the next call profits.
     #[error("credential {0} is still being refreshed")]
     InProgress(CredentialKey),
@@ -102,7 +125,9 @@ pub struct Broker {
     breaker: Arc<ClientBreaker>,
     refresher: Arc<Refresher>,
     lookups: Flights<CredentialKey, Result<Option<Known>, Failure>>,
+    derivations: Flights<(GrantId, ScopeSet), Result<Arc<LiveGrant>, NoGrant>>,
     flights: Flights<GrantId, Outcome>,
+    tracker: TaskTracker,
 }
 
 impl Broker {
@@ -130,7 +155,9 @@ impl Broker {
             breaker,
             refresher: Arc::new(refresher),
             lookups: Flights::new(tracker.clone()),
+            derivations: Flights::new(tracker.clone()),
             flights: Flights::new(tracker.clone()),
+            tracker: tracker.clone(),
         }
     }
 
@@ -140,7 +167,7 @@ impl Broker {
     /// for the flight or for others who wait for it.
     pub async fn get_token(&self, key: &CredentialKey, ask: &Ask) -> Result<Answer, TokenError> {
         // The hot path: no allocation, no I/O, no await that could wait.
-        if let Some(Known::Live(live)) = self.memory.find(key) {
+        if let Some(live) = self.at_hand(key, ask) {
             let now = self.ports.clock.now();
             if ask.refused.is_none()
                 && live.validity.assess(now, ask.min_validity) == Freshness::Fresh
@@ -149,7 +176,7 @@ impl Broker {
                 return Ok(answer(live, now, false, None));
             }
         }
-        let work = self.get_token_slowly(key, ask);
+        let work = self.get_token_slowly(key, ask, &[]);
         match ask.deadline {
             None => work.await,
             Some(deadline) => tokio::time::timeout_at(deadline, work)
@@ -158,10 +185,26 @@ impl Broker {
         }
     }
 
-    async fn get_token_slowly(&self, key: &CredentialKey, ask: &Ask) -> Result<Answer, TokenError> {
+    /// The grant that may answer, if it is remembered.
+    fn at_hand(&self, key: &CredentialKey, ask: &Ask) -> Option<Arc<LiveGrant>> {
+        let Known::Live(live) = self.memory.find(key)? else {
+            return None;
+        };
+        match &ask.scopes {
+            None => Some(live),
+            Some(scopes) => self.memory.of_scopes(&live, scopes),
+        }
+    }
+
+    async fn get_token_slowly(
+        &self,
+        key: &CredentialKey,
+        ask: &Ask,
+        trail: Trail<'_>,
+    ) -> Result<Answer, TokenError> {
         let mut last: Option<Outcome> = None;
         for _ in 0..FLIGHTS_PER_CALL {
-            let live = match self.find(key).await? {
+            let base = match self.find(key).await? {
                 Known::Live(live) => live,
                 Known::Dead(dead) => {
                     return Err(TokenError::Invalidated {
@@ -170,6 +213,10 @@ impl Broker {
                         invalidation: dead.invalidation.clone(),
                     });
                 }
+            };
+            let Some(live) = self.of_scopes(key, base, ask).await? else {
+                last = None;
+                continue;
             };
             let now = self.ports.clock.now();
             let called = matches!(
@@ -197,8 +244,10 @@ impl Broker {
                 return self.settle_for(key, live, now, is_refused, failure);
             }
             if !is_refused && freshness == Freshness::DueSoon {
-                if live.is_renewable() {
-                    self.start_flight(&live, Cause::Renewal);
+                if live.is_renewable()
+                    && let Some(subject) = self.subject_at_hand(&live.grant)
+                {
+                    self.start_flight(&live, Cause::Renewal, subject);
                 }
                 return Ok(answer(live, now, called, None));
             }
@@ -211,12 +260,24 @@ impl Broker {
             } else {
                 Cause::Expiry
             };
-            match self.fly(&live, cause).await {
+            let subject = match self.subject(&live.grant, trail).await {
+                Ok(subject) => subject,
+                Err(failure) => return self.settle_for(key, live, now, is_refused, failure),
+            };
+            match self.fly(&live, cause, subject.clone()).await {
                 Outcome::Failed(failure) => {
+                    self.learn_of_refusal(&live.grant, &subject, &failure, trail)
+                        .await;
                     let now = self.ports.clock.now();
                     return self.settle_for(key, live, now, is_refused, failure);
                 }
-                outcome => last = Some(outcome),
+                outcome => {
+                    if let (Outcome::Gone, Some(parent)) = (&outcome, &live.grant.facts.parent) {
+                        // It went because its parent moved on.
+                        self.memory.forget(parent);
+                    }
+                    last = Some(outcome);
+                }
             }
         }
         let failure = Failure {
@@ -233,12 +294,26 @@ impl Broker {
 
     /// Begins to renew a grant that background work found due, without waiting for anybody else's attempt.
     /// Ends with the flight.
-    pub async fn renew(&self, id: &GrantId, seen: Generation) -> Outcome {
+    pub async fn renew(&self, due: &DueGrant) -> Outcome {
         let trigger = Trigger {
-            seen,
+            seen: due.generation,
             cause: Cause::Renewal,
         };
-        self.fly_for(id, trigger).await
+        let subject = match due.grant_type {
+            GrantType::TokenExchange => self.subject_of_due(&due.id).await,
+            _ => Ok(Subject::default()),
+        };
+        match subject {
+            Ok(subject) => self.fly_for(&due.id, trigger, subject).await,
+            Err(outcome) => outcome,
+        }
+    }
+
+    async fn subject_of_due(&self, id: &GrantId) -> Result<Subject, Outcome> {
+        let found = self.ports.store.grant(id).await;
+        let found = found.map_err(|error| Outcome::Failed(Failure::from_store(&error)))?;
+        let grant = found.ok_or(Outcome::Gone)?;
+        self.subject(&grant, &[]).await.map_err(Outcome::Failed)
     }
 
     /// Whether refreshes of the client would be refused without a call now.
@@ -266,6 +341,11 @@ impl Broker {
             Arc::clone(&ports.clock),
             interval,
         )
+    }
+
+    /// What deletes credentials whose grants are revoked first; its work is tracked like this broker's.
+    pub fn revoker(&self) -> Revoker {
+        Revoker::new(Arc::clone(&self.refresher), self.tracker.clone())
     }
 
     /// Learns where a grant stands: what is remembered of an older version is forgotten.
@@ -342,17 +422,17 @@ impl Broker {
         }
     }
 
-    async fn fly(&self, live: &LiveGrant, cause: Cause) -> Outcome {
+    async fn fly(&self, live: &LiveGrant, cause: Cause, subject: Subject) -> Outcome {
         let trigger = Trigger {
             seen: live.grant.facts.generation,
             cause,
         };
-        self.fly_for(&live.grant.facts.id, trigger).await
+        self.fly_for(&live.grant.facts.id, trigger, subject).await
     }
 
-    async fn fly_for(&self, id: &GrantId, trigger: Trigger) -> Outcome {
+    async fn fly_for(&self, id: &GrantId, trigger: Trigger, subject: Subject) -> Outcome {
         loop {
-            let flight = self.join(id, trigger);
+            let flight = self.join(id, trigger, subject.clone());
             match flight.outcome().await {
                 // It was nobody's to wait in; this caller waits.
                 Ok(Outcome::Busy) if trigger.cause != Cause::Renewal => {}
@@ -368,20 +448,20 @@ impl Broker {
         }
     }
 
-    fn start_flight(&self, live: &LiveGrant, cause: Cause) {
+    fn start_flight(&self, live: &LiveGrant, cause: Cause, subject: Subject) {
         let trigger = Trigger {
             seen: live.grant.facts.generation,
             cause,
         };
-        drop(self.join(&live.grant.facts.id, trigger));
+        drop(self.join(&live.grant.facts.id, trigger, subject));
     }
 
-    fn join(&self, id: &GrantId, trigger: Trigger) -> crate::singleflight::Flight<Outcome> {
+    fn join(&self, id: &GrantId, trigger: Trigger, subject: Subject) -> Flight<Outcome> {
         let refresher = Arc::clone(&self.refresher);
         let grant = id.clone();
-        let flight = self
-            .flights
-            .join(id.clone(), |landing| refresher.fly(grant, trigger, landing));
+        let flight = self.flights.join(id.clone(), |landing| {
+            refresher.fly(grant, trigger, subject, landing)
+        });
         if flight.joined() {
             metrics::counter!("evergrant_flight_joiners_total").increment(1);
         } else {
@@ -412,7 +492,9 @@ impl Broker {
                 error.to_string(),
             ));
         }
-        if let Some(refusal) = self.breaker.refusal(&facts.client) {
+        if !live.grant.tokens.means.bring_client()
+            && let Some(refusal) = self.breaker.refusal(&facts.client)
+        {
             return Some(Failure {
                 reason: FailureReason::ClientRejected,
                 message: refusal.message,

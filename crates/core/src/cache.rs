@@ -32,8 +32,9 @@ pub struct LiveGrant {
 
 impl LiveGrant {
     /// A grant to be remembered.
-    pub fn new(grant: Grant, profile: Profile, made_for_refusal: bool) -> Self {
+    pub fn new(grant: Grant, mut profile: Profile, made_for_refusal: bool) -> Self {
         let facts = &grant.facts;
+        profile.renewal = profile.renewal.of(facts.grant_type);
         Self {
             validity: Validity::of(
                 &facts.id,

@@ -24,7 +24,8 @@ pub mod run;
 /// What a change concerns: how much of the store its snapshot holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scope {
-    /// A grant, every credential that uses it, and every integration that needs one of those.
+    /// A grant and those derived from it, every credential that uses it, and every integration that needs one of
+    /// those.
     Grant(GrantId),
     /// A credential: the scope of its grant, and every integration that needs it, even while it does not
     /// exist. Where `account` is set, also the scope of the grant that the credentials of that account share.
@@ -191,7 +192,8 @@ pub enum Write {
     },
     /// A credential joined or left the grant: version + 1.
     TouchGrant(GrantId),
-    /// A grant that no credential uses any more: a change that leaves one with it conflicts.
+    /// A grant that no credential uses any more and that none is derived from: a change that leaves one with it
+    /// conflicts.
     DeleteGrant(GrantId),
     /// A new credential, version 1.
     InsertCredential(Credential),

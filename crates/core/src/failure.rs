@@ -23,13 +23,15 @@ pub enum FailureReason {
     ShuttingDown,
     /// The provider or the client of the credential is no longer configured.
     UnknownClient,
+    /// The credential whose token is to be exchanged is missing or dead, or needs this one in turn.
+    SubjectInvalid,
     /// A bug: the attempt panicked.
     Internal,
 }
 
 impl FailureReason {
     /// Every reason, in the order of declaration.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::ClientRejected,
         Self::ProviderUnavailable,
         Self::ProviderRateLimited,
@@ -38,6 +40,7 @@ impl FailureReason {
         Self::KeyUnavailable,
         Self::ShuttingDown,
         Self::UnknownClient,
+        Self::SubjectInvalid,
         Self::Internal,
     ];
 
@@ -52,6 +55,7 @@ impl FailureReason {
             Self::KeyUnavailable => "KEY_UNAVAILABLE",
             Self::ShuttingDown => "SHUTTING_DOWN",
             Self::UnknownClient => "UNKNOWN_CLIENT",
+            Self::SubjectInvalid => "SUBJECT_INVALID",
             Self::Internal => "INTERNAL",
         }
     }

@@ -57,6 +57,30 @@ pub struct TokenSet {
     pub means: Means,
 }
 
+impl TokenSet {
+    /// When a token ended that was never minted.
+    const NEVER: Timestamp = Timestamp::from_millis(0);
+
+    /// Means alone: the token has ended before it began, so whoever wants it has to mint one first.
+    pub fn to_mint(means: Means) -> Self {
+        Self {
+            access_token: AccessToken::new(String::new()),
+            token_type: "Bearer".to_owned(),
+            expires_at: Some(Self::NEVER),
+            refresh_token: None,
+            refresh_expires_at: None,
+            scopes: Vec::new(),
+            metadata: BTreeMap::new(),
+            means,
+        }
+    }
+
+    /// Whether there is a token, unlike in [`to_mint`](Self::to_mint).
+    pub fn has_token(&self) -> bool {
+        self.expires_at != Some(Self::NEVER)
+    }
+}
+
 /// With what the tokens of a minted grant are minted. All of it is what a caller brought, and refreshing keeps it.
 ///
 /// `Debug` shows the names of the parameters and nothing of their values.
@@ -70,6 +94,21 @@ pub struct Means {
     pub scopes: ScopeSet,
     /// The subject's access token (`subject_token` of RFC 8693 section 2.1), put there for one call and never stored.
     pub subject_token: Option<AccessToken>,
+}
+
+impl Means {
+    /// Whether these means speak for an OAuth client of their own instead of the configured one: then what the
+    /// provider says of the client concerns this grant alone.
+    pub fn bring_client(&self) -> bool {
+        ["client_id", "client_secret"]
+            .iter()
+            .any(|name| self.parameters.contains_key(*name))
+    }
+
+    /// The credential whose token is exchanged: the parameter `subject_credential`.
+    pub fn subject_credential(&self) -> Option<&Parameter> {
+        self.parameters.get("subject_credential")
+    }
 }
 
 /// Why and when a grant died.
@@ -241,6 +280,13 @@ pub struct GrantFacts {
     pub lease: Option<Lease>,
     /// When the grant was first stored.
     pub created_at: Timestamp,
+}
+
+impl GrantFacts {
+    /// Whether it has a token, good or not: a grant that is minted has none at first.
+    pub fn has_token(&self) -> bool {
+        self.expires_at != Some(TokenSet::NEVER)
+    }
 }
 
 /// A grant with its tokens.

@@ -30,6 +30,7 @@ pub mod memory;
 pub mod refresh;
 pub mod registry;
 pub mod report;
+pub mod revocation;
 pub mod schedule;
 pub mod singleflight;
 pub mod terminal;

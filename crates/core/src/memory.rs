@@ -15,6 +15,7 @@ use crate::grant::Grant;
 use crate::ids::{CredentialKey, Generation, GrantId};
 use crate::provider::Profile;
 use crate::refresh::Failure;
+use crate::scopes::ScopeSet;
 use crate::terminal::{DeadGrant, TerminalCache};
 
 /// Remembered credentials, live grants and dead grants, each at most as many as the capacity.
@@ -24,6 +25,8 @@ pub struct Memory {
     tokens: TokenCache,
     terminal: TerminalCache,
     cooling: Cache<GrantId, (Generation, Failure)>,
+    /// By grant and scopes: the version of the grant at which another was derived from it, and that other one.
+    derived: Cache<(GrantId, ScopeSet), (u64, GrantId)>,
 }
 
 /// A grant as it is remembered.
@@ -53,6 +56,7 @@ impl Memory {
             tokens: TokenCache::new(capacity),
             terminal: TerminalCache::new(capacity),
             cooling: Cache::new(capacity),
+            derived: Cache::new(capacity),
         }
     }
 
@@ -73,6 +77,28 @@ impl Memory {
     /// Remembers that a credential uses a grant.
     pub fn bind(&self, key: &CredentialKey, id: &GrantId) {
         self.bindings.insert(key.clone(), id.clone());
+    }
+
+    /// The grant that mints tokens of exactly these scopes with the means of `parent`, if it is remembered: `parent`
+    /// itself where it asks for them. A parent that has moved on may have other means, so nothing is known of what was
+    /// derived from it then.
+    pub fn of_scopes(&self, parent: &Arc<LiveGrant>, scopes: &ScopeSet) -> Option<Arc<LiveGrant>> {
+        let facts = &parent.grant.facts;
+        if facts.requested_scopes == *scopes {
+            return Some(Arc::clone(parent));
+        }
+        let (version, id) = self.derived.get(&(facts.id.clone(), scopes.clone()))?;
+        if version != facts.version {
+            return None;
+        }
+        self.tokens.get(&id)
+    }
+
+    /// Remembers that `id` was derived from `parent` for these scopes.
+    pub fn bind_derived(&self, parent: &LiveGrant, scopes: &ScopeSet, id: &GrantId) {
+        let facts = &parent.grant.facts;
+        let key = (facts.id.clone(), scopes.clone());
+        self.derived.insert(key, (facts.version, id.clone()));
     }
 
     /// Remembers a grant as it was read or written, unless a newer version is known. Answers what to use.

@@ -1,4 +1,4 @@
-//! The provider port: one call to a token endpoint, and what its answer means.
+//! The provider port: one call to a token or revocation endpoint, and what its answer means.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -31,6 +31,23 @@ pub trait Providers: Send + Sync + 'static {
     /// It ends within `timeout`, body included. Cancelling it may leave the refresh token spent, so it is
     /// awaited only by tasks that nobody cancels.
     async fn refresh(&self, grant: &Grant, timeout: Duration) -> Result<Issued, CallError>;
+
+    /// Asks the provider to take a grant back (RFC 7009): by its refresh token where there is one, unless the catalogue
+    /// says otherwise, and by its access token otherwise.
+    ///
+    /// A token that the provider does not know, or knows to be dead, is [`Revocation::Revoked`] (RFC 7009 section 2.2),
+    /// so no error has the verdict [`Verdict::Grant`]. It ends within `timeout`, body included, and may be cancelled and
+    /// repeated.
+    async fn revoke(&self, grant: &Grant, timeout: Duration) -> Result<Revocation, CallError>;
+}
+
+/// What became of a revocation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Revocation {
+    /// The provider took the grant's token back, or has done so before.
+    Revoked,
+    /// The provider has no way to do so that is known.
+    NotSupported,
 }
 
 /// What is known of a provider before any call.

@@ -34,12 +34,14 @@ use crate::ids::{ClientKey, Generation, GrantId};
 use crate::leader::LeaderLock;
 use crate::memory::Memory;
 use crate::provider::Providers;
+use crate::secret::AccessToken;
 use crate::store::{Store, StoreError};
 use crate::terminal::DeadGrant;
 use unsaved::Unsaved;
 
 mod attempt;
 mod flight;
+mod revoke;
 mod settle;
 mod unsaved;
 
@@ -88,6 +90,11 @@ impl Limits {
         self.attempt_timeout * 2 + self.store_timeout + Self::QUARANTINE
     }
 
+    /// How long a crashed leader may hold others up, and the call of its successor last.
+    fn longest_hold(&self) -> Duration {
+        self.lease + self.attempt_timeout
+    }
+
     /// How long an earlier attempt whose lease ran out may still take to store what it obtained.
     fn confirm_window(&self) -> Duration {
         self.attempt_timeout + self.store_timeout
@@ -102,6 +109,11 @@ pub struct Trigger {
     /// Why it is not.
     pub cause: Cause,
 }
+
+/// The access token that a token exchange is about to exchange (`subject_token` of RFC 8693 section 2.1); nothing for
+/// grants of other types. Whoever begins a flight obtains it first, so that no flight ever waits for another grant's.
+#[derive(Debug, Clone, Default)]
+pub struct Subject(pub Option<AccessToken>);
 
 /// Why a refresh is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -221,6 +233,11 @@ impl Refresher {
     /// What runs this replica's changes, one after the other.
     pub(crate) fn changes(&self) -> &Changes {
         &self.changes
+    }
+
+    /// How long it takes at most until a grant is free, unless it is refreshed again and again.
+    pub(crate) fn longest_hold(&self) -> Duration {
+        self.limits.longest_hold()
     }
 
     /// Tells of every token set that is lost when the process ends now.

@@ -78,7 +78,8 @@ impl Registry {
         Ok(changed.unwrap_or_default())
     }
 
-    /// Marks a credential's grant dead on the word of a caller. A dead one stays as it is.
+    /// Marks a credential's grant dead on the word of a caller. A dead one stays as it is. `generation` is that of the
+    /// credential's own token or of a token of other scopes.
     pub async fn invalidate(
         &self,
         key: &CredentialKey,
@@ -103,7 +104,15 @@ impl Registry {
                     .find(|grant| grant.id == credential.grant)
                     .ok_or_else(not_found)?;
                 let current = grant.generation;
-                if generation.is_some_and(|wanted| wanted != current) {
+                // A token of other scopes has a generation of its own.
+                let is_current = |wanted| {
+                    let mut grants = snapshot.grants.iter();
+                    grants.any(|known| {
+                        (known.id == grant.id || known.parent.as_ref() == Some(&grant.id))
+                            && known.generation == wanted
+                    })
+                };
+                if generation.is_some_and(|wanted| !is_current(wanted)) {
                     return Err(InvalidateError::GenerationConflict {
                         key: key.clone(),
                         current,

@@ -116,7 +116,7 @@ impl Scheduler {
             let rests = Arc::clone(&self.rests);
             begun += 1;
             self.tracker.spawn(async move {
-                let outcome = broker.renew(&grant.id, grant.generation).await;
+                let outcome = broker.renew(&grant).await;
                 rests.learn(&grant.id, &outcome);
                 if let Outcome::Failed(failure) = outcome {
                     debug!(grant = %grant.id, reason = %failure.reason, "not renewed");
@@ -180,7 +180,9 @@ impl Rests {
             outcome,
             Outcome::Failed(failure) if matches!(
                 failure.reason,
-                FailureReason::KeyUnavailable | FailureReason::UnknownClient
+                FailureReason::KeyUnavailable
+                    | FailureReason::SubjectInvalid
+                    | FailureReason::UnknownClient
             )
         );
         let mut rests = self.rests();
@@ -204,6 +206,7 @@ impl Rests {
 mod tests {
     use super::*;
     use crate::clock::Timestamp;
+    use crate::grant::GrantType;
     use crate::ids::{ClientName, Generation, ProviderName};
     use crate::refresh::Failure;
 
@@ -215,6 +218,7 @@ mod tests {
                 provider: ProviderName::parse("slack").unwrap(),
                 client: ClientName::parse(client).unwrap(),
             },
+            grant_type: GrantType::AuthorizationCode,
             due_at: Timestamp::from_millis(0),
         }
     }

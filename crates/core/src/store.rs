@@ -14,12 +14,13 @@ use crate::ageing::{Dates, EndOf};
 use crate::change::{ChangeSet, Scope, Snapshot};
 use crate::clock::Timestamp;
 use crate::events::{Event, LogPosition};
-use crate::grant::{Grant, GrantFacts, PassingFailure, TokenSet};
+use crate::grant::{Grant, GrantFacts, GrantType, PassingFailure, TokenSet};
 use crate::ids::{
     ClientKey, CredentialId, CredentialKey, Epoch, Generation, GrantId, IntegrationId,
     IntegrationKey, OwnerToken, ProviderName, TenantId,
 };
 use crate::integration::{Integration, IntegrationStatus};
+use crate::scopes::ScopeSet;
 
 /// Why the store could not do what was asked.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -83,6 +84,8 @@ pub struct DueGrant {
     pub generation: Generation,
     /// The client that pays for the call, for fairness and budgets.
     pub client: ClientKey,
+    /// How its tokens are obtained.
+    pub grant_type: GrantType,
     /// When it became due.
     pub due_at: Timestamp,
 }
@@ -115,6 +118,13 @@ pub trait GrantStore: Send + Sync + 'static {
 
     /// A grant with its tokens.
     async fn grant(&self, id: &GrantId) -> Result<Option<Grant>, StoreError>;
+
+    /// The grant that mints with the means of `parent` for exactly these scopes, if there is one.
+    async fn derived(
+        &self,
+        parent: &GrantId,
+        scopes: &ScopeSet,
+    ) -> Result<Option<Grant>, StoreError>;
 
     /// Takes the lease of a grant: one statement that succeeds only while the grant is active, of exactly
     /// this generation, and no lease is live by the store's clock. Raises the epoch and records the
@@ -150,7 +160,8 @@ pub trait GrantStore: Send + Sync + 'static {
         end: AttemptEnd,
     ) -> Result<bool, StoreError>;
 
-    /// Keeps a token set that came too late to be stored, for revocation and forensics.
+    /// Keeps a token set that came too late to be stored, for revocation and forensics, until it is
+    /// [pruned](Self::prune_orphans).
     async fn keep_orphan(
         &self,
         id: &GrantId,
@@ -158,6 +169,14 @@ pub trait GrantStore: Send + Sync + 'static {
         tokens: &TokenSet,
         reason: &str,
     ) -> Result<(), StoreError>;
+
+    /// The token sets that were [kept](Self::keep_orphan) of this grant and generation: bought with the stored one, and
+    /// so of the same consent. Each comes with the dates and scopes of `grant`, since its own are not kept.
+    async fn orphans_of(&self, grant: &GrantFacts) -> Result<Vec<TokenSet>, StoreError>;
+
+    /// Deletes at most `limit` token sets that were kept for longer than `retention` by the store's clock. Answers how
+    /// many.
+    async fn prune_orphans(&self, retention: Duration, limit: u32) -> Result<u64, StoreError>;
 
     /// Active grants that are due at `now`, whose next attempt is not held back and whose lease is not
     /// live: the longest due first, at most `limit`, and at most `per_client` of any one client.
@@ -178,7 +197,7 @@ pub trait GrantStore: Send + Sync + 'static {
     /// may show a little later than its time: ask for a window that overlaps the one before.
     async fn changed_within(&self, window: Duration) -> Result<Vec<GrantVersion>, StoreError>;
 
-    /// The number of grants by provider and by whether they are active.
+    /// The number of grants by provider and by whether they are active; derived ones do not count.
     async fn count_by_state(&self) -> Result<Vec<(ProviderName, bool, u64)>, StoreError>;
 }
 
@@ -322,7 +341,7 @@ pub trait Directory: Send + Sync + 'static {
     ///
     /// It conflicts if the log's revision is not the one that the change was computed at, if any write finds
     /// other than exactly the row that it expects, if a row to insert is already there, if a credential
-    /// would be left without its grant, or if [`ChangeSet::distinct_writes`] finds none. A change that is
+    /// would be left without its grant or a derived grant without its parent, or if [`ChangeSet::distinct_writes`] finds none. A change that is
     /// applied raises the revision by one and the log's head by the number of its events, which are numbered
     /// densely in commit order. Answers the new head.
     async fn apply(&self, change: &ChangeSet) -> Result<u64, ApplyError>;

@@ -15,13 +15,17 @@ mod protocol {
     mod escrow;
     mod etag;
     mod events;
+    mod exchange;
     mod heal;
     mod instagram;
+    mod minted;
     mod rejected_token;
     mod renewal;
     mod replica;
     mod reports;
+    mod revoke;
     mod rotation;
+    mod scope_sets;
     mod shared_grants;
     mod single_call;
     mod store_faults;

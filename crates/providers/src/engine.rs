@@ -6,6 +6,7 @@ mod consent;
 mod device;
 mod introspect;
 mod mint;
+mod openid;
 mod revoke;
 
 use std::collections::BTreeMap;
@@ -18,7 +19,8 @@ use evergrant_core::clock::Clock;
 use evergrant_core::grant::{Grant, GrantType, InvalidationReason};
 use evergrant_core::ids::{ClientKey, ClientName, ProviderName};
 use evergrant_core::provider::{
-    CallError, Delivery, Issued, Profile, Providers, Renewal, Rotation, UnknownClient, Verdict,
+    CallError, Delivery, Issued, Profile, Providers, Renewal, Revocation, Rotation, UnknownClient,
+    Verdict,
 };
 use tokio::time::Instant;
 
@@ -33,7 +35,7 @@ use crate::response::{self, Granted};
 pub use self::client::{ClientConfigError, OAuthClient};
 pub use self::consent::{CodeExchange, Consent, ConsentError, Consented};
 pub use self::device::{DeviceAuthorization, DevicePoll};
-pub use self::revoke::Revocation;
+pub use self::openid::{ConsentFacts, IdToken, IdTokenError};
 
 /// Speaks to the token endpoints of a catalogue for the clients of a configuration.
 pub struct HttpProviders {
@@ -193,6 +195,10 @@ impl Providers for HttpProviders {
         };
         let granted = self.dated(client, granted?, &facts, deadline).await;
         Ok(granted.issued)
+    }
+
+    async fn revoke(&self, grant: &Grant, timeout: Duration) -> Result<Revocation, CallError> {
+        self.take_back(grant, timeout).await
     }
 }
 

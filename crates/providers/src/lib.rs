@@ -36,5 +36,5 @@ pub use catalogue::Catalogue;
 pub use client::Network;
 pub use engine::{
     ClientConfigError, CodeExchange, Consent, ConsentError, Consented, DeviceAuthorization,
-    DevicePoll, HttpProviders, OAuthClient, Revocation,
+    DevicePoll, HttpProviders, OAuthClient,
 };

@@ -1,5 +1,6 @@
 //! The command line: arguments in, exit code out.
 
+mod connect;
 mod connection;
 mod credential;
 mod credential_view;
@@ -10,6 +11,7 @@ mod integration;
 mod integration_view;
 mod keys;
 mod material;
+mod means;
 mod output;
 mod provider;
 mod service;
@@ -42,6 +44,7 @@ Examples:
   evergrant demo                     # see it work in a minute
   evergrant serve                    # SQLite in the working directory, loopback only
   evergrant token get slack-7
+  evergrant connect google --scope openid
   evergrant watch -o json
 
 Exit codes: 0 success, 1 failure, 64 bad usage or configuration, 69 server or dependency out of reach."
@@ -61,6 +64,8 @@ enum Verb {
     Sandbox(service::Sandbox),
     /// Get access tokens
     Token(token::Token),
+    /// Connect a user's account with the browser of this machine
+    Connect(connect::Connect),
     /// Print events as they come
     Watch(watch::Watch),
     /// Keep credentials
@@ -71,7 +76,7 @@ enum Verb {
     Integration(integration::Integration),
     /// Look at the provider catalogue, and check entries of your own
     Provider(provider::Provider),
-    /// Make and check sealing keys
+    /// Make, rotate and check sealing keys
     Keys(keys::Keys),
     /// Bring the store's schema up to date
     Migrate(service::Migrate),
@@ -150,12 +155,13 @@ fn dispatch(verb: Verb, build: Build, out: Out<'_>, notes: Out<'_>) -> Result<()
         Verb::Migrate(migrate) => on_all_cores(migrate.run(out)),
         Verb::Events(events) => on_this_thread(events.run(out)),
         Verb::Token(token) => on_this_thread(token.run(out)),
+        Verb::Connect(connect) => on_this_thread(connect.run(out, notes)),
         Verb::Watch(watch) => on_this_thread(watch.run(out, notes)),
         Verb::Credential(credential) => on_this_thread(credential.run(&SystemClock, out)),
         Verb::Forecast(forecast) => on_this_thread(forecast.run(out)),
         Verb::Integration(integration) => on_this_thread(integration.run(out)),
         Verb::Provider(provider) => provider.run(out),
-        Verb::Keys(keys) => on_this_thread(keys.run(out)),
+        Verb::Keys(keys) => on_this_thread(keys.run(out, notes)),
         Verb::Config(settings) => settings.run(out),
         Verb::Completions { shell } => {
             let mut script = Vec::new();

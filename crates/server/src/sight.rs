@@ -167,6 +167,10 @@ fn describe() {
         "evergrant_inbound_total",
         "What providers reported by receiver and outcome"
     );
+    describe_counter!(
+        "evergrant_revocations_total",
+        "Revocations asked of providers, by provider and outcome"
+    );
     describe_counter!("evergrant_flights_total", "Flights that were started");
     describe_counter!(
         "evergrant_flight_joiners_total",
@@ -256,6 +260,10 @@ fn describe() {
     describe_counter!(
         "evergrant_events_written_total",
         "Events written by this replica"
+    );
+    describe_counter!(
+        "evergrant_consents_total",
+        "Consents that ended, by provider and outcome"
     );
     describe_counter!(
         "evergrant_change_conflicts_total",

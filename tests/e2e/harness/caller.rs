@@ -1,32 +1,46 @@
 //! A caller of one replica: requests in the few words that tests need.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use evergrant_proto::v1::credential_service_client::CredentialServiceClient;
 use evergrant_proto::v1::get_token_request::Rejected;
 use evergrant_proto::v1::integration_service_client::IntegrationServiceClient;
 use evergrant_proto::v1::token_service_client::TokenServiceClient;
 use evergrant_proto::v1::{
-    CreateCredentialRequest, CreateIntegrationRequest, Credential, GetCredentialRequest,
-    GetIntegrationRequest, GetTokenRequest, GetTokenResponse, Integration,
+    CreateCredentialRequest, CreateIntegrationRequest, Credential, DeleteCredentialRequest,
+    GetCredentialRequest, GetIntegrationRequest, GetTokenRequest, GetTokenResponse, Integration,
     InvalidateCredentialRequest, ReconnectCredentialRequest, ReconnectCredentialResponse,
     TokenMaterial,
 };
 use evergrant_providers::sandbox::NewGrant;
 use prost_types::Timestamp;
 use tonic::transport::Channel;
-use tonic::{Code, Status};
+use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 
 /// A caller with a connection of its own; clones share the connection.
 #[derive(Clone)]
 pub struct Caller {
     channel: Channel,
+    token: Option<String>,
 }
 
 impl Caller {
     /// Calls over `channel`.
     pub fn new(channel: Channel) -> Self {
-        Self { channel }
+        Self {
+            channel,
+            token: None,
+        }
+    }
+
+    /// The same with a bearer token.
+    pub fn with_token(self, token: &str) -> Self {
+        Self {
+            token: Some(token.to_owned()),
+            ..self
+        }
     }
 
     /// Asks for the token of a credential.
@@ -51,7 +65,7 @@ impl Caller {
     pub async fn ask(&self, request: GetTokenRequest) -> Result<GetTokenResponse, Status> {
         let mut client = TokenServiceClient::new(self.channel.clone());
         client
-            .get_token(request)
+            .get_token(self.sent(request))
             .await
             .map(tonic::Response::into_inner)
     }
@@ -67,7 +81,10 @@ impl Caller {
             credential: Some(credential),
             material: Some(material),
         };
-        let answer = client.create_credential(request).await?.into_inner();
+        let answer = client
+            .create_credential(self.sent(request))
+            .await?
+            .into_inner();
         answer
             .credential
             .ok_or_else(|| Status::internal("the answer has no credential"))
@@ -80,7 +97,10 @@ impl Caller {
             credential_id: id.to_owned(),
             ..GetCredentialRequest::default()
         };
-        let answer = client.get_credential(request).await?.into_inner();
+        let answer = client
+            .get_credential(self.sent(request))
+            .await?
+            .into_inner();
         answer
             .credential
             .ok_or_else(|| Status::internal("the answer has no credential"))
@@ -101,7 +121,7 @@ impl Caller {
             ..ReconnectCredentialRequest::default()
         };
         client
-            .reconnect_credential(request)
+            .reconnect_credential(self.sent(request))
             .await
             .map(tonic::Response::into_inner)
     }
@@ -114,7 +134,28 @@ impl Caller {
             message: "by the test".to_owned(),
             ..InvalidateCredentialRequest::default()
         };
-        client.invalidate_credential(request).await.map(drop)
+        client
+            .invalidate_credential(self.sent(request))
+            .await
+            .map(drop)
+    }
+
+    /// Deletes a credential, after its grant was revoked at the provider if that is wanted. Answers whether it was.
+    pub async fn delete(&self, id: &str, revoke: bool) -> Result<bool, Status> {
+        self.send_delete(Request::new(deletion(id, revoke))).await
+    }
+
+    /// Revokes and deletes with a deadline.
+    pub async fn delete_within(&self, id: &str, timeout: Duration) -> Result<bool, Status> {
+        let mut request = Request::new(deletion(id, true));
+        request.set_timeout(timeout);
+        self.send_delete(request).await
+    }
+
+    async fn send_delete(&self, request: Request<DeleteCredentialRequest>) -> Result<bool, Status> {
+        let mut client = CredentialServiceClient::new(self.channel.clone());
+        let answer = client.delete_credential(request).await?;
+        Ok(answer.into_inner().revoked_at_provider)
     }
 
     /// Stores an integration that depends on `credentials`.
@@ -127,7 +168,10 @@ impl Caller {
                 ..Integration::default()
             }),
         };
-        let answer = client.create_integration(request).await?.into_inner();
+        let answer = client
+            .create_integration(self.sent(request))
+            .await?
+            .into_inner();
         answer
             .integration
             .ok_or_else(|| Status::internal("the answer has no integration"))
@@ -140,10 +184,33 @@ impl Caller {
             integration_id: id.to_owned(),
             ..GetIntegrationRequest::default()
         };
-        let answer = client.get_integration(request).await?.into_inner();
+        let answer = client
+            .get_integration(self.sent(request))
+            .await?
+            .into_inner();
         answer
             .integration
             .ok_or_else(|| Status::internal("the answer has no integration"))
+    }
+}
+
+fn deletion(id: &str, revoke_at_provider: bool) -> DeleteCredentialRequest {
+    DeleteCredentialRequest {
+        credential_id: id.to_owned(),
+        revoke_at_provider,
+        ..DeleteCredentialRequest::default()
+    }
+}
+
+impl Caller {
+    fn sent<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        if let Some(token) = &self.token {
+            let bearer = format!("Bearer {token}").parse();
+            let bearer = bearer.expect("tokens of the tests are plain");
+            request.metadata_mut().insert("authorization", bearer);
+        }
+        request
     }
 }
 

@@ -110,6 +110,12 @@ fn what_is_minted_has_no_end() {
         let dates = minted.dates(&renewal);
         assert!(dates.due_at < Some(day(1)));
         assert_eq!((dates.renew_by, dates.end), (None, None));
+
+        let to_mint = Life {
+            expires_at: Some(START),
+            ..minted
+        };
+        assert_eq!(to_mint.dates(&renewal), Dates::default(), "nobody asked");
     }
 }
 

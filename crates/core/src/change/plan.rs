@@ -6,6 +6,7 @@
 mod announce;
 mod client;
 mod credential;
+mod derived;
 mod grant;
 mod integration;
 mod reconnect;
@@ -17,8 +18,9 @@ pub use announce::announce;
 pub use client::{client_recovered, client_rejected};
 pub use credential::{
     CreateCredential, CreateError, UpdateLabelsError, create_credential, delete_credential,
-    update_labels,
+    delete_revoked, leave_shared_grant, update_labels,
 };
+pub use derived::{Derive, DeriveError, MAX_DERIVED, derive};
 pub use grant::{heal, invalidate};
 pub use integration::{
     CreateIntegrationError, IntegrationUpdate, UpdateIntegrationError, create_integration,

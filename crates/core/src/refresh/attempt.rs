@@ -1,5 +1,6 @@
 //! One attempt of a leader: lease, escrow, call.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -7,10 +8,10 @@ use tracing::{debug, info};
 
 use super::flight::rejected;
 use super::settle::NotAdopted;
-use super::{Failure, Outcome, Refresher, Trigger};
+use super::{Failure, Outcome, Refresher, Subject, Trigger};
 use crate::clock::Timestamp;
 use crate::grant::{Grant, TokenSet};
-use crate::ids::GrantId;
+use crate::ids::{Generation, GrantId};
 use crate::leader::Held;
 use crate::provider::{CallError, Delivery, Issued, Renewal, Rotation, Verdict};
 use crate::singleflight::Landing;
@@ -24,10 +25,21 @@ pub(super) enum Led {
     LookAgain,
 }
 
+/// How the grant stands that another is derived from.
+enum Parent {
+    /// It works and is of this generation; `None` if there is no other grant.
+    Works(Option<(GrantId, Generation)>),
+    /// It is gone or dead.
+    Gone,
+}
+
 /// An attempt that holds the lease.
 pub(super) struct Attempt<'a> {
     pub(super) grant: Grant,
     pub(super) trigger: Trigger,
+    subject: &'a Subject,
+    /// The generation of the grant that this one is derived from, as it was before the call.
+    pub(super) parent: Option<(GrantId, Generation)>,
     pub(super) claimed: Claimed,
     pub(super) held: &'a Held,
     pub(super) landing: &'a Landing<GrantId, Outcome>,
@@ -42,6 +54,7 @@ impl Refresher {
         &self,
         grant: Grant,
         trigger: Trigger,
+        subject: &Subject,
         held: &Held,
         landing: &Landing<GrantId, Outcome>,
     ) -> Led {
@@ -67,14 +80,21 @@ impl Refresher {
                 return Led::Ended(Outcome::Failed(Failure::from_store(&error)));
             }
         };
+        // What is minted spends nothing, so no call of an earlier attempt is missed.
+        let claimed = Claimed {
+            takeover: claimed.takeover && !grant.facts.grant_type.is_minted(),
+            ..claimed
+        };
         if claimed.takeover {
             metrics::counter!("evergrant_lease_takeovers_total").increment(1);
             info!(grant = %id, %generation, "took over an attempt that never told its end");
         }
         let mut attempt = Attempt {
             ambiguous: claimed.takeover,
+            parent: None,
             grant,
             trigger,
+            subject,
             claimed,
             held,
             landing,
@@ -88,7 +108,20 @@ impl Refresher {
                 return Led::Ended(Outcome::Failed(failure));
             }
         }
-        if let Err(refusal) = self.breaker.admit(&attempt.grant.facts.client) {
+        match self.parent(&attempt.grant).await {
+            Ok(Parent::Works(parent)) => attempt.parent = parent,
+            Ok(Parent::Gone) => {
+                self.end_attempt(&attempt, AttemptEnd::Unused).await;
+                return Led::Ended(Outcome::Gone);
+            }
+            Err(failure) => {
+                self.end_attempt(&attempt, AttemptEnd::Unused).await;
+                return Led::Ended(Outcome::Failed(failure));
+            }
+        }
+        if !attempt.grant.tokens.means.bring_client()
+            && let Err(refusal) = self.breaker.admit(&attempt.grant.facts.client)
+        {
             self.end_attempt(&attempt, AttemptEnd::Unused).await;
             let failure = rejected(refusal, self.ports.clock.now());
             return Led::Ended(Outcome::Failed(failure));
@@ -100,6 +133,20 @@ impl Refresher {
                 self.end_attempt(&attempt, AttemptEnd::Unused).await;
                 Led::LookAgain
             }
+        }
+    }
+
+    /// The grant whose means are about to be used, where that is another one.
+    async fn parent(&self, grant: &Grant) -> Result<Parent, Failure> {
+        let Some(id) = &grant.facts.parent else {
+            return Ok(Parent::Works(None));
+        };
+        match self.ports.store.grant(id).await {
+            Ok(Some(parent)) if parent.facts.state.invalidation().is_none() => {
+                Ok(Parent::Works(Some((id.clone(), parent.facts.generation))))
+            }
+            Ok(_) => Ok(Parent::Gone),
+            Err(error) => Err(Failure::from_store(&error)),
         }
     }
 
@@ -160,11 +207,16 @@ impl Refresher {
             metrics::counter!("evergrant_recovery_calls_total").increment(1);
         }
         let client = &attempt.grant.facts.client;
+        let mut grant = Cow::Borrowed(&attempt.grant);
+        if attempt.subject.0.is_some() {
+            let means = &mut grant.to_mut().tokens.means;
+            means.subject_token.clone_from(&attempt.subject.0);
+        }
         let began = Instant::now();
         let answer = self
             .ports
             .providers
-            .refresh(&attempt.grant, self.limits.attempt_timeout)
+            .refresh(&grant, self.limits.attempt_timeout)
             .await;
         metrics::histogram!("evergrant_provider_call_seconds", "provider" => client.provider.to_string())
             .record(began.elapsed().as_secs_f64());
@@ -172,7 +224,7 @@ impl Refresher {
     }
 
     /// Gives back a lease that was taken although the answer to the claim was lost.
-    async fn give_back_lost_lease(&self, id: &GrantId, held: &Held) {
+    pub(super) async fn give_back_lost_lease(&self, id: &GrantId, held: &Held) {
         let store = &self.ports.store;
         let Ok(Some(grant)) = store.grant(id).await else {
             return;
@@ -215,14 +267,25 @@ impl Attempt<'_> {
             expires_at: issued.expires_at,
             refresh_token: issued.refresh_token.or_else(|| old.refresh_token.clone()),
             refresh_expires_at,
-            scopes: issued.scopes.unwrap_or_else(|| old.scopes.clone()),
+            scopes: issued.scopes.unwrap_or_else(|| self.scopes_as_asked()),
             metadata,
             means: old.means.clone(),
         }
     }
 
+    /// The scopes of an answer that states none: those that were asked for (RFC 6749 section 5.1).
+    fn scopes_as_asked(&self) -> Vec<String> {
+        let facts = &self.grant.facts;
+        if facts.grant_type.is_minted() {
+            facts.requested_scopes.as_slice().to_vec()
+        } else {
+            facts.scopes.clone()
+        }
+    }
+
     /// Whether a call that may have been acted on spends the refresh token.
     pub(super) fn spends_refresh_token(&self, rotation: Option<Rotation>) -> bool {
-        !matches!(rotation, Some(Rotation::None | Rotation::Rotates))
+        let is_minted = self.grant.facts.grant_type.is_minted();
+        !is_minted && !matches!(rotation, Some(Rotation::None | Rotation::Rotates))
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::attempt::Led;
 use super::settle::NotAdopted;
-use super::{Cause, Failure, Outcome, Refresher, Trigger};
+use super::{Cause, Failure, Outcome, Refresher, Subject, Trigger};
 use crate::clock::Timestamp;
 use crate::cooldown::Refusal;
 use crate::coordinator::Notice;
@@ -19,8 +19,8 @@ use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
 /// How long a waiting flight goes without a look when no notice comes; doubled up to the last.
-const FIRST_POLL: Duration = Duration::from_millis(100);
-const LAST_POLL: Duration = Duration::from_secs(1);
+pub(super) const FIRST_POLL: Duration = Duration::from_millis(100);
+pub(super) const LAST_POLL: Duration = Duration::from_secs(1);
 
 /// What a look at the row says.
 enum Look {
@@ -35,6 +35,7 @@ impl Refresher {
         self: Arc<Self>,
         id: GrantId,
         trigger: Trigger,
+        subject: Subject,
         landing: Landing<GrantId, Outcome>,
     ) {
         // Subscribed before the first look, so that no result falls between a look and a wait.
@@ -59,7 +60,7 @@ impl Refresher {
             let mut wait = poll;
             match self.leader.claim(&id).await {
                 Leadership::Leader(held) => {
-                    let led = self.lead(*grant, trigger, &held, &landing).await;
+                    let led = self.lead(*grant, trigger, &subject, &held, &landing).await;
                     drop(place);
                     held.release().await;
                     match led {
@@ -100,7 +101,7 @@ impl Refresher {
 
         let now = self.ports.clock.now();
         let facts = &grant.facts;
-        let renewal = self.renewal(&facts.client);
+        let renewal = self.renewal(facts);
         let is_over = facts.expires_at.is_some_and(|end| end <= now);
         if !renewal.can_renew(facts.grant_type, facts.refreshable) {
             if is_over || trigger.cause == Cause::Refusal {
@@ -127,7 +128,9 @@ impl Refresher {
             self.memory.cool(id, facts.generation, failure.clone());
             return Look::Done(Outcome::Failed(failure));
         }
-        if let Some(refusal) = self.breaker.refusal(&facts.client) {
+        if !grant.tokens.means.bring_client()
+            && let Some(refusal) = self.breaker.refusal(&facts.client)
+        {
             return Look::Done(Outcome::Failed(rejected(refusal, now)));
         }
         Look::Refresh(Box::new(grant))
@@ -189,7 +192,7 @@ impl Refresher {
     }
 
     /// Waits until something was said about the grant, `at_most` went by, or the process ends.
-    async fn wait_for_news(
+    pub(super) async fn wait_for_news(
         &self,
         id: &GrantId,
         notices: &mut broadcast::Receiver<Notice>,
@@ -247,6 +250,6 @@ pub(super) fn rejected(refusal: Refusal, now: Timestamp) -> Failure {
     }
 }
 
-fn shutting_down() -> Failure {
+pub(super) fn shutting_down() -> Failure {
     Failure::new(FailureReason::ShuttingDown, "this replica is shutting down")
 }

@@ -6,6 +6,7 @@ use super::{Outcome, Refresher};
 use crate::change::run::ChangeError;
 use crate::change::{ChangeSet, Scope, Snapshot};
 use crate::coordinator::Notice;
+use crate::grant::GrantFacts;
 use crate::ids::ClientKey;
 use crate::provider::{Renewal, Rotation};
 use crate::store::StoreError;
@@ -20,7 +21,7 @@ pub(super) use escrow::NotAdopted;
 
 impl Refresher {
     /// Runs a change that nobody can refuse. `false` if there was nothing to change.
-    async fn change(
+    pub(super) async fn change(
         &self,
         scope: &Scope,
         plan: impl Fn(&Snapshot) -> Option<ChangeSet> + Send + Sync,
@@ -60,10 +61,11 @@ impl Refresher {
         Some(profile.rotation)
     }
 
-    /// How the grants of a client are renewed; as usual, where the catalogue no longer knows the provider.
-    pub(in crate::refresh) fn renewal(&self, client: &ClientKey) -> Renewal {
-        let profile = self.ports.providers.profile(client);
-        profile.map_or_else(|_| Renewal::default(), |profile| profile.renewal)
+    /// How a grant is renewed; as usual, where the catalogue no longer knows the provider.
+    pub(in crate::refresh) fn renewal(&self, facts: &GrantFacts) -> Renewal {
+        let profile = self.ports.providers.profile(&facts.client);
+        let renewal = profile.map_or_else(|_| Renewal::default(), |profile| profile.renewal);
+        renewal.of(facts.grant_type)
     }
 }
 

@@ -31,6 +31,14 @@ impl Unsaved {
         }
     }
 
+    /// A token set that need not be saved, since another can be had at any time.
+    pub(in crate::refresh) fn let_go<'a>(&'a self, entry: &'a EscrowEntry) -> OnlyHere<'a> {
+        OnlyHere {
+            unsaved: self,
+            entry,
+        }
+    }
+
     /// Tells of all that is lost if the process ends now, each once. Answers their grants.
     pub(in crate::refresh) fn give_up(&self) -> Vec<GrantId> {
         let lost: Vec<_> = self.map().drain().collect();

@@ -11,18 +11,21 @@ use crate::clock::Clock;
 use crate::grant::{Grant, GrantType, InvalidationReason, Means, TokenSet};
 use crate::ids::{ClientKey, Generation, GrantId};
 use crate::provider::{
-    CallError, Delivery, Issued, Profile, Providers, Renewal, Rotation, UnknownClient, Verdict,
+    CallError, Delivery, Issued, Profile, Providers, Renewal, Revocation, Rotation, UnknownClient,
+    Verdict,
 };
 use crate::secret::{AccessToken, RefreshToken};
 
 mod ageing;
 mod families;
+mod revocations;
 #[cfg(test)]
 mod tests;
 
 use ageing::Ends;
 use families::Families;
 pub use families::Reuse;
+use revocations::Revocations;
 
 /// One provider for all clients. It records every call.
 ///
@@ -44,6 +47,7 @@ struct State {
     script: VecDeque<Step>,
     otherwise: Option<CallError>,
     calls: Vec<Call>,
+    revocations: Revocations,
     in_flight: HashMap<String, usize>,
     most_with_one_token: usize,
     most_at_once: usize,
@@ -58,6 +62,19 @@ pub struct Call {
     pub generation: Generation,
     /// The refresh token that it carried.
     pub refresh_token: Option<RefreshToken>,
+    /// The means that it carried.
+    pub means: Means,
+}
+
+impl Call {
+    fn of(grant: &Grant) -> Self {
+        Self {
+            grant: grant.facts.id.clone(),
+            generation: grant.facts.generation,
+            refresh_token: grant.tokens.refresh_token.clone(),
+            means: grant.tokens.means.clone(),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -91,6 +108,7 @@ impl ScriptedProviders {
                 script: VecDeque::new(),
                 otherwise: None,
                 calls: Vec::new(),
+                revocations: Revocations::default(),
                 in_flight: HashMap::new(),
                 most_with_one_token: 0,
                 most_at_once: 0,
@@ -213,11 +231,14 @@ impl ScriptedProviders {
         self.state().script.push_back(step);
     }
 
-    /// What the provider makes of the refresh token of `grant`.
+    /// What the provider makes of the refresh token of `grant`, or of its means, which are always good.
     fn act(&self, grant: &Grant) -> Result<Issued, CallError> {
         let mut state = self.state();
         if let Some(error) = &state.otherwise {
             return Err(error.clone());
+        }
+        if grant.facts.grant_type.is_minted() {
+            return Ok(state.mint(&*self.clock));
         }
         let now = self.clock.now();
         let renewal = state.profile.renewal;
@@ -225,11 +246,7 @@ impl ScriptedProviders {
             if !ageing::renews(&renewal, grant, now) {
                 return Err(refused(InvalidationReason::GrantRevoked));
             }
-            let renewed = state.issue(&*self.clock, String::new());
-            return Ok(Issued {
-                refresh_token: None,
-                ..renewed
-            });
+            return Ok(state.mint(&*self.clock));
         }
         let used = text(grant);
         if state.ends.has_ended(&used, now) {
@@ -297,19 +314,27 @@ impl Providers for ScriptedProviders {
             }
         }
     }
+
+    async fn revoke(&self, grant: &Grant, _timeout: Duration) -> Result<Revocation, CallError> {
+        self.take_back(grant).await
+    }
 }
 
 impl State {
     fn record(&mut self, grant: &Grant) {
-        self.calls.push(Call {
-            grant: grant.facts.id.clone(),
-            generation: grant.facts.generation,
-            refresh_token: grant.tokens.refresh_token.clone(),
-        });
+        self.calls.push(Call::of(grant));
         let with_this = self.in_flight.entry(text(grant)).or_default();
         *with_this += 1;
         self.most_with_one_token = self.most_with_one_token.max(*with_this);
         self.most_at_once = self.most_at_once.max(self.in_flight.values().sum());
+    }
+
+    fn mint(&mut self, clock: &dyn Clock) -> Issued {
+        let minted = self.issue(clock, String::new());
+        Issued {
+            refresh_token: None,
+            ..minted
+        }
     }
 
     fn issue(&mut self, clock: &dyn Clock, refresh_token: String) -> Issued {
@@ -369,7 +394,9 @@ fn lost() -> CallError {
 
 fn text(grant: &Grant) -> String {
     let token = grant.tokens.refresh_token.as_ref();
-    token.map_or("", RefreshToken::expose).to_owned()
+    // Calls that mint have no token in common, but must not overlap for one grant either.
+    let mint = || format!("minted by {}", grant.facts.id);
+    token.map_or_else(mint, |token| token.expose().to_owned())
 }
 
 fn profile(rotation: Rotation) -> Profile {

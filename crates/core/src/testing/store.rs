@@ -25,11 +25,12 @@ use crate::ageing::Dates;
 use crate::change::{ChangeSet, Scope, Snapshot};
 use crate::clock::{Clock, Timestamp};
 use crate::events::{Event, LogPosition};
-use crate::grant::{Grant, TokenSet};
+use crate::grant::{Grant, GrantFacts, TokenSet};
 use crate::ids::{
     CredentialKey, Epoch, Generation, GrantId, IntegrationKey, OwnerToken, ProviderName,
 };
 use crate::integration::Integration;
+use crate::scopes::ScopeSet;
 use crate::store::{
     ApplyError, AttemptEnd, Backlog, Claimed, CredentialQuery, CredentialView, Directory, DueGrant,
     EventLog, Forecast, ForecastQuery, GrantStore, GrantVersion, IntegrationQuery, Store,
@@ -47,6 +48,8 @@ pub struct Orphan {
     pub tokens: TokenSet,
     /// Why it was kept.
     pub reason: String,
+    /// When.
+    pub kept_at: Timestamp,
 }
 
 /// A store that forgets everything when it is dropped.
@@ -130,6 +133,19 @@ impl GrantStore for MemoryStore {
         .await
     }
 
+    async fn derived(
+        &self,
+        parent: &GrantId,
+        scopes: &ScopeSet,
+    ) -> Result<Option<Grant>, StoreError> {
+        self.call(Op::Derived, |state, now| {
+            let mut rows = state.derived(parent);
+            let row = rows.find(|row| row.grant.facts.requested_scopes == *scopes);
+            row.map(|row| row.view(now))
+        })
+        .await
+    }
+
     async fn claim(
         &self,
         id: &GrantId,
@@ -185,13 +201,26 @@ impl GrantStore for MemoryStore {
         tokens: &TokenSet,
         reason: &str,
     ) -> Result<(), StoreError> {
-        self.call(Op::KeepOrphan, |state, _| {
+        self.call(Op::KeepOrphan, |state, now| {
             state.orphans.push(Orphan {
                 grant: id.clone(),
                 base,
                 tokens: tokens.clone(),
                 reason: reason.to_owned(),
+                kept_at: now.wall,
             });
+        })
+        .await
+    }
+
+    async fn orphans_of(&self, grant: &GrantFacts) -> Result<Vec<TokenSet>, StoreError> {
+        self.call(Op::OrphansOf, |state, _| state.orphans_of(grant))
+            .await
+    }
+
+    async fn prune_orphans(&self, retention: Duration, limit: u32) -> Result<u64, StoreError> {
+        self.call(Op::PruneOrphans, |state, now| {
+            state.prune_orphans(now.wall.minus(retention), limit)
         })
         .await
     }

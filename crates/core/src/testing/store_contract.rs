@@ -11,6 +11,8 @@ pub mod ageing;
 #[expect(missing_docs, reason = "a claim's name says what it checks")]
 pub mod changes;
 #[expect(missing_docs, reason = "a claim's name says what it checks")]
+pub mod derived;
+#[expect(missing_docs, reason = "a claim's name says what it checks")]
 pub mod leases;
 #[expect(missing_docs, reason = "a claim's name says what it checks")]
 pub mod listings;
@@ -62,6 +64,8 @@ macro_rules! store_contract_tests {
             leases::a_dead_grant_is_neither_claimed_nor_committed,
             leases::tokens_come_back_as_they_were_stored,
             leases::an_orphan_is_kept_beside_the_grant,
+            leases::the_orphans_of_a_generation_are_found_in_the_order_in_which_they_were_kept,
+            leases::orphans_are_pruned_when_they_were_kept_for_long,
             schedule::due_are_the_active_whose_time_has_come_longest_first,
             schedule::due_gives_no_client_more_than_its_share,
             schedule::every_raise_of_a_version_is_seen_for_a_while,
@@ -87,6 +91,11 @@ macro_rules! store_contract_tests {
             changes::an_integration_changes_its_needs,
             changes::a_restored_grant_is_as_good_as_new,
             changes::a_touch_beside_another_write_adds_nothing,
+            derived::a_derived_grant_is_found_by_its_parent_and_its_scopes,
+            derived::a_grant_has_those_that_are_derived_from_it,
+            derived::no_derived_grant_is_left_without_its_parent,
+            derived::derived_grants_do_not_count,
+            derived::every_grant_type_comes_back,
             log::eight_writers_number_events_densely_in_commit_order,
             log::every_kind_of_event_comes_back_as_it_was_told,
             log::a_page_holds_what_was_asked_for_and_where_the_log_stands,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use evergrant_core::cooldown::ClientBreaker;
 use evergrant_core::ids::CredentialKey;
 use evergrant_core::memory::Memory;
-use evergrant_core::refresh::{Cause, Refresher, Trigger};
+use evergrant_core::refresh::{Cause, Refresher, Subject, Trigger};
 use evergrant_core::singleflight::Flights;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -35,7 +35,7 @@ impl Doomed {
         let id = grant.facts.id;
         let mut task = None;
         Flights::new(tracker.clone()).join(id.clone(), |landing| {
-            task = Some(tracker.spawn(refresher.fly(id, trigger, landing)));
+            task = Some(tracker.spawn(refresher.fly(id, trigger, Subject::default(), landing)));
             std::future::ready(())
         });
         Self(task.unwrap())

@@ -11,7 +11,7 @@ use evergrant_core::secret::AccessToken;
 use evergrant_core::testing::clock::ManualClock;
 
 use super::ageing::{ageing, pass_days, rule, stop};
-use super::world::{Replica, World, death_of, generation_of, reason_of, refused, seconds};
+use super::world::{Replica, World, death_of, due, generation_of, reason_of, refused, seconds};
 
 const HOUR: u64 = 3_600;
 const DAY: u64 = 24 * HOUR;
@@ -159,7 +159,7 @@ async fn a_young_token_that_is_refused_is_an_error_that_says_when_to_try_again()
     assert_eq!((failure.next_at, failure.cooling), (Some(old_enough), true));
     assert_eq!(generation_of(&replica.token(&key).await), 1);
     let facts = world.grant(&key).await.facts;
-    let renewed = replica.broker.renew(&facts.id, facts.generation).await;
+    let renewed = replica.broker.renew(&due(&facts)).await;
     assert!(matches!(
         renewed,
         evergrant_core::refresh::Outcome::Failed(_)

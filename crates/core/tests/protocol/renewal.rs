@@ -15,7 +15,7 @@ const PACE: Pace = Pace {
 };
 
 /// Lets a replica renew what is due.
-fn renewing(world: &World) -> Replica {
+pub(super) fn renewing(world: &World) -> Replica {
     let replica = world.replica();
     let scheduler = Scheduler::new(
         replica.broker.clone(),

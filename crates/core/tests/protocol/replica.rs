@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use evergrant_core::broker::{Answer, Ask, Broker, Refused, TokenError};
 use evergrant_core::failure::FailureReason;
-use evergrant_core::grant::InvalidationReason;
+use evergrant_core::grant::{GrantFacts, InvalidationReason};
 use evergrant_core::ids::{CredentialKey, Generation};
+use evergrant_core::store::DueGrant;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -52,6 +53,17 @@ impl Replica {
         let idle = tokio::time::timeout(PATIENCE, self.tracker.wait()).await;
         idle.expect("work ends within an hour");
         self.tracker.reopen();
+    }
+}
+
+/// The grant as background work finds it.
+pub fn due(facts: &GrantFacts) -> DueGrant {
+    DueGrant {
+        id: facts.id.clone(),
+        generation: facts.generation,
+        client: facts.client.clone(),
+        grant_type: facts.grant_type,
+        due_at: facts.issued_at,
     }
 }
 

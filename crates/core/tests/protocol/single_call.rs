@@ -9,7 +9,7 @@ use evergrant_core::testing::provider::failure;
 use evergrant_core::testing::store::Op;
 use tokio::time::Instant;
 
-use super::world::{World, all, generation_of, reason_of, seconds};
+use super::world::{World, all, due, generation_of, reason_of, seconds};
 
 #[tokio::test(start_paused = true)]
 async fn r2_a_fresh_token_costs_no_call_and_after_the_first_time_no_read() {
@@ -187,17 +187,15 @@ async fn r2_background_renewal_on_two_replicas_is_one_call_and_never_waits() {
     let (world, one, key) = World::with_fresh().await;
     let other = world.replica();
     world.make_due_soon();
-    let grant = world.grant(&key).await;
-    let (id, seen) = (grant.facts.id.clone(), grant.facts.generation);
+    let grant = due(&world.grant(&key).await.facts);
     let held = world.provider.hold_next();
     let first = {
-        let (broker, id) = (one.broker.clone(), id.clone());
-        one.tracker
-            .spawn(async move { broker.renew(&id, seen).await })
+        let (broker, grant) = (one.broker.clone(), grant.clone());
+        one.tracker.spawn(async move { broker.renew(&grant).await })
     };
     held.reached().await;
     let began = Instant::now();
-    assert!(matches!(other.broker.renew(&id, seen).await, Outcome::Busy));
+    assert!(matches!(other.broker.renew(&grant).await, Outcome::Busy));
     assert_eq!(began.elapsed(), seconds(0));
     held.release();
     assert!(matches!(
@@ -211,7 +209,7 @@ async fn r2_background_renewal_on_two_replicas_is_one_call_and_never_waits() {
 async fn a_caller_that_joins_a_renewal_which_gives_way_waits_for_the_token_all_the_same() {
     let (world, one, key) = World::with_expired().await;
     let other = world.replica();
-    let grant = world.grant(&key).await;
+    let grant = due(&world.grant(&key).await.facts);
     let held = world.provider.hold_next();
     let leader = one.begin(&key);
     held.reached().await;
@@ -219,10 +217,9 @@ async fn a_caller_that_joins_a_renewal_which_gives_way_waits_for_the_token_all_t
     world.coordinator.set(|faults| faults.delay = slow_lock);
     let renewal = {
         let broker = other.broker.clone();
-        let (id, seen) = (grant.facts.id.clone(), grant.facts.generation);
         other
             .tracker
-            .spawn(async move { broker.renew(&id, seen).await })
+            .spawn(async move { broker.renew(&grant).await })
     };
     tokio::time::sleep(slow_lock / 2).await;
     let caller = other.begin(&key);

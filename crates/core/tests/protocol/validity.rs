@@ -9,7 +9,7 @@ use evergrant_core::refresh::{Failure, Outcome};
 use evergrant_core::testing::provider::Reuse;
 use evergrant_core::testing::store::Op;
 
-use super::world::{World, death_of, generation_of, key, reason_of, refused, seconds};
+use super::world::{World, death_of, due, generation_of, key, reason_of, refused, seconds};
 
 fn lasting(min_validity: u64) -> Ask {
     Ask {
@@ -157,7 +157,7 @@ async fn a_credential_of_an_unknown_client_is_answered_for_as_long_as_its_token_
     world.expire();
     let over = replica.token(&key).await;
     assert_eq!(reason_of(&over), FailureReason::UnknownClient);
-    let renewed = replica.broker.renew(&facts.id, facts.generation).await;
+    let renewed = replica.broker.renew(&due(&facts)).await;
     let unknown = |failure: &Failure| failure.reason == FailureReason::UnknownClient;
     assert!(matches!(renewed, Outcome::Failed(failure) if unknown(&failure)));
     assert_eq!(world.calls(), 0);

@@ -8,7 +8,7 @@ use evergrant_core::broker::Broker;
 use evergrant_core::change::plan::CreateCredential;
 use evergrant_core::clock::Clock;
 use evergrant_core::events::{Event, EventBody, EventKind};
-use evergrant_core::grant::{Grant, GrantType, TokenSet};
+use evergrant_core::grant::{Grant, GrantType, Means, TokenSet};
 use evergrant_core::ids::{
     ClientKey, ClientName, CredentialId, CredentialKey, ProviderName, TenantId,
 };
@@ -134,6 +134,33 @@ impl World {
         let registry = self.replica().broker.registry();
         registry.create_credential(&new).await.unwrap();
         new.key
+    }
+
+    /// Stores a credential whose tokens are minted, none of them yet.
+    pub async fn mint(&self, name: &str, grant_type: GrantType, means: Means) -> CredentialKey {
+        let new = CreateCredential {
+            key: key(name),
+            client: client(),
+            grant_type,
+            account: None,
+            labels: BTreeMap::new(),
+            tokens: TokenSet::to_mint(means),
+            issued_at: self.clock.now(),
+            renewal: self.renewal(),
+        };
+        let registry = self.replica().broker.registry();
+        registry.create_credential(&new).await.unwrap();
+        new.key
+    }
+
+    /// A world with one replica and the credential `a`, minted with client credentials.
+    pub async fn with_minted() -> (Self, Replica, CredentialKey) {
+        let world = Self::new();
+        let key = world
+            .mint("a", GrantType::ClientCredentials, Means::default())
+            .await;
+        let replica = world.replica();
+        (world, replica, key)
     }
 
     /// How the provider renews tokens.

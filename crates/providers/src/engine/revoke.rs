@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use evergrant_core::grant::Grant;
-use evergrant_core::provider::{CallError, Verdict};
+use evergrant_core::provider::{CallError, Revocation, Verdict};
 use evergrant_core::secret::SigningKey;
 
 use super::HttpProviders;
@@ -11,23 +11,14 @@ use super::ask::{Ask, OwnCredentials, deadline};
 use crate::catalogue::{Parameter, TokenKind};
 use crate::response;
 
-/// What became of a revocation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Revocation {
-    /// The provider took the grant's token back, or has done so before.
-    Revoked,
-    /// The provider has no way to do so that is known.
-    NotSupported,
-}
-
 impl HttpProviders {
-    /// Asks the provider to take a grant back, by its refresh token where there is one unless the entry says
-    /// otherwise. One request, or one for each secret that the client has; it ends within `timeout`, body included,
-    /// and may be cancelled and repeated.
-    ///
-    /// A provider that says the grant is dead already has revoked it. Not supported is a provider without
-    /// `revoke_url`, and one that does not revoke tokens of that kind.
-    pub async fn revoke(&self, grant: &Grant, timeout: Duration) -> Result<Revocation, CallError> {
+    /// One request, or one for each secret that the client has. Not supported is a provider without `revoke_url`, and
+    /// one that does not revoke tokens of that kind.
+    pub(super) async fn take_back(
+        &self,
+        grant: &Grant,
+        timeout: Duration,
+    ) -> Result<Revocation, CallError> {
         let deadline = deadline(timeout);
         let client = self.known_client(&grant.facts.client)?;
         let entry = &client.entry;

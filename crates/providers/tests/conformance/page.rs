@@ -209,7 +209,7 @@ fn span(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let (unit, name) = [(86_400, "d"), (3_600, "h"), (60, "min")]
         .into_iter()
-        .find(|(unit, _)| seconds >= *unit && seconds % unit == 0)
+        .find(|(unit, _)| seconds >= *unit && seconds.is_multiple_of(*unit))
         .unwrap_or((1, "s"));
     format!("{} {name}", seconds / unit)
 }

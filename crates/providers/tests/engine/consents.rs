@@ -8,7 +8,7 @@ use evergrant_core::provider::{CallError, Delivery, Verdict};
 use evergrant_providers::{CodeExchange, Consent, ConsentError, Consented};
 use secrecy::ExposeSecret;
 
-use crate::support::{Endpoint, Seen, acme, client, grant, providers, reply};
+use crate::support::{Endpoint, NOW, Seen, acme, client, grant, providers, reply};
 
 const BACK: &str = "https://us.example/back";
 
@@ -241,6 +241,20 @@ async fn an_exchange_has_facts_of_its_own() {
     ]);
     assert_eq!(seen[0].fields(), expected);
     assert_eq!(outcome.unwrap().issued.access_token.expose(), "u");
+}
+
+#[tokio::test]
+async fn tokens_of_a_consent_end_when_those_of_the_provider_do() {
+    let answer = r#"{"access_token":"a","refresh_token":"r"}"#;
+    let rest = "[lifetime]\naccess_token = \"2h\"\nrefresh_token_idle = \"30d\"";
+    let (_, outcome) = exchange(rest, answer).await;
+    let issued = outcome.unwrap().issued;
+    assert_eq!(
+        issued.expires_at,
+        Some(NOW.plus(Duration::from_secs(7_200)))
+    );
+    let idle = Duration::from_secs(30 * 86_400);
+    assert_eq!(issued.refresh_expires_at, Some(NOW.plus(idle)));
 }
 
 #[tokio::test]

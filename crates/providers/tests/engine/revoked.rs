@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use evergrant_core::grant::Grant;
-use evergrant_core::provider::{CallError, Verdict};
-use evergrant_providers::Revocation;
+use evergrant_core::provider::{CallError, Providers as _, Revocation, Verdict};
 
 use crate::support::{Endpoint, Reply, Seen, acme, client, grant, providers, reply};
 

@@ -5,8 +5,8 @@ use evergrant_core::clock::Clock;
 use evergrant_proto::v1::credential_service_client::CredentialServiceClient;
 use evergrant_proto::v1::{
     CreateCredentialRequest, Credential as Wire, CredentialState, DeleteCredentialRequest,
-    GetCredentialRequest, GrantType, InvalidateCredentialRequest, ListCredentialsRequest,
-    ReconnectCredentialRequest, ReconnectCredentialResponse,
+    DeleteCredentialResponse, GetCredentialRequest, GrantType, InvalidateCredentialRequest,
+    ListCredentialsRequest, ReconnectCredentialRequest, ReconnectCredentialResponse,
 };
 use jiff::Timestamp;
 use serde::Serialize;
@@ -16,6 +16,7 @@ use super::credential_view::{CredentialList, CredentialView};
 use super::exit::Failure;
 use super::integration_view::IntegrationView;
 use super::material::MaterialFile;
+use super::means::MeansFiles;
 use super::output::{Out, Output, Printable, Table};
 use super::wire::{full, parse_pair};
 
@@ -34,11 +35,12 @@ pub struct Credential {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Store a new credential with its tokens
+    /// Store a new credential with its tokens, or with the means to mint them
     #[command(after_help = "\
 Examples:
   evergrant credential create slack-7 --provider slack --material tokens.json
-  vault read -format=json … | evergrant credential create github-1 --provider github --grant-type static --material -")]
+  vault read -format=json … | evergrant credential create github-1 --provider github --grant-type static --material -
+  evergrant credential create google-1 --provider google --grant-type jwt-bearer --signing-key service-account.json")]
     Create(Create),
     /// Show a credential
     Get {
@@ -52,10 +54,7 @@ Examples:
     /// Mark a credential dead, e.g. after an uninstall
     Invalidate(Invalidate),
     /// Forget a credential, and its grant when no other credential uses it
-    Delete {
-        /// The credential
-        credential: String,
-    },
+    Delete(Delete),
 }
 
 #[derive(Debug, Args)]
@@ -69,7 +68,7 @@ struct Create {
     /// OAuth client in the server's configuration; not needed if the provider has only one
     #[arg(long, default_value = "", hide_default_value = true)]
     client: String,
-    /// authorization-code or static
+    /// authorization-code, static, or one that is minted: client-credentials, jwt-bearer, token-exchange
     #[arg(long, default_value = "authorization-code", value_parser = grant_type, value_name = "TYPE")]
     grant_type: GrantType,
     /// Account at the provider; credentials with the same account share one grant
@@ -80,6 +79,8 @@ struct Create {
     labels: Vec<(String, String)>,
     #[command(flatten)]
     material: MaterialFile,
+    #[command(flatten)]
+    means: MeansFiles,
 }
 
 #[derive(Debug, Args)]
@@ -104,6 +105,8 @@ struct Reconnect {
     credential: String,
     #[command(flatten)]
     material: MaterialFile,
+    #[command(flatten)]
+    means: MeansFiles,
     /// Account at the provider that was connected now
     #[arg(long, default_value = "", hide_default_value = true)]
     account: String,
@@ -125,6 +128,18 @@ struct Invalidate {
     /// Only if the grant is still of this generation
     #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "N")]
     generation: u64,
+}
+
+#[derive(Debug, Args)]
+struct Delete {
+    /// The credential
+    credential: String,
+    /// Have the provider revoke the grant first; if it fails, nothing is deleted.
+    ///
+    /// A grant that other credentials use is not revoked, and neither is one whose provider has no way to. The
+    /// credential is deleted all the same, and the last line says so.
+    #[arg(long)]
+    revoke: bool,
 }
 
 impl Credential {
@@ -173,18 +188,15 @@ impl Credential {
                 let answer = client.invalidate_credential(request).await?.into_inner();
                 output.print(out, &view(answer.credential)?)?;
             }
-            Verb::Delete { credential } => {
+            Verb::Delete(delete) => {
                 let request = DeleteCredentialRequest {
                     tenant_id,
-                    credential_id: credential.clone(),
-                    revoke_at_provider: false,
+                    credential_id: delete.credential.clone(),
+                    revoke_at_provider: delete.revoke,
                 };
                 let mut client = connect(&connection).await?;
-                client.delete_credential(request).await?;
-                let deleted = DeletedView {
-                    credential_id: credential,
-                };
-                output.print(out, &deleted)?;
+                let answer = client.delete_credential(request).await?.into_inner();
+                output.print(out, &DeletedView::new(delete, answer))?;
             }
         }
         Ok(())
@@ -214,8 +226,14 @@ impl Create {
         tenant_id: String,
         now: Timestamp,
     ) -> Result<CreateCredentialRequest, Failure> {
+        let file = &self.material;
+        let mut material = self.means.add_to(file, || file.read(now))?;
+        if is_minted(self.grant_type) {
+            // The configured client may be all that is needed.
+            material.get_or_insert_default();
+        }
         Ok(CreateCredentialRequest {
-            material: self.material.read(now)?,
+            material,
             credential: Some(Wire {
                 tenant_id,
                 credential_id: self.credential,
@@ -236,9 +254,10 @@ impl Reconnect {
         tenant_id: String,
         now: Timestamp,
     ) -> Result<ReconnectCredentialRequest, Failure> {
+        let file = &self.material;
         Ok(ReconnectCredentialRequest {
             tenant_id,
-            material: self.material.read(now)?,
+            material: self.means.add_to(file, || file.read(now))?,
             credential_id: self.credential,
             provider_account: self.account,
             allow_account_change: self.allow_account_change,
@@ -308,21 +327,49 @@ impl Printable for ReconnectView {
 #[derive(Serialize)]
 struct DeletedView {
     credential_id: String,
+    revoked_at_provider: bool,
+    #[serde(skip)]
+    was_to_be_revoked: bool,
+}
+
+impl DeletedView {
+    fn new(asked: Delete, answer: DeleteCredentialResponse) -> Self {
+        Self {
+            credential_id: asked.credential,
+            revoked_at_provider: answer.revoked_at_provider,
+            was_to_be_revoked: asked.revoke,
+        }
+    }
 }
 
 impl Printable for DeletedView {
     fn table(&self) -> Table {
         let mut table = Table::default();
         table.field("deleted", &self.credential_id);
+        let revoked = match (self.was_to_be_revoked, self.revoked_at_provider) {
+            (false, _) => "",
+            (true, true) => "yes, the provider confirmed it",
+            (true, false) => "no, other credentials use the grant or the provider cannot",
+        };
+        table.field("revoked", revoked);
         table
     }
 }
 
 fn grant_type(text: &str) -> Result<GrantType, String> {
-    // The contract knows more than this version offers.
     GrantType::from_str_name(&full(text, "GRANT_TYPE_"))
-        .filter(|found| matches!(found, GrantType::AuthorizationCode | GrantType::Static))
-        .ok_or_else(|| "write authorization-code or static".into())
+        .filter(|found| *found != GrantType::Unspecified)
+        .ok_or_else(|| {
+            "write authorization-code, static, client-credentials, jwt-bearer or token-exchange"
+                .into()
+        })
+}
+
+fn is_minted(grant_type: GrantType) -> bool {
+    match grant_type {
+        GrantType::ClientCredentials | GrantType::JwtBearer | GrantType::TokenExchange => true,
+        GrantType::Unspecified | GrantType::AuthorizationCode | GrantType::Static => false,
+    }
 }
 
 fn state(text: &str) -> Result<CredentialState, String> {

@@ -20,12 +20,18 @@ const LONGEST: u64 = 1024 * 1024;
 pub struct MaterialFile {
     /// Token material as a JSON object, or - for standard input: access_token, refresh_token,
     /// token_type, expires_at (RFC 3339) or expires_in (seconds), refresh_expires_at or refresh_expires_in,
-    /// scopes (list) or scope (text), metadata. A token endpoint's own answer fits
+    /// scopes (list) or scope (text), metadata. A token endpoint's own answer fits. For grants that are minted:
+    /// signing_key, parameters (an object of texts), scopes
     #[arg(long, value_name = "FILE|-")]
     material: Option<PathBuf>,
 }
 
 impl MaterialFile {
+    /// The file that was named.
+    pub fn path(&self) -> Option<&Path> {
+        self.material.as_deref()
+    }
+
     /// Reads the material, if any was named. Times in seconds count from `now`.
     pub fn read(&self, now: Timestamp) -> Result<Option<TokenMaterial>, Failure> {
         let Some(path) = &self.material else {

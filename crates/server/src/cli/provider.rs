@@ -50,7 +50,7 @@ impl Provider {
     pub fn run(self, out: Out<'_>) -> Result<(), Failure> {
         match self.verb {
             Verb::List { output, config } => {
-                let catalogue = config.load()?.catalogue()?;
+                let catalogue = config.look_at()?.catalogue()?;
                 let providers = catalogue
                     .iter()
                     .map(|entry| EntryView::new(entry))
@@ -62,7 +62,7 @@ impl Provider {
                 output,
                 config,
             } => {
-                let catalogue = config.load()?.catalogue()?;
+                let catalogue = config.look_at()?.catalogue()?;
                 let entry = ProviderName::parse(&provider)
                     .ok()
                     .and_then(|name| catalogue.get(&name).cloned())

@@ -50,6 +50,10 @@ struct Get {
     /// How long the token must still be valid
     #[arg(long, value_parser = parse_duration, value_name = "DURATION")]
     min_validity: Option<Duration>,
+    /// A scope that the token is to have, where tokens are minted: exactly those that are named. May be given several
+    /// times
+    #[arg(long = "scope", value_name = "SCOPE")]
+    scopes: Vec<String>,
     /// Generation of a token that the provider's API refused
     #[arg(long, value_name = "N", conflicts_with = "rejected_token")]
     rejected_generation: Option<u64>,
@@ -90,7 +94,7 @@ impl Get {
             tenant_id,
             credential_id: self.credential,
             min_validity: self.min_validity.map(duration_to_wire),
-            scopes: Vec::new(),
+            scopes: self.scopes,
             rejected,
         })
     }

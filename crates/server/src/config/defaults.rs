@@ -7,6 +7,7 @@ pub(super) const SHUTDOWN_TIMEOUT: &str = "25s";
 
 pub(super) const STORE_URL: &str = "sqlite://evergrant.db";
 pub(super) const STORE_MAX_CONNECTIONS: u32 = 16;
+pub(super) const ORPHAN_RETENTION: &str = "30d";
 
 pub(super) const REDIS_PREFIX: &str = "evergrant";
 

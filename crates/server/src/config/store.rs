@@ -1,11 +1,15 @@
 //! `[store]`: the database that makes the service right.
 
+use std::time::Duration;
+
 use super::defaults;
 use super::error::ConfigError;
 use super::print::{Printer, quoted};
 use super::secret::Secret;
 use super::section::Section;
 use crate::store::StoreUrl;
+
+const DAY: Duration = Duration::from_hours(24);
 
 /// The database.
 #[derive(Debug, Clone)]
@@ -14,6 +18,8 @@ pub struct Store {
     pub url: StoreUrl,
     /// Most connections to Postgres that one replica opens.
     pub max_connections: u32,
+    /// How long a token set that came too late to be stored is kept; at least 24 h.
+    pub orphan_retention: Duration,
     /// The address as it was given.
     written: Option<Secret>,
 }
@@ -23,7 +29,9 @@ impl Store {
         let written = section.secret("url")?;
         let url = match &written {
             Some((key, secret)) => {
-                StoreUrl::parse(secret.expose()).map_err(|why| key.refuse(why.to_string()))?
+                // Only a server's address needs a command.
+                let text = secret.known().unwrap_or("postgres://");
+                StoreUrl::parse(text).map_err(|why| key.refuse(why.to_string()))?
             }
             None => StoreUrl::parse(defaults::STORE_URL).expect("the default is an address"),
         };
@@ -32,10 +40,16 @@ impl Store {
             defaults::STORE_MAX_CONNECTIONS,
             1..=1_000,
         )?;
+        let orphan_retention = section.bounded(
+            "orphan_retention",
+            defaults::ORPHAN_RETENTION,
+            &(DAY..=3_650 * DAY),
+        )?;
         section.finish()?;
         Ok(Self {
             url,
             max_connections,
+            orphan_retention,
             written: written.map(|(_, secret)| secret),
         })
     }
@@ -44,6 +58,7 @@ impl Store {
         let Self {
             url,
             max_connections,
+            orphan_retention,
             written,
         } = self;
         out.section("[store]");
@@ -53,6 +68,7 @@ impl Store {
             (StoreUrl::Postgres(_), Some(written)) => out.raw("url", redacted_url(written)),
         }
         out.raw("max_connections", max_connections);
+        out.duration("orphan_retention", *orphan_retention);
     }
 }
 

@@ -1,16 +1,22 @@
 //! CredentialService.
 
+mod authorization;
+mod delete;
+mod forecast;
+
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use evergrant_core::change::plan::{CreateCredential, Reconnect};
-use evergrant_core::clock::Clock;
+use evergrant_core::clock::{Clock, Timestamp};
+use evergrant_core::grant::{GrantType, TokenSet};
 use evergrant_core::ids::{
     ClientKey, ClientName, CredentialId, CredentialKey, Generation, ProviderName,
 };
 use evergrant_core::provider::{Providers as _, Renewal};
 use evergrant_core::registry::Registry;
+use evergrant_core::revocation::Revoker;
 use evergrant_core::store::{CredentialQuery, CredentialView, Store};
 use evergrant_proto::v1::credential_service_server::CredentialService;
 use evergrant_proto::v1::{self, ErrorReason};
@@ -18,21 +24,24 @@ use evergrant_providers::HttpProviders;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
+use self::delete::Deletions;
 use super::caller::{Callers, Permission};
 use super::convert::credential::{account, check_message, grant_type, to_credential, tokens};
 use super::convert::integration::to_integration;
+use super::convert::means::refuse_incomplete;
 use super::convert::{credential_key, etag, labels, page_size, tenant};
 use super::meter;
 use super::status::{ApiError, change_error, store_error};
-
-mod forecast;
+use crate::consent::Consents;
 
 /// Serves CredentialService.
 #[derive(Clone)]
 pub struct Credentials {
     registry: Registry,
+    deletions: Deletions,
     store: Arc<dyn Store>,
     providers: Arc<HttpProviders>,
+    consents: Consents,
     callers: Callers,
     clock: Arc<dyn Clock>,
 }
@@ -44,18 +53,23 @@ impl std::fmt::Debug for Credentials {
 }
 
 impl Credentials {
-    /// A service that changes credentials through `registry`.
+    /// A service that changes credentials through `registry`, and through `revoker` where their grants are revoked first.
     pub fn new(
         registry: Registry,
+        revoker: Revoker,
         store: Arc<dyn Store>,
         providers: Arc<HttpProviders>,
+        consents: Consents,
         callers: Callers,
         clock: Arc<dyn Clock>,
     ) -> Self {
+        let deletions = Deletions::new(registry.clone(), revoker, callers.clone(), clock.clone());
         Self {
             registry,
+            deletions,
             store,
             providers,
+            consents,
             callers,
             clock,
         }
@@ -110,12 +124,17 @@ impl Credentials {
             return Err(ApiError::invalid("credential.grant_type", why));
         }
         let now = self.clock.now();
+        let tokens = self.tokens(&client, grant_type, material, now)?;
         let new = CreateCredential {
             client,
             grant_type,
-            account: account("credential.provider_account", wire.provider_account)?,
+            account: account(
+                grant_type,
+                "credential.provider_account",
+                wire.provider_account,
+            )?,
             labels: labels("credential.labels", wire.labels)?,
-            tokens: tokens(grant_type, material, now)?,
+            tokens,
             issued_at: now,
             renewal: profile.renewal,
             key: key.clone(),
@@ -127,6 +146,21 @@ impl Credentials {
         Ok(v1::CreateCredentialResponse {
             credential: self.rendered(&key).await?,
         })
+    }
+
+    /// The tokens or the means that a request brings.
+    fn tokens(
+        &self,
+        client: &ClientKey,
+        grant_type: GrantType,
+        material: Option<v1::TokenMaterial>,
+        now: Timestamp,
+    ) -> Result<TokenSet, ApiError> {
+        let tokens = tokens(grant_type, material, now)?;
+        if let Some(entry) = self.providers.entry(&client.provider) {
+            refuse_incomplete(entry, grant_type, &tokens.means)?;
+        }
+        Ok(tokens)
     }
 
     /// How the grants of a client are renewed; as usual, where the catalogue no longer knows the provider.
@@ -254,10 +288,10 @@ impl Credentials {
         let grant = self.view(&key).await?.grant;
         let now = self.clock.now();
         let ask = Reconnect {
-            account: account("provider_account", provider_account)?,
+            account: account(grant.grant_type, "provider_account", provider_account)?,
             allow_account_change,
             resume_paused,
-            tokens: tokens(grant.grant_type, material, now)?,
+            tokens: self.tokens(&grant.client, grant.grant_type, material, now)?,
             issued_at: now,
             renewal: self.renewal(&grant.client),
             key: key.clone(),
@@ -294,35 +328,6 @@ impl Credentials {
             .map_err(|error| change_error(error, ApiError::from))?;
         Ok(v1::InvalidateCredentialResponse {
             credential: self.rendered(&key).await?,
-        })
-    }
-
-    async fn delete(
-        &self,
-        metadata: MetadataMap,
-        request: v1::DeleteCredentialRequest,
-    ) -> Result<v1::DeleteCredentialResponse, ApiError> {
-        let v1::DeleteCredentialRequest {
-            tenant_id,
-            credential_id,
-            revoke_at_provider,
-        } = request;
-        let key = credential_key(&tenant_id, &credential_id)?;
-        self.allow(&metadata, Permission::CredentialWrite, &key)?;
-        if revoke_at_provider {
-            let why = "revocation at the provider is not offered by this version";
-            return Err(ApiError::invalid("revoke_at_provider", why));
-        }
-        let found = self
-            .registry
-            .delete_credential(&key)
-            .await
-            .map_err(|error| change_error(error, |never| match never {}))?;
-        if !found {
-            return Err(not_found(&key));
-        }
-        Ok(v1::DeleteCredentialResponse {
-            revoked_at_provider: false,
         })
     }
 }
@@ -397,25 +402,41 @@ impl CredentialService for Credentials {
         request: Request<v1::DeleteCredentialRequest>,
     ) -> Result<Response<v1::DeleteCredentialResponse>, Status> {
         let (metadata, _, request) = request.into_parts();
-        meter::request("DeleteCredential", self.delete(metadata, request)).await
+        meter::request("DeleteCredential", self.deletions.delete(metadata, request)).await
     }
 
     async fn begin_authorization(
         &self,
-        _request: Request<v1::BeginAuthorizationRequest>,
+        request: Request<v1::BeginAuthorizationRequest>,
     ) -> Result<Response<v1::BeginAuthorizationResponse>, Status> {
-        Err(Status::unimplemented(
-            "consent is begun by the caller in this version",
-        ))
+        let (metadata, _, request) = request.into_parts();
+        meter::request("BeginAuthorization", self.begin(metadata, request)).await
     }
 
     async fn complete_authorization(
         &self,
-        _request: Request<v1::CompleteAuthorizationRequest>,
+        request: Request<v1::CompleteAuthorizationRequest>,
     ) -> Result<Response<v1::CompleteAuthorizationResponse>, Status> {
-        Err(Status::unimplemented(
-            "consent is completed by the caller in this version",
-        ))
+        let (metadata, _, request) = request.into_parts();
+        meter::request("CompleteAuthorization", self.complete(metadata, request)).await
+    }
+
+    async fn begin_device_authorization(
+        &self,
+        request: Request<v1::BeginDeviceAuthorizationRequest>,
+    ) -> Result<Response<v1::BeginDeviceAuthorizationResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let begun = self.begin_device(metadata, request);
+        meter::request("BeginDeviceAuthorization", begun).await
+    }
+
+    async fn complete_device_authorization(
+        &self,
+        request: Request<v1::CompleteDeviceAuthorizationRequest>,
+    ) -> Result<Response<v1::CompleteDeviceAuthorizationResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let completed = self.complete_device(metadata, request);
+        meter::request("CompleteDeviceAuthorization", completed).await
     }
 }
 

@@ -12,6 +12,7 @@ use evergrant_core::failure::FailureReason;
 use evergrant_core::provider::UnknownClient;
 use evergrant_core::refresh::Failure;
 use evergrant_core::registry::InvalidateError;
+use evergrant_core::revocation::RevokeError;
 use evergrant_core::store::StoreError;
 use evergrant_proto::v1::ErrorReason;
 use tonic::{Code, Status};
@@ -58,6 +59,13 @@ impl ApiError {
     pub fn about(mut self, field: &str) -> Self {
         self.violations
             .push((field.to_owned(), self.message.clone()));
+        self
+    }
+
+    /// The same error, with a fact for programs in its ErrorInfo.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: String) -> Self {
+        self.metadata.push((name, value));
         self
     }
 
@@ -139,9 +147,10 @@ fn code_of(reason: ErrorReason) -> Code {
         }
         Reason::Unauthenticated => Code::Unauthenticated,
         Reason::PermissionDenied => Code::PermissionDenied,
-        Reason::CallerRateLimited | Reason::ProviderRateLimited | Reason::StreamLimit => {
-            Code::ResourceExhausted
-        }
+        Reason::CallerRateLimited
+        | Reason::ProviderRateLimited
+        | Reason::ScopeSetLimit
+        | Reason::StreamLimit => Code::ResourceExhausted,
         Reason::StoreUnavailable
         | Reason::ShuttingDown
         | Reason::ProviderUnavailable
@@ -155,6 +164,7 @@ fn code_of(reason: ErrorReason) -> Code {
         | Reason::AuthorizationStateInvalid
         | Reason::AuthorizationRefused
         | Reason::ClientRejected
+        | Reason::SubjectInvalid
         | Reason::CursorEpochMismatch
         | Reason::FilterChanged => Code::FailedPrecondition,
         Reason::CredentialNotFound | Reason::IntegrationNotFound => Code::NotFound,
@@ -172,6 +182,7 @@ pub fn failure_reason(failure: &Failure) -> ErrorReason {
         FailureReason::ClientRejected => ErrorReason::ClientRejected,
         FailureReason::UnknownClient => ErrorReason::UnknownClient,
         FailureReason::KeyUnavailable => ErrorReason::KeyUnavailable,
+        FailureReason::SubjectInvalid => ErrorReason::SubjectInvalid,
         FailureReason::Internal => ErrorReason::Internal,
         FailureReason::ProviderRateLimited => ErrorReason::ProviderRateLimited,
         _ if failure.cooling => ErrorReason::RefreshCoolingDown,
@@ -187,6 +198,10 @@ pub fn token_error(error: TokenError, now: Timestamp) -> ApiError {
     let message = error.to_string();
     match error {
         TokenError::NotFound(_) => ApiError::new(ErrorReason::CredentialNotFound, message),
+        TokenError::Scopes { .. } => {
+            ApiError::new(ErrorReason::InvalidRequest, message).about("scopes")
+        }
+        TokenError::TooManyScopeSets(_) => ApiError::new(ErrorReason::ScopeSetLimit, message),
         TokenError::Invalidated {
             generation,
             invalidation,
@@ -207,18 +222,43 @@ pub fn token_error(error: TokenError, now: Timestamp) -> ApiError {
             ApiError::new(ErrorReason::RefreshInProgress, message).retry_after(SOON)
         }
         TokenError::Store(error) => store_error(&error),
-        TokenError::Failed { failure, .. } => {
-            let reason = failure_reason(&failure);
-            if reason == ErrorReason::Internal {
-                return ApiError::internal(&message);
-            }
-            let wait = failure.next_at.map_or(SOON, |next_at| next_at.since(now));
-            let passes = code_of(reason) != Code::InvalidArgument
-                && !matches!(reason, ErrorReason::KeyUnavailable);
-            let api = ApiError::new(reason, message);
-            if passes { api.retry_after(wait) } else { api }
+        TokenError::Failed { failure, .. } => failed(&failure, message, now),
+    }
+}
+
+/// The error of a deletion that was to revoke first, told at `now`.
+pub fn revoke_error(error: RevokeError, now: Timestamp) -> ApiError {
+    let message = error.to_string();
+    match error {
+        RevokeError::NotFound(_) => ApiError::new(ErrorReason::CredentialNotFound, message),
+        RevokeError::InProgress(_) => {
+            ApiError::new(ErrorReason::RefreshInProgress, message).retry_after(SOON)
+        }
+        // Whether a write took place whose answer is missing is unknown.
+        RevokeError::Failed { failure, .. }
+            if failure.reason == FailureReason::StoreUnavailable =>
+        {
+            failed(&failure, message, now)
+        }
+        RevokeError::Failed { failure, .. } => {
+            failed(&failure, format!("{message}; nothing was deleted"), now)
         }
     }
+}
+
+fn failed(failure: &Failure, message: String, now: Timestamp) -> ApiError {
+    let reason = failure_reason(failure);
+    if reason == ErrorReason::Internal {
+        return ApiError::internal(&message);
+    }
+    let wait = failure.next_at.map_or(SOON, |next_at| next_at.since(now));
+    let passes = code_of(reason) != Code::InvalidArgument
+        && !matches!(
+            reason,
+            ErrorReason::KeyUnavailable | ErrorReason::SubjectInvalid
+        );
+    let api = ApiError::new(reason, message);
+    if passes { api.retry_after(wait) } else { api }
 }
 
 /// The error of a store that could not do what was asked.

@@ -19,6 +19,7 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
 use super::caller::{Callers, Permission};
+use super::convert::means::scope_set;
 use super::convert::{credential_key, duration, tenant, to_duration, to_timestamp};
 use super::deadline;
 use super::meter;
@@ -167,10 +168,7 @@ fn parse(
         rejected,
     } = request;
     let key = credential_key(&tenant_id, &credential_id)?;
-    if !scopes.is_empty() {
-        let why = "must be empty for a grant whose scopes its user fixed";
-        return Err(ApiError::invalid("scopes", why));
-    }
+    let scopes = Some(scope_set("scopes", scopes)?).filter(|scopes| !scopes.is_empty());
     let min_validity = min_validity
         .map(|wanted| duration("min_validity", wanted))
         .transpose()?
@@ -178,6 +176,7 @@ fn parse(
     let refused = rejected.map(refused).transpose()?;
     let ask = Ask {
         min_validity,
+        scopes,
         refused,
         deadline,
     };

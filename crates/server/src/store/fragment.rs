@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use evergrant_core::change::{ClientHealth, Write};
 use evergrant_core::report::DeliveryId;
 
-pub(super) use self::grant::{next_tokens, raise_grant};
+pub(super) use self::grant::{next_tokens, raise_grant, requested_scopes};
 
 use super::sql::{Sql, insert};
 use crate::seal::Sealer;

@@ -5,10 +5,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use evergrant_core::ageing::Dates;
 use evergrant_core::clock::Timestamp;
-use evergrant_core::grant::{Grant, TokenSet};
+use evergrant_core::grant::{Grant, GrantFacts, TokenSet};
 use evergrant_core::ids::{
     ClientKey, CredentialKey, Epoch, Generation, GrantId, OwnerToken, ProviderName,
 };
+use evergrant_core::scopes::ScopeSet;
 use evergrant_core::store::{
     AttemptEnd, Backlog, Claimed, DueGrant, GrantStore, GrantVersion, StoreError,
 };
@@ -19,9 +20,9 @@ use sea_orm::{
 };
 
 use super::entity::{credential, grant};
-use super::fragment::{free_text, next_tokens, raise_grant};
+use super::fragment::{free_text, next_tokens, raise_grant, requested_scopes};
 use super::row::{self, number, stored};
-use super::sql::{Sql, insert, update};
+use super::sql::{Sql, update};
 use super::{SqlStore, forecast, tokens};
 use crate::seal::Sealer;
 
@@ -110,6 +111,18 @@ impl GrantStore for SqlStore {
         let query = self.stored_grants();
         self.one_grant(query.filter(grant::Column::Id.eq(id.as_str())))
             .await
+    }
+
+    async fn derived(
+        &self,
+        parent: &GrantId,
+        scopes: &ScopeSet,
+    ) -> Result<Option<Grant>, StoreError> {
+        let query = self.stored_grants();
+        let derived = query
+            .filter(grant::Column::Parent.eq(parent.as_str()))
+            .filter(grant::Column::RequestedScopes.eq(requested_scopes(scopes)));
+        self.one_grant(derived).await
     }
 
     async fn claim(
@@ -217,18 +230,15 @@ impl GrantStore for SqlStore {
         tokens: &TokenSet,
         reason: &str,
     ) -> Result<(), StoreError> {
-        let sealed = tokens::seal_orphan(&self.sealer, id, base, tokens);
-        let orphan = vec![
-            ("id", Sql::value(uuid::Uuid::now_v7().to_string())),
-            ("grant_id", Sql::value(id.as_str())),
-            ("generation", Sql::value(stored(base.0))),
-            ("tokens", Sql::value(sealed)),
-            ("key_id", Sql::value(self.sealer.active_key())),
-            ("reason", Sql::value(free_text(reason))),
-            ("kept_at", Sql::text(self.database.now())),
-        ];
-        self.database.execute(insert("orphans", orphan)).await?;
-        Ok(())
+        self.insert_orphan(id, base, tokens, reason).await
+    }
+
+    async fn orphans_of(&self, grant: &GrantFacts) -> Result<Vec<TokenSet>, StoreError> {
+        self.read_orphans(grant).await
+    }
+
+    async fn prune_orphans(&self, retention: Duration, limit: u32) -> Result<u64, StoreError> {
+        self.delete_orphans(retention, limit).await
     }
 
     async fn due(
@@ -238,8 +248,8 @@ impl GrantStore for SqlStore {
         per_client: u32,
     ) -> Result<Vec<DueGrant>, StoreError> {
         let ranked = Sql::text(
-            "SELECT id, generation, provider, client, due_at FROM (
-                SELECT id, generation, provider, client, due_at, row_number()
+            "SELECT id, generation, provider, client, grant_type, due_at FROM (
+                SELECT id, generation, provider, client, grant_type, due_at, row_number()
                     OVER (PARTITION BY provider, client ORDER BY due_at, id) AS place
                 FROM grants WHERE ",
         )
@@ -293,7 +303,7 @@ impl GrantStore for SqlStore {
         let count = Sql::text(
             "SELECT provider, active, count(*) AS grants FROM (
                 SELECT provider, CAST(CASE WHEN invalid_reason IS NULL THEN 1 ELSE 0 END AS BIGINT)
-                    AS active FROM grants
+                    AS active FROM grants WHERE parent IS NULL
             ) states GROUP BY provider, active",
         );
         let rows = self.rows(count).await?;
@@ -315,6 +325,7 @@ fn due_grant(row: &QueryResult) -> Result<DueGrant, StoreError> {
         id: row::name(GrantId::parse, &get::<String>(row, "id")?)?,
         generation: Generation(number(get(row, "generation")?)),
         client,
+        grant_type: row::word(&get::<String>(row, "grant_type")?)?,
         due_at: Timestamp::from_millis(get(row, "due_at")?),
     })
 }

@@ -117,7 +117,7 @@ async fn add_grants(
     let sharing = credential::Column::GrantId.is_in(ids.iter().map(String::as_str));
     let sharing = Condition::all().add(sharing);
     rows.credentials = read_credentials(database, sharing).await?;
-    rows.grants = read_grants(database, ids).await?;
+    rows.grants = read_with_derived(database, ids).await?;
     let mut needed: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for row in &rows.credentials {
         needed.entry(&row.tenant).or_default().insert(&row.id);
@@ -145,6 +145,19 @@ async fn add_grants(
         rows.integrations = read_integrations(database, dependants, u64::MAX >> 1).await?;
     }
     Ok(())
+}
+
+/// Grants, and those that are derived from them.
+async fn read_with_derived(
+    database: &DatabaseConnection,
+    ids: BTreeSet<String>,
+) -> Result<Vec<grant::Model>, DbErr> {
+    let ids = || ids.iter().map(String::as_str);
+    let these = Condition::any()
+        .add(grant::Column::Id.is_in(ids()))
+        .add(grant::Column::Parent.is_in(ids()));
+    let query = grant::Entity::find().filter(these);
+    query.order_by_asc(grant::Column::Id).all(database).await
 }
 
 async fn read_grants(

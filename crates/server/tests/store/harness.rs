@@ -12,7 +12,7 @@ use evergrant_core::grant::{GrantType, Means, TokenSet};
 use evergrant_core::ids::{
     ClientKey, ClientName, CredentialId, CredentialKey, GrantId, ProviderName, TenantId,
 };
-use evergrant_core::secret::{AccessToken, RefreshToken};
+use evergrant_core::secret::{AccessToken, Parameter, RefreshToken, SigningKey};
 use evergrant_core::store::{Credential, Store};
 use evergrant_core::testing::store_contract::StoreHarness;
 use evergrant_server::seal::{Sealer, SealingKey};
@@ -45,6 +45,12 @@ pub fn sealer(keys: &[&str]) -> Sealer {
         })
         .collect();
     Sealer::new(keys[0], ring).unwrap()
+}
+
+/// A sealer whose one key consists of `byte`.
+pub fn sealer_with(id: &str, byte: u8) -> Sealer {
+    let key = SealingKey::new(Zeroizing::new([byte; 32]));
+    Sealer::new(id, BTreeMap::from([(id.to_owned(), key)])).unwrap()
 }
 
 pub fn postgres_options() -> StoreOptions {
@@ -104,7 +110,14 @@ pub fn tokens(name: &str) -> TokenSet {
         refresh_expires_at: None,
         scopes: Vec::new(),
         metadata: BTreeMap::from([("instance_url".into(), "hush-metadata".into())]),
-        means: Means::default(),
+        means: Means {
+            parameters: BTreeMap::from([(
+                "secret".into(),
+                Parameter::new("hush-parameter".into()),
+            )]),
+            signing_key: Some(SigningKey::new("hush-key".into())),
+            ..Means::default()
+        },
     }
 }
 
@@ -158,6 +171,8 @@ impl StoreHarness for Harness {
             "UPDATE grants SET lease_until = lease_until - {by}"
         ))
         .await;
+        self.execute(&format!("UPDATE orphans SET kept_at = kept_at - {by}"))
+            .await;
         self.execute(&format!("UPDATE grants SET changed_at = changed_at - {by}"))
             .await;
         self.execute(&format!("UPDATE events SET at = at - {by}"))

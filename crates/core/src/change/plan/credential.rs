@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
+use super::derived::forget_derived;
 use super::grant::{dependants, find, tell_restored, users, uses};
 use super::integration::restatus;
 use crate::ageing::Life;
@@ -120,14 +121,12 @@ pub fn create_credential(
 
 /// A credential is forgotten, and its grant when no other uses it. `None` if there is none of that name.
 pub fn delete_credential(snapshot: &Snapshot, key: &CredentialKey) -> Option<ChangeSet> {
-    let credential = snapshot
-        .credentials
-        .iter()
-        .find(|known| known.key == *key)?;
+    let credential = named(snapshot, key)?;
     let grant = find(snapshot, &credential.grant)?;
     let mut writes = vec![Write::DeleteCredential(key.clone())];
     if users(snapshot, &grant.id).count() == 1 {
         writes.push(Write::DeleteGrant(grant.id.clone()));
+        forget_derived(snapshot, &grant.id, &mut writes);
     } else {
         writes.push(Write::TouchGrant(grant.id.clone()));
     }
@@ -148,6 +147,35 @@ pub fn delete_credential(snapshot: &Snapshot, key: &CredentialKey) -> Option<Cha
         writes,
         events,
     })
+}
+
+/// A credential is forgotten and its grant stays. `None` if there is none of that name, or no other uses the grant.
+pub fn leave_shared_grant(snapshot: &Snapshot, key: &CredentialKey) -> Option<ChangeSet> {
+    let grant = &named(snapshot, key)?.grant;
+    let is_shared = users(snapshot, grant).count() > 1;
+    is_shared
+        .then(|| delete_credential(snapshot, key))
+        .flatten()
+}
+
+/// A credential is forgotten together with `grant`, which is revoked at the provider. `None` if it is gone, or does not
+/// use that grant alone or in that generation any more: what was revoked is not what would be forgotten.
+pub fn delete_revoked(
+    snapshot: &Snapshot,
+    key: &CredentialKey,
+    grant: &GrantId,
+    generation: Generation,
+) -> Option<ChangeSet> {
+    let credential = named(snapshot, key)?;
+    let is_the_one = credential.grant == *grant && find(snapshot, grant)?.generation == generation;
+    let is_shared = users(snapshot, grant).count() > 1;
+    (is_the_one && !is_shared)
+        .then(|| delete_credential(snapshot, key))
+        .flatten()
+}
+
+fn named<'a>(snapshot: &'a Snapshot, key: &CredentialKey) -> Option<&'a Credential> {
+    snapshot.credentials.iter().find(|known| known.key == *key)
 }
 
 /// New labels for a credential, only if it is still of `version` where one is given. It never touches the

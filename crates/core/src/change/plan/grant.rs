@@ -1,5 +1,6 @@
 //! A grant dies, or turns out to live.
 
+use super::derived::forget_derived;
 use super::integration::restatus;
 use crate::ageing::Dates;
 use crate::change::{ChangeSet, Snapshot, Write};
@@ -11,7 +12,7 @@ use crate::integration::Fault;
 use crate::store::Credential;
 
 /// A grant is found dead: one `CredentialInvalidated` for each credential that uses it, and the integrations
-/// that need one of them follow.
+/// that need one of them follow. What was derived from it is deleted.
 ///
 /// `None` if the grant is gone, already invalidated, no longer of `generation`, or was claimed again since the
 /// attempt of `epoch` (invariant R6).
@@ -51,6 +52,7 @@ pub(super) fn invalidate_all(
             epoch,
             invalidation: invalidation.clone(),
         });
+        forget_derived(snapshot, &grant.id, &mut writes);
     }
     restatus(
         snapshot,

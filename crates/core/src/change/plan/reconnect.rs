@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use super::credential::{grant_of_account, store};
+use super::derived::forget_derived;
 use super::grant::{find, restored, tell_restored, users, uses};
 use super::integration::restatus_with;
 use crate::ageing::Life;
@@ -49,7 +50,8 @@ pub enum ReconnectError {
 }
 
 /// A new generation for the credential's grant: the invalid state and every cool-down end, what waits for it is
-/// healed, and an attempt of the old generation that is still in flight can no longer write.
+/// healed, and an attempt of the old generation that is still in flight can no longer write. What was derived from the
+/// grant is deleted, since it may have other means now.
 ///
 /// Answers the change and the integrations whose status it changes. Where another account was connected, the
 /// credential leaves a grant that others use, and joins the one that the account has already.
@@ -99,6 +101,7 @@ pub fn reconnect(
         let next = current.generation.next();
         let account = ask.account.clone();
         writes.push(store(current, next, consent, account));
+        forget_derived(snapshot, &current.id, &mut writes);
         tell_restored(snapshot, current, next, &mut events);
         current.id.clone()
     };

@@ -17,11 +17,14 @@ pub(in crate::refresh) enum NotAdopted {
 
 impl Refresher {
     /// Stores what a crashed or cut-off leader left behind for exactly this generation. `None` if nothing is
-    /// there.
+    /// there, as ever where tokens are minted.
     pub(in crate::refresh) async fn adopt_from_escrow(
         &self,
         grant: &Grant,
     ) -> Result<Option<Outcome>, NotAdopted> {
+        if grant.facts.grant_type.is_minted() {
+            return Ok(None);
+        }
         let found = self
             .ports
             .escrow

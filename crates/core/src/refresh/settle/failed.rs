@@ -9,7 +9,7 @@ use super::refusal::Confirmed;
 use crate::cooldown::backoff;
 use crate::coordinator::Notice;
 use crate::failure::FailureReason;
-use crate::grant::PassingFailure;
+use crate::grant::{Grant, GrantType, PassingFailure};
 use crate::provider::{CallError, Delivery, Verdict};
 use crate::refresh::attempt::Attempt;
 use crate::refresh::{Failure, Outcome, Refresher};
@@ -23,7 +23,10 @@ impl Refresher {
         mut error: CallError,
     ) -> Outcome {
         let client = attempt.grant.facts.client.clone();
-        if let Verdict::Grant(_) = error.verdict {
+        let is_exchange = attempt.grant.facts.grant_type == GrantType::TokenExchange;
+        if let Verdict::Grant(_) = error.verdict
+            && !is_exchange
+        {
             match self.confirm_refusal(&mut attempt, &error).await {
                 Confirmed::Refused(reason) => {
                     return self.refused(&attempt, reason, &error).await;
@@ -37,10 +40,15 @@ impl Refresher {
             }
         }
         let reason = match error.verdict {
+            Verdict::Client if concerns_grant_alone(&attempt, &error) => {
+                FailureReason::ClientRejected
+            }
             Verdict::Client => return self.settle_client_rejected(&attempt, error).await,
             Verdict::RateLimit => FailureReason::ProviderRateLimited,
             Verdict::Request | Verdict::Protocol => FailureReason::ProviderProtocolError,
-            Verdict::Transient | Verdict::Grant(_) => FailureReason::ProviderUnavailable,
+            // An exchange brings nothing of its own that could be dead: what was refused is the subject's token.
+            Verdict::Grant(_) => FailureReason::SubjectInvalid,
+            Verdict::Transient => FailureReason::ProviderUnavailable,
         };
         count(&client, reason.as_str());
         warn!(
@@ -86,6 +94,12 @@ impl Refresher {
         self.tell_failed(attempt, failure).await
     }
 
+    /// Puts the next attempt off because of what a provider said that the grant itself is not dead of.
+    pub(super) async fn put_off(&self, attempt: &Attempt<'_>, error: &CallError) -> Outcome {
+        let failure = Failure::new(FailureReason::ProviderUnavailable, error.message.clone());
+        self.defer(attempt, failure, false, error.retry_after).await
+    }
+
     pub(super) async fn tell_failed(&self, attempt: &Attempt<'_>, failure: Failure) -> Outcome {
         let notice = Notice::RefreshFailed {
             grant: attempt.grant.facts.id.clone(),
@@ -94,4 +108,12 @@ impl Refresher {
         self.ports.bus.publish(notice).await;
         Outcome::Failed(failure)
     }
+}
+
+/// Whether a rejection of the client says nothing of the client that all others use: the grant brought one of its own,
+/// or asked for scopes that the client may not have (RFC 6749 section 5.2).
+fn concerns_grant_alone(attempt: &Attempt<'_>, error: &CallError) -> bool {
+    let Grant { facts, tokens } = &attempt.grant;
+    tokens.means.bring_client()
+        || error.code == "invalid_scope" && !facts.requested_scopes.is_empty()
 }

@@ -49,7 +49,7 @@ impl Refresher {
         issued: Issued,
     ) -> Outcome {
         let issued_at = self.ports.clock.now();
-        let renewal = self.renewal(&attempt.grant.facts.client);
+        let renewal = self.renewal(&attempt.grant.facts);
         let entry = EscrowEntry {
             grant: attempt.grant.facts.id.clone(),
             base: attempt.grant.facts.generation,
@@ -57,18 +57,21 @@ impl Refresher {
             tokens: attempt.merge(issued, issued_at, &renewal),
             issued_at,
         };
-        let only_here = self.unsaved.hold(&entry);
-        let (escrowed, committed) = tokio::join!(
-            self.escrow(&entry, &only_here),
-            self.commit(&attempt.grant, &entry)
-        );
-        metrics::counter!("evergrant_escrow_written_total").increment(u64::from(escrowed));
+        let is_minted = attempt.grant.facts.grant_type.is_minted();
+        let only_here = if is_minted {
+            self.unsaved.let_go(&entry)
+        } else {
+            self.unsaved.hold(&entry)
+        };
+        // What can be minted again needs no escrow, and a process that ends may let go of it.
+        let escrow = async { is_minted || self.escrow(&entry, &only_here).await };
+        let (may_let_go, committed) = tokio::join!(escrow, self.commit(&attempt.grant, &entry));
 
         let Committed { grant, kept } = match committed {
             Ok(committed) => committed,
             Err(failed) => {
                 warn!(
-                    grant = %entry.grant, error = %failed, escrowed,
+                    grant = %entry.grant, error = %failed, may_let_go,
                     "the new tokens cannot be stored yet; they are served from memory"
                 );
                 let dates = self.dates(&attempt.grant, &entry);
@@ -79,7 +82,7 @@ impl Refresher {
                         .landing
                         .announce(Outcome::Token { live, called: true });
                 }
-                match self.commit_later(&attempt, &only_here, escrowed).await {
+                match self.commit_later(&attempt, &only_here, may_let_go).await {
                     Some(committed) => committed,
                     None => return Outcome::Failed(Failure::from_store(&failed)),
                 }
@@ -92,11 +95,13 @@ impl Refresher {
         // Who waits here is served before the others are told.
         attempt.landing.announce(outcome.clone());
         self.tell_changed(&outcome).await;
-        if kept.is_ok() || self.keep_aside(&entry).await {
+        if !is_minted && (kept.is_ok() || self.keep_aside(&attempt.grant, &entry).await) {
             only_here.saved();
             self.forget_escrow(&entry).await;
         }
-        self.client_accepted(&attempt.grant.facts.client).await;
+        if !attempt.grant.tokens.means.bring_client() {
+            self.client_accepted(&attempt.grant.facts.client).await;
+        }
         count(&attempt.grant.facts.client, "refreshed");
         outcome
     }
@@ -104,6 +109,7 @@ impl Refresher {
     async fn escrow(&self, entry: &EscrowEntry, only_here: &OnlyHere<'_>) -> bool {
         let escrowed = self.ports.escrow.put(entry).await.is_ok();
         if escrowed {
+            metrics::counter!("evergrant_escrow_written_total").increment(1);
             only_here.saved();
         }
         escrowed
@@ -134,7 +140,7 @@ impl Refresher {
             // Not stored: by an earlier try whose answer was lost, by somebody faster, or because the grant
             // had been taken for dead.
             let Some(now) = store.grant(&entry.grant).await? else {
-                let kept = self.orphan(entry, "the grant was deleted").await;
+                let kept = self.orphan(grant, entry, "the grant was deleted").await;
                 return Ok(Committed { grant: None, kept });
             };
             if now.facts.generation > entry.base {
@@ -143,7 +149,7 @@ impl Refresher {
                 }
                 metrics::counter!("evergrant_superseded_total").increment(1);
                 let kept = self
-                    .orphan(entry, "a newer token set was stored first")
+                    .orphan(grant, entry, "a newer token set was stored first")
                     .await;
                 let grant = Some(now);
                 return Ok(Committed { grant, kept });
@@ -151,7 +157,9 @@ impl Refresher {
             let dead = now.facts.state.invalidation();
             if dead.is_some_and(|dead| dead.reported) {
                 // The word of a caller or of the provider is not undone by a call that began before it.
-                let kept = self.orphan(entry, "the grant had been reported dead").await;
+                let kept = self
+                    .orphan(grant, entry, "the grant had been reported dead")
+                    .await;
                 let grant = Some(now);
                 return Ok(Committed { grant, kept });
             }
@@ -165,18 +173,19 @@ impl Refresher {
     }
 
     /// Goes on trying to store the tokens, holding the leader lock, until it succeeds. `None` if the process
-    /// ends while the tokens are safe in escrow. Where they are not, it is cut off at the end of the shutdown.
+    /// ends while it may let go of the tokens, which are safe in escrow or can be minted again. Where it may not, it is
+    /// cut off at the end of the shutdown.
     async fn commit_later(
         &self,
         attempt: &Attempt<'_>,
         only_here: &OnlyHere<'_>,
-        mut escrowed: bool,
+        mut may_let_go: bool,
     ) -> Option<Committed> {
         let entry = only_here.entry();
         let mut pause = Duration::from_millis(100);
         loop {
             let stop = async {
-                if escrowed {
+                if may_let_go {
                     self.stop.cancelled().await;
                 } else {
                     std::future::pending::<()>().await;
@@ -188,8 +197,8 @@ impl Refresher {
             }
             pause = (pause * 2).min(LONGEST_COMMIT_PAUSE);
             attempt.held.renew().await;
-            if !escrowed {
-                escrowed = self.escrow(entry, only_here).await;
+            if !may_let_go {
+                may_let_go = self.escrow(entry, only_here).await;
             }
             match self.commit(&attempt.grant, entry).await {
                 Ok(committed) => return Some(committed),
@@ -234,14 +243,27 @@ impl Refresher {
         .await
     }
 
-    /// The dates of `grant` once it has the tokens of `entry`.
+    /// The dates of `grant` once it has the tokens of `entry`. A derived grant is renewed when somebody asks for it and
+    /// never of its own accord: a caller may have asked for its scopes once and never again.
     fn dates(&self, grant: &Grant, entry: &EscrowEntry) -> Dates {
+        if grant.facts.parent.is_some() {
+            return Dates::default();
+        }
         let life = Life::of(&grant.facts).renewed(&entry.tokens, entry.issued_at);
-        life.dates(&self.renewal(&grant.facts.client))
+        life.dates(&self.renewal(&grant.facts))
     }
 
-    /// No rotated token vanishes: what cannot become the row's next generation is kept aside (invariant R8).
-    async fn orphan(&self, entry: &EscrowEntry, reason: &str) -> Result<(), StoreError> {
+    /// No rotated token vanishes: what cannot become the row's next generation is kept aside (invariant R8). What was
+    /// minted is not, and with it would go the means that somebody may have deleted meanwhile.
+    async fn orphan(
+        &self,
+        grant: &Grant,
+        entry: &EscrowEntry,
+        reason: &str,
+    ) -> Result<(), StoreError> {
+        if grant.facts.grant_type.is_minted() {
+            return Ok(());
+        }
         let (id, tokens) = (&entry.grant, &entry.tokens);
         let store = &self.ports.store;
         let kept = store.keep_orphan(id, entry.base, tokens, reason).await;
@@ -252,12 +274,14 @@ impl Refresher {
     }
 
     /// Tries a few times more to put a superseded token set aside, when nobody waits any more.
-    async fn keep_aside(&self, entry: &EscrowEntry) -> bool {
+    async fn keep_aside(&self, grant: &Grant, entry: &EscrowEntry) -> bool {
         let mut pause = Duration::from_millis(100);
         for _ in 0..ASIDE_TRIES {
             tokio::time::sleep(pause).await;
             pause *= 2;
-            let kept = self.orphan(entry, "it came too late to be stored").await;
+            let kept = self
+                .orphan(grant, entry, "it came too late to be stored")
+                .await;
             if kept.is_ok() {
                 return true;
             }

@@ -9,7 +9,7 @@ use super::escrow::NotAdopted;
 use crate::change::{Scope, plan};
 use crate::failure::FailureReason;
 use crate::grant::{Grant, Invalidation, InvalidationReason};
-use crate::ids::Epoch;
+use crate::ids::{Epoch, Generation, GrantId};
 use crate::provider::{CallError, Issued, Verdict};
 use crate::refresh::attempt::Attempt;
 use crate::refresh::{Failure, Outcome, Refresher};
@@ -124,9 +124,44 @@ impl Refresher {
             at: self.ports.clock.now(),
             reported: false,
         };
+        if let Some((parent, generation)) = &attempt.parent {
+            return self
+                .refused_derived(attempt, parent, *generation, invalidation, error)
+                .await;
+        }
         count(&attempt.grant.facts.client, "invalidated");
         self.invalidate(&attempt.grant, Some(attempt.claimed.epoch), invalidation)
             .await
+    }
+
+    /// The provider refused the means that a derived grant shares with its parent. The parent dies of it, and with it
+    /// what was derived, unless the parent's means were replaced or used with success since before the call.
+    async fn refused_derived(
+        &self,
+        attempt: &Attempt<'_>,
+        parent: &GrantId,
+        generation: Generation,
+        invalidation: Invalidation,
+        error: &CallError,
+    ) -> Outcome {
+        let change = self
+            .change(&Scope::Grant(parent.clone()), |snapshot| {
+                plan::invalidate(snapshot, parent, generation, None, invalidation.clone())
+            })
+            .await;
+        match change {
+            Ok(true) => {
+                count(&attempt.grant.facts.client, "invalidated");
+                warn!(
+                    grant = %parent, client = %attempt.grant.facts.client, %generation,
+                    reason = ?invalidation.reason, code = invalidation.provider_error,
+                    "the means of the grant are dead until its owner replaces them"
+                );
+                Outcome::Gone
+            }
+            Ok(false) => self.put_off(attempt, error).await,
+            Err(error) => Outcome::Failed(Failure::from_store(&error)),
+        }
     }
 
     /// Marks the grant dead and tells it, unless it moved on meanwhile.

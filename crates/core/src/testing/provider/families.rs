@@ -83,6 +83,16 @@ impl Families {
         }
     }
 
+    /// Revokes by a refresh token, which may be spent or unknown.
+    pub(super) fn take_back(&mut self, token: &str) {
+        let Some((name, _)) = self.known.get(token).cloned() else {
+            return;
+        };
+        if self.accepts(token) || self.reuse == Reuse::Revokes {
+            self.revoke(&name);
+        }
+    }
+
     pub(super) fn revoke(&mut self, name: &str) {
         if let Some(family) = self.by_name.get_mut(name) {
             family.revoked = true;

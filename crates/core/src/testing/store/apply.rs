@@ -179,7 +179,7 @@ impl State {
         }
     }
 
-    /// Every credential has its grant, and no two grants have the same account.
+    /// Every credential has its grant, every derived grant its parent, and no two grants have the same account.
     fn is_consistent(&self) -> bool {
         let mut accounts = BTreeSet::new();
         let mut facts = self.grants.values().map(|row| &row.grant.facts);
@@ -190,6 +190,9 @@ impl State {
             .credentials
             .values()
             .all(|row| self.grants.contains_key(&row.grant))
+            && (self.grants.values())
+                .filter_map(|row| row.grant.facts.parent.as_ref())
+                .all(|parent| self.grants.contains_key(parent))
     }
 }
 

@@ -12,10 +12,13 @@ use crate::testing::held::{Gate, Held};
 pub enum Op {
     GrantOf,
     Grant,
+    Derived,
     Claim,
     Commit,
     EndAttempt,
     KeepOrphan,
+    OrphansOf,
+    PruneOrphans,
     Due,
     Backlog,
     ToAnnounce,

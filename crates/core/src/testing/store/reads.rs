@@ -205,6 +205,9 @@ impl State {
                     .any(|key| key.tenant == row.key.tenant && needs(row, &key.id))
             });
             integrations.extend(dependants.map(|row| row.key.clone()));
+            let derived = grants.iter().flat_map(|id| self.derived(id));
+            let derived: Vec<_> = derived.map(|row| row.grant.facts.id.clone()).collect();
+            grants.extend(derived);
         }
         let integrations = integrations
             .iter()

@@ -10,7 +10,7 @@ use super::log::Log;
 use crate::ageing::Dates;
 use crate::change::ClientHealth;
 use crate::clock::Timestamp;
-use crate::grant::{Attempts, Grant, GrantState, Lease, TokenSet};
+use crate::grant::{Attempts, Grant, GrantFacts, GrantState, Lease, TokenSet};
 use crate::ids::{
     ClientKey, CredentialKey, Epoch, Generation, GrantId, IntegrationKey, OwnerToken, ProviderName,
 };
@@ -148,6 +148,12 @@ impl GrantRow {
 }
 
 impl State {
+    /// The grants that mint with the means of `parent`.
+    pub(super) fn derived(&self, parent: &GrantId) -> impl Iterator<Item = &GrantRow> {
+        let rows = self.grants.values();
+        rows.filter(move |row| row.grant.facts.parent.as_ref() == Some(parent))
+    }
+
     pub(super) fn due(&self, now: Timestamp, clock: Now) -> Vec<DueGrant> {
         let mut due: Vec<_> = self
             .grants
@@ -159,6 +165,7 @@ impl State {
                     id: row.grant.facts.id.clone(),
                     generation: row.grant.facts.generation,
                     client: row.grant.facts.client.clone(),
+                    grant_type: row.grant.facts.grant_type,
                     due_at: row.grant.facts.dates.due_at.filter(|at| *at <= now)?,
                 })
             })
@@ -198,9 +205,33 @@ impl State {
         old.len() as u64
     }
 
+    pub(super) fn orphans_of(&self, grant: &GrantFacts) -> Vec<TokenSet> {
+        let of_grant =
+            |orphan: &&Orphan| orphan.grant == grant.id && orphan.base == grant.generation;
+        let tokens = |orphan: &Orphan| TokenSet {
+            expires_at: grant.expires_at,
+            refresh_expires_at: grant.refresh_expires_at,
+            scopes: grant.scopes.clone(),
+            ..orphan.tokens.clone()
+        };
+        self.orphans.iter().filter(of_grant).map(tokens).collect()
+    }
+
+    pub(super) fn prune_orphans(&mut self, older_than: Timestamp, limit: u32) -> u64 {
+        let before = self.orphans.len();
+        let mut left = limit;
+        self.orphans.retain(|orphan| {
+            let pruned = orphan.kept_at < older_than && left > 0;
+            left -= u32::from(pruned);
+            !pruned
+        });
+        (before - self.orphans.len()) as u64
+    }
+
     pub(super) fn count_by_state(&self) -> Vec<(ProviderName, bool, u64)> {
         let mut counts = BTreeMap::new();
-        for row in self.grants.values() {
+        let rows = self.grants.values();
+        for row in rows.filter(|row| row.grant.facts.parent.is_none()) {
             let provider = row.grant.facts.client.provider.clone();
             *counts.entry((provider, row.is_active())).or_insert(0) += 1;
         }

@@ -281,3 +281,60 @@ pub async fn an_orphan_is_kept_beside_the_grant(harness: &impl StoreHarness) {
     }
     assert_eq!(subject.0.grant(&grant).await.unwrap(), before);
 }
+
+pub async fn the_orphans_of_a_generation_are_found_in_the_order_in_which_they_were_kept(
+    harness: &impl StoreHarness,
+) {
+    let subject = Subject::of(harness);
+    let grant = subject.add_slack(&["a"]).await;
+    let stranger = GrantId::random();
+    let kept = [
+        (&grant, G1, "first"),
+        (&grant, G1.next(), "of another generation"),
+        (&stranger, G1, "of another grant"),
+        (&grant, G1, "second"),
+    ];
+    for (id, base, name) in kept {
+        let mut late = tokens(name);
+        late.expires_at = None;
+        late.scopes.clear();
+        subject
+            .0
+            .keep_orphan(id, base, &late, "late")
+            .await
+            .unwrap();
+    }
+    let facts = subject.0.grant(&grant).await.unwrap().unwrap().facts;
+    let found = subject.0.orphans_of(&facts).await.unwrap();
+    let with_dates = |name| {
+        let mut with_dates = tokens(name);
+        with_dates.means.scopes = facts.requested_scopes.clone();
+        with_dates
+    };
+    assert_eq!(found, ["first", "second"].map(with_dates));
+}
+
+pub async fn orphans_are_pruned_when_they_were_kept_for_long(harness: &impl StoreHarness) {
+    let subject = Subject::of(harness);
+    let grant = subject.add_slack(&["a"]).await;
+    let keep = async |name| {
+        let late = tokens(name);
+        let kept = subject.0.keep_orphan(&grant, G1, &late, "late").await;
+        kept.unwrap();
+    };
+    let prune = async |limit| subject.0.prune_orphans(LEASE, limit).await.unwrap();
+    for name in ["one", "two", "three"] {
+        keep(name).await;
+    }
+    assert_eq!(prune(10).await, 0);
+    harness.pass(LEASE * 2).await;
+    keep("young").await;
+    assert_eq!(prune(2).await, 2);
+    assert_eq!(prune(2).await, 1);
+    assert_eq!(prune(2).await, 0);
+    let facts = subject.0.grant(&grant).await.unwrap().unwrap().facts;
+    assert_eq!(
+        subject.0.orphans_of(&facts).await.unwrap(),
+        [tokens("young")]
+    );
+}

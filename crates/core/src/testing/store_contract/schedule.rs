@@ -7,7 +7,7 @@ use super::sample::{Subject, T0, client, due, new_grant, tokens};
 use crate::change::{NewGrant, Write};
 use crate::clock::Timestamp;
 use crate::failure::FailureReason;
-use crate::grant::PassingFailure;
+use crate::grant::{GrantType, PassingFailure};
 use crate::ids::{Generation, GrantId, OwnerToken};
 use crate::store::{AttemptEnd, Backlog};
 
@@ -81,6 +81,7 @@ pub async fn due_are_the_active_whose_time_has_come_longest_first(harness: &impl
     let found = subject.0.due(T0, 1, 9).await.unwrap().remove(0);
     assert_eq!((found.generation, found.due_at), (G1, T0));
     assert_eq!(found.client, client("slack"));
+    assert_eq!(found.grant_type, GrantType::AuthorizationCode);
 }
 
 pub async fn due_gives_no_client_more_than_its_share(harness: &impl StoreHarness) {

@@ -204,3 +204,54 @@ impl Printable for EntryList {
         table
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use evergrant_core::ids::ProviderName;
+    use evergrant_providers::Catalogue;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_entry_is_shown_under_the_names_of_its_keys() {
+        let mut catalogue = Catalogue::empty();
+        let text = r#"
+            name = "acme"
+            token_url = "https://acme.example/token"
+            introspect_url = "https://acme.example/introspect"
+            grant_types = ["client_credentials", "static"]
+            single_active_token = true
+            [grants.client_credentials]
+            required = ["account_id"]
+            [grants.jwt_bearer]
+            required = ["subject"]
+            [lifetime]
+            refresh_token_idle = "30d"
+            [renewal]
+            min_age = "24h"
+            [openid]
+            issuer = "https://acme.example/{tid}"
+            jwks_url = "https://acme.example/keys"
+            [limits]
+            per_minute = 60
+        "#;
+        catalogue.add(text, "test").unwrap();
+        let name = ProviderName::parse("acme").unwrap();
+        let view = EntryView::new(catalogue.get(&name).unwrap());
+        let shown = serde_json::to_value(&view).unwrap();
+        for (key, value) in [
+            ("introspect_url", json!("https://acme.example/introspect")),
+            ("grant_types", json!(["client_credentials", "static"])),
+            ("single_active_token", json!(true)),
+            ("required", json!({ "client_credentials": ["account_id"] })),
+            ("openid_issuer", json!("https://acme.example/{tid}")),
+            ("limits", json!({ "concurrent": null, "per_minute": 60 })),
+        ] {
+            assert_eq!(shown[key], value, "{key}");
+        }
+        assert_eq!(shown["lifetime"]["refresh_token_idle"], "30d");
+        assert_eq!(shown["renewal"]["min_age"], "1d");
+        assert_eq!(shown["renewal"]["self_renewing"], false);
+    }
+}

@@ -8,6 +8,7 @@ use evergrant_core::secret::{AccessToken, RefreshToken};
 use evergrant_core::store::CredentialView;
 use evergrant_proto::v1;
 
+use super::means::{to_mint, unfit};
 use super::{free_of_nul, invalidation_reason, timestamp, to_timestamp};
 use crate::grpc::status::ApiError;
 
@@ -31,6 +32,9 @@ pub fn to_credential(view: CredentialView) -> v1::Credential {
             Some(to_invalidation(dead)),
         ),
     };
+    // A credential that nothing was minted for yet has none of the dates of a token.
+    let has_token = grant.has_token();
+    let of_token = |at: Option<Timestamp>| at.filter(|_| has_token).map(to_timestamp);
     v1::Credential {
         tenant_id: credential.key.tenant.to_string(),
         credential_id: credential.key.id.to_string(),
@@ -43,8 +47,8 @@ pub fn to_credential(view: CredentialView) -> v1::Credential {
         generation: grant.generation.0,
         scopes: grant.scopes,
         created_at: Some(to_timestamp(credential.created_at)),
-        refreshed_at: Some(to_timestamp(grant.issued_at)),
-        expires_at: grant.expires_at.map(to_timestamp),
+        refreshed_at: of_token(Some(grant.issued_at)),
+        expires_at: of_token(grant.expires_at),
         refresh_expires_at: grant.refresh_expires_at.map(to_timestamp),
         refreshable: grant.refreshable || grant.dates.renew_by.is_some(),
         invalidation,
@@ -104,6 +108,9 @@ pub fn tokens(
     now: Timestamp,
 ) -> Result<TokenSet, ApiError> {
     let material = material.ok_or_else(|| ApiError::invalid("material", "must be set"))?;
+    if grant_type.is_minted() {
+        return to_mint(grant_type, material);
+    }
     let v1::TokenMaterial {
         access_token,
         refresh_token,
@@ -115,15 +122,8 @@ pub fn tokens(
         signing_key,
         parameters,
     } = material;
-    if grant_type.is_minted() {
-        let why = "minted grants are not offered by this version";
-        return Err(ApiError::invalid("credential.grant_type", why));
-    }
     let unfit = |field: &str, given: bool| match given {
-        true => Err(ApiError::invalid(
-            format!("material.{field}"),
-            "does not fit the grant type",
-        )),
+        true => Err(unfit(&format!("material.{field}"))),
         false => Ok(()),
     };
     unfit("signing_key", !signing_key.is_empty())?;
@@ -183,8 +183,15 @@ pub fn tokens(
     })
 }
 
-/// An account at a provider; an empty text names none.
-pub fn account(field: &str, text: String) -> Result<Option<String>, ApiError> {
+/// An account at a provider; an empty text names none. What is minted belongs to one credential, so none is shared.
+pub fn account(
+    grant_type: GrantType,
+    field: &str,
+    text: String,
+) -> Result<Option<String>, ApiError> {
+    if grant_type.is_minted() && !text.is_empty() {
+        return Err(unfit(field));
+    }
     if text.len() > MAX_ACCOUNT_BYTES {
         return Err(ApiError::invalid(field, "must have at most 512 bytes"));
     }
@@ -281,7 +288,7 @@ mod tests {
             ..material()
         };
         assert!(refusal(consent, over).starts_with("material.refresh_expires_at"));
-        assert!(refusal(GrantType::JwtBearer, material()).starts_with("credential.grant_type"));
+        assert!(refusal(GrantType::JwtBearer, material()).starts_with("material.access_token"));
         assert!(tokens(consent, None, NOW).is_err());
     }
 
@@ -326,6 +333,19 @@ mod tests {
         );
     }
 
+    // W58, D5
+    #[test]
+    fn minted_grants_of_one_account_are_not_shared() {
+        let field = "provider_account";
+        let error = account(GrantType::ClientCredentials, field, "corp".into()).unwrap_err();
+        assert_eq!(
+            error.message(),
+            "provider_account: does not fit the grant type"
+        );
+        let none = account(GrantType::ClientCredentials, field, String::new());
+        assert_eq!(none, Ok(None));
+    }
+
     #[test]
     fn no_refusal_repeats_a_secret() {
         let odd = v1::TokenMaterial {
@@ -337,12 +357,13 @@ mod tests {
 
     #[test]
     fn what_postgres_cannot_store_is_refused_with_its_field() {
-        let error = account("provider_account", "a\0b".into()).unwrap_err();
+        let consent = GrantType::AuthorizationCode;
+        let error = account(consent, "provider_account", "a\0b".into()).unwrap_err();
         assert_eq!(error.message(), "provider_account: must not contain NUL");
         let error = check_message("gone\0").unwrap_err();
         assert_eq!(error.message(), "message: must not contain NUL");
         assert_eq!(
-            account("provider_account", "ü".into()),
+            account(consent, "provider_account", "ü".into()),
             Ok(Some("ü".into()))
         );
         assert_eq!(check_message("ü\n"), Ok(()));

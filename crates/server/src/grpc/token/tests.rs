@@ -37,7 +37,7 @@ fn a_request_is_parsed_or_its_field_named() {
         (
             "scopes",
             v1::GetTokenRequest {
-                scopes: vec!["s".into()],
+                scopes: vec!["a b".into()],
                 ..request()
             },
         ),

@@ -122,6 +122,46 @@ fn the_others_keep_their_grant() {
 }
 
 #[test]
+fn a_grant_that_is_to_be_revoked_is_left_to_others_who_use_it() {
+    let mut scene = Scene::new();
+    scene.grant(Some("acct"), &["a", "b"]);
+    scene.grant(None, &["c"]);
+    let change = leave_shared_grant(&scene.0, &key("a")).unwrap();
+    assert_eq!(written(&change), ["delete a", "touch grant"]);
+    for sole_or_missing in ["c", "nobody"] {
+        assert_eq!(leave_shared_grant(&scene.0, &key(sole_or_missing)), None);
+    }
+}
+
+#[test]
+fn only_what_was_revoked_is_forgotten() {
+    let mut scene = Scene::new();
+    scene.grant(None, &["a"]);
+    scene.grant(Some("acct"), &["b", "c"]);
+    let of = |name: &str| {
+        let mut credentials = scene.0.credentials.iter();
+        let credential = credentials.find(|known| known.key == key(name)).unwrap();
+        find(&scene.0, &credential.grant).unwrap()
+    };
+    let forget = |name, grant: &GrantFacts, generation| {
+        delete_revoked(&scene.0, &key(name), &grant.id, generation)
+    };
+    let grant = of("a");
+    let change = forget("a", grant, grant.generation).unwrap();
+    assert_eq!(written(&change), ["delete a", "delete grant"]);
+    assert_eq!(told(&change), ["a is deleted"]);
+    assert_eq!(forget("a", grant, grant.generation.next()), None);
+    assert_eq!(forget("nobody", grant, grant.generation), None);
+    let shared = of("b");
+    assert_eq!(forget("a", shared, shared.generation), None, "it moved");
+    assert_eq!(
+        forget("b", shared, shared.generation),
+        None,
+        "others use it"
+    );
+}
+
+#[test]
 fn what_needs_it_is_in_error_and_named_in_the_event() {
     let mut scene = Scene::new();
     scene.grant(None, &["a"]);

@@ -1,0 +1,127 @@
+//! Tokens of the scopes that a caller names, where tokens are minted: one grant for each set of scopes.
+
+use std::sync::Arc;
+
+use super::{Ask, Broker, TokenError, lost};
+use crate::cache::LiveGrant;
+use crate::change::Scope;
+use crate::change::plan::{self, Derive, DeriveError};
+use crate::change::run::{ChangeError, Changes};
+use crate::failure::FailureReason;
+use crate::grant::Means;
+use crate::ids::CredentialKey;
+use crate::memory::{Known, Memory};
+use crate::refresh::{Failure, Ports};
+use crate::scopes::ScopeSet;
+use crate::singleflight::FlightLost;
+use crate::store::StoreError;
+
+/// Why there is no grant for the scopes that were asked for.
+#[derive(Debug, Clone)]
+pub(super) enum NoGrant {
+    /// The credential's grant is no longer the one that was remembered.
+    Moved,
+    /// There are too many derived from it.
+    TooMany,
+    /// For a reason that may pass.
+    Failed(Failure),
+}
+
+impl Broker {
+    /// The grant whose tokens are of exactly the scopes that `ask` names; `base` where it names none or the same.
+    /// `None` if `base` is no longer how the credential stands.
+    pub(super) async fn of_scopes(
+        &self,
+        key: &CredentialKey,
+        base: Arc<LiveGrant>,
+        ask: &Ask,
+    ) -> Result<Option<Arc<LiveGrant>>, TokenError> {
+        let Some(scopes) = &ask.scopes else {
+            return Ok(Some(base));
+        };
+        if !base.grant.facts.grant_type.is_minted() {
+            return Err(TokenError::Scopes {
+                key: key.clone(),
+                why: "its scopes were fixed when its grant was given",
+            });
+        }
+        if let Some(live) = self.memory.of_scopes(&base, scopes) {
+            return Ok(Some(live));
+        }
+        if base.profile.single_active_token {
+            return Err(TokenError::Scopes {
+                key: key.clone(),
+                why: "its provider ends one token when it mints another, so there is only one set of scopes",
+            });
+        }
+        let wanted = (base.grant.facts.id.clone(), scopes.clone());
+        let (ports, memory) = (self.ports.clone(), Arc::clone(&self.memory));
+        let changes = self.refresher.changes().clone();
+        let (parent, of) = (Arc::clone(&base), scopes.clone());
+        let found = self.derivations.join(wanted, |landing| async move {
+            landing.land(find_or_derive(&ports, &memory, &changes, &parent, &of).await);
+        });
+        let failure = match found.outcome().await {
+            Ok(Ok(live)) => return Ok(Some(live)),
+            Ok(Err(NoGrant::Moved)) => {
+                self.memory.forget(&base.grant.facts.id);
+                return Ok(None);
+            }
+            Ok(Err(NoGrant::TooMany)) => return Err(TokenError::TooManyScopeSets(key.clone())),
+            Ok(Err(NoGrant::Failed(failure))) => failure,
+            Err(FlightLost) => lost(),
+        };
+        Err(TokenError::Failed {
+            key: key.clone(),
+            failure,
+        })
+    }
+}
+
+async fn find_or_derive(
+    ports: &Ports,
+    memory: &Memory,
+    changes: &Changes,
+    parent: &Arc<LiveGrant>,
+    scopes: &ScopeSet,
+) -> Result<Arc<LiveGrant>, NoGrant> {
+    let id = &parent.grant.facts.id;
+    let of_store = |error: StoreError| NoGrant::Failed(Failure::from_store(&error));
+    let mut found = ports.store.derived(id, scopes).await.map_err(of_store)?;
+    if found.is_none() {
+        let new = Derive {
+            parent: id.clone(),
+            version: parent.grant.facts.version,
+            means: Means {
+                scopes: scopes.clone(),
+                ..parent.grant.tokens.means.clone()
+            },
+        };
+        changes
+            .run(&Scope::Grant(id.clone()), |snapshot| {
+                plan::derive(snapshot, &new).map(|change| change.map(|change| (change, ())))
+            })
+            .await
+            .map_err(|error| match error {
+                ChangeError::Refused(DeriveError::Moved) => NoGrant::Moved,
+                ChangeError::Refused(DeriveError::TooMany) => NoGrant::TooMany,
+                ChangeError::Store(error) => of_store(error),
+            })?;
+        found = ports.store.derived(id, scopes).await.map_err(of_store)?;
+    }
+    let grant = found.ok_or(NoGrant::Moved)?;
+    let profile = ports.providers.profile(&grant.facts.client);
+    let profile = profile.map_err(|error| {
+        NoGrant::Failed(Failure::new(
+            FailureReason::UnknownClient,
+            error.to_string(),
+        ))
+    })?;
+    match memory.remember(grant, profile, false) {
+        Known::Live(live) => {
+            memory.bind_derived(parent, scopes, &live.grant.facts.id);
+            Ok(live)
+        }
+        Known::Dead(_) => Err(NoGrant::Moved),
+    }
+}

@@ -1,0 +1,272 @@
+//! A grant is taken back at its provider, and then forgotten together with the credential that used it.
+//!
+//! The provider is asked under the leader lock and the lease of a refresh, so that no rotation is under way: one could
+//! leave a successor behind that lives on. What an earlier attempt left in escrow is adopted first, and what came too
+//! late for this generation is revoked beside the stored token set.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
+
+use super::flight::{FIRST_POLL, LAST_POLL, shutting_down};
+use super::settle::NotAdopted;
+use super::{Failure, Refresher};
+use crate::change::{Scope, plan};
+use crate::failure::FailureReason;
+use crate::grant::{Grant, GrantFacts, GrantState};
+use crate::ids::{ClientKey, CredentialKey, GrantId};
+use crate::leader::{Held, Leadership};
+use crate::provider::{CallError, Revocation, Verdict};
+use crate::revocation::RevokeError;
+use crate::store::{AttemptEnd, Claimed};
+
+/// What came of one try.
+enum Tried {
+    /// The credential is deleted, and this says whether the provider confirmed a revocation.
+    Deleted(bool),
+    /// Somebody else is at the grant, or it moved on.
+    LookAgain,
+}
+
+impl Refresher {
+    /// Deletes a credential, after its grant was revoked if no other uses it. Answers whether the provider confirmed
+    /// that. Until `deadline` it waits for a refresh that is under way; once it asks the provider it goes on to the end.
+    pub(crate) async fn revoke_and_delete(
+        &self,
+        key: &CredentialKey,
+        deadline: Instant,
+    ) -> Result<bool, RevokeError> {
+        // Subscribed before the first look, so that no news falls between a look and a wait.
+        let mut notices = self.ports.bus.subscribe();
+        let mut poll = FIRST_POLL;
+        loop {
+            let tried = tokio::time::timeout_at(deadline, self.find_sole_user(key)).await;
+            let grant = match tried.map_err(|_| RevokeError::InProgress(key.clone()))?? {
+                Some(grant) => grant,
+                None => return Ok(false),
+            };
+            if self.stop.is_cancelled() {
+                return Err(failed(key, shutting_down()));
+            }
+            let places = self.places(&grant.facts.client);
+            let place = tokio::time::timeout_at(deadline, places.acquire_owned()).await;
+            let place = place.map_err(|_| RevokeError::InProgress(key.clone()))?;
+            let id = &grant.facts.id;
+            let mut wait = poll;
+            match self.leader.claim(id).await {
+                Leadership::Leader(held) => {
+                    let tried = self.revoke_as_leader(key, &grant, &held).await;
+                    held.release().await;
+                    if let Tried::Deleted(revoked) = tried? {
+                        return Ok(revoked);
+                    }
+                }
+                Leadership::Follower { left } => {
+                    wait = wait.min(left.max(Duration::from_millis(10)));
+                }
+            }
+            drop(place);
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(RevokeError::InProgress(key.clone()));
+            }
+            self.wait_for_news(id, &mut notices, wait.min(left)).await;
+            poll = (poll * 2).min(LAST_POLL);
+        }
+    }
+
+    /// The grant that the credential alone uses, to be revoked. `None`: another uses it too, and the credential is
+    /// deleted.
+    async fn find_sole_user(&self, key: &CredentialKey) -> Result<Option<Grant>, RevokeError> {
+        let store_failed = |error| failed(key, Failure::from_store(&error));
+        let store = &self.ports.store;
+        let scope = scope_of(key);
+        let left = self.change(&scope, |snapshot| plan::leave_shared_grant(snapshot, key));
+        if left.await.map_err(store_failed)? {
+            info!(credential = %key, "a credential was deleted; others use its grant, which was not revoked");
+            return Ok(None);
+        }
+        let grant = store.grant_of(key).await.map_err(store_failed)?;
+        let grant = grant.ok_or_else(|| RevokeError::NotFound(key.clone()))?;
+        if let Err(unknown) = self.ports.providers.check(&grant.facts.client) {
+            let failure = Failure::new(FailureReason::UnknownClient, unknown.to_string());
+            return Err(failed(key, failure));
+        }
+        Ok(Some(grant))
+    }
+
+    async fn revoke_as_leader(
+        &self,
+        key: &CredentialKey,
+        grant: &Grant,
+        held: &Held,
+    ) -> Result<Tried, RevokeError> {
+        let started = Instant::now();
+        let (id, generation) = (&grant.facts.id, grant.facts.generation);
+        let store = &self.ports.store;
+        if grant.facts.state != GrantState::Active {
+            // Nobody begins to refresh a dead grant, so there is no lease to take. Who began before it died held the
+            // lock. It may have been reconnected since it was read.
+            return match store.grant(id).await {
+                Ok(Some(now)) if now.facts.version == grant.facts.version => {
+                    self.revoke_unhindered(key, grant, false, started).await
+                }
+                Ok(_) => Ok(Tried::LookAgain),
+                Err(error) => Err(failed(key, Failure::from_store(&error))),
+            };
+        }
+        let lease = self.limits.lease;
+        let claimed = match store.claim(id, generation, held.owner(), lease).await {
+            Ok(Some(claimed)) => claimed,
+            Ok(None) => return Ok(Tried::LookAgain),
+            // Without the lease nobody may call: fail closed.
+            Err(error) => {
+                self.give_back_lost_lease(id, held).await;
+                return Err(failed(key, Failure::from_store(&error)));
+            }
+        };
+        let tried = self
+            .revoke_unhindered(key, grant, claimed.takeover, started)
+            .await;
+        if !matches!(tried, Ok(Tried::Deleted(_))) {
+            self.give_back(id, &claimed).await;
+        }
+        tried
+    }
+
+    /// Revokes and deletes while nobody else calls the provider for the grant. `in_doubt`: an earlier attempt may have
+    /// spent the stored refresh token.
+    async fn revoke_unhindered(
+        &self,
+        key: &CredentialKey,
+        grant: &Grant,
+        in_doubt: bool,
+        started: Instant,
+    ) -> Result<Tried, RevokeError> {
+        let store_failed = |error| failed(key, Failure::from_store(&error));
+        match self.adopt_from_escrow(grant).await {
+            Ok(None) => {}
+            Ok(Some(_)) => return Ok(Tried::LookAgain),
+            Err(NotAdopted::Store(error)) => return Err(store_failed(error)),
+            Err(NotAdopted::Escrow(error)) if in_doubt => {
+                let why = format!("the refresh token may be spent, and {error}");
+                return Err(failed(
+                    key,
+                    Failure::new(FailureReason::ProviderUnavailable, why),
+                ));
+            }
+            Err(NotAdopted::Escrow(_)) => {}
+        }
+        let orphans = self.ports.store.orphans_of(&grant.facts).await;
+        let mut revoked = true;
+        // The newest first: the others may be spent, and some providers know no spent token.
+        let sets = orphans.map_err(store_failed)?.into_iter().rev();
+        for tokens in sets.chain([grant.tokens.clone()]) {
+            let grant = Grant {
+                facts: grant.facts.clone(),
+                tokens,
+            };
+            let answer = self.call_to_revoke(&grant, started).await;
+            let revocation = answer.map_err(|failure| failed(key, failure))?;
+            revoked &= revocation == Revocation::Revoked;
+        }
+        let (id, generation) = (&grant.facts.id, grant.facts.generation);
+        let forget = |snapshot: &_| plan::delete_revoked(snapshot, key, id, generation);
+        let deleted = self.change(&scope_of(key), forget).await;
+        if !deleted.map_err(store_failed)? {
+            return Ok(Tried::LookAgain);
+        }
+        info!(credential = %key, grant = %id, revoked, "a credential was deleted with its grant");
+        Ok(Tried::Deleted(revoked))
+    }
+
+    /// One revocation, if the lease outlasts it and the change that follows.
+    async fn call_to_revoke(&self, grant: &Grant, started: Instant) -> Result<Revocation, Failure> {
+        let GrantFacts { id, client, .. } = &grant.facts;
+        let needed = self.limits.attempt_timeout + self.limits.store_timeout;
+        if self.limits.lease.saturating_sub(started.elapsed()) < needed {
+            metrics::counter!("evergrant_lease_losses_total").increment(1);
+            let why = "the lease is too short for a revocation";
+            return Err(Failure::new(FailureReason::ProviderUnavailable, why));
+        }
+        let timeout = self.limits.attempt_timeout;
+        match self.ports.providers.revoke(grant, timeout).await {
+            Ok(revocation) => {
+                count(
+                    client,
+                    match revocation {
+                        Revocation::Revoked => "revoked",
+                        Revocation::NotSupported => "not_supported",
+                    },
+                );
+                Ok(revocation)
+            }
+            Err(error) => {
+                let failure = self.failure(error);
+                count(client, outcome(failure.reason));
+                warn!(
+                    grant = %id, %client, reason = %failure.reason, error = %failure.message,
+                    "a grant could not be revoked at its provider; nothing is deleted"
+                );
+                Err(failure)
+            }
+        }
+    }
+
+    /// A client that is rejected here is not held back from refreshing: that is another door.
+    fn failure(&self, error: CallError) -> Failure {
+        let reason = match error.verdict {
+            Verdict::Client => FailureReason::ClientRejected,
+            Verdict::RateLimit => FailureReason::ProviderRateLimited,
+            Verdict::Request | Verdict::Protocol => FailureReason::ProviderProtocolError,
+            Verdict::Transient | Verdict::Grant(_) => FailureReason::ProviderUnavailable,
+        };
+        let mut failure = Failure::new(reason, error.message);
+        let now = self.ports.clock.now();
+        failure.next_at = error.retry_after.map(|wait| now.plus(wait));
+        failure
+    }
+
+    async fn give_back(&self, id: &GrantId, claimed: &Claimed) {
+        let unused = AttemptEnd::Unused;
+        let ended = self
+            .ports
+            .store
+            .end_attempt(id, claimed.epoch, unused)
+            .await;
+        if let Err(error) = ended {
+            debug!(grant = %id, %error, "the lease will run out");
+        }
+    }
+}
+
+fn scope_of(key: &CredentialKey) -> Scope {
+    Scope::Credential {
+        key: key.clone(),
+        account: None,
+    }
+}
+
+fn failed(key: &CredentialKey, failure: Failure) -> RevokeError {
+    RevokeError::Failed {
+        key: key.clone(),
+        failure,
+    }
+}
+
+fn outcome(reason: FailureReason) -> &'static str {
+    match reason {
+        FailureReason::ClientRejected => "client_rejected",
+        reason => reason.as_str(),
+    }
+}
+
+fn count(client: &ClientKey, outcome: &'static str) {
+    metrics::counter!(
+        "evergrant_revocations_total",
+        "provider" => client.provider.to_string(),
+        "outcome" => outcome
+    )
+    .increment(1);
+}
