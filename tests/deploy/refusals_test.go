@@ -30,6 +30,7 @@ func TestWrongValuesAreRefusedByTheirName(t *testing.T) {
 		{"minimal", "sealingKeys: { active: k2 }", "sealingKeys.active must be one of"},
 		{"minimal", "persistence: { enabled: false }", "a crash would lose refresh tokens"},
 		{"minimal", "inbound: { enabled: true, port: 7071 }", "inbound.port is taken"},
+		{"minimal", "{ inbound: { enabled: true, port: 9000 }, callback: { enabled: true, port: 9000 } }", "callback.port is taken"},
 		{"minimal", "autoscaling: { enabled: true, minReplicas: 10 }", "must not be above"},
 		{"sqlite", "replicas: 2", "sqlite is for one replica"},
 		{"sqlite", "autoscaling: { enabled: true }", "sqlite is for one replica"},

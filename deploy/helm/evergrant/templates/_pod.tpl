@@ -8,6 +8,9 @@ evergrant.toml: |
 
   [keys]
   active = {{ .active | quote }}
+  {{- with .lost }}
+  lost = {{ toJson . }}
+  {{- end }}
   {{- range .ids }}
   {{ . | quote }} = { file = "/etc/evergrant/keys/{{ . }}" }
   {{- end }}
@@ -42,6 +45,9 @@ evergrant.toml: |
 {{- end }}
 {{- if $values.inbound.enabled }}
 - { name: EVERGRANT__INBOUND__LISTEN, value: {{ printf "%s:%d" $values.listenAddress (int $values.inbound.port) | quote }} }
+{{- end }}
+{{- if $values.callback.enabled }}
+- { name: EVERGRANT__AUTHORIZATION__CALLBACK_LISTEN, value: {{ printf "%s:%d" $values.listenAddress (int $values.callback.port) | quote }} }
 {{- end }}
 {{- range $values.secretEnv }}
 - name: {{ .name }}

@@ -33,7 +33,15 @@
 {{- if and $values.autoscaling.enabled (gt (int $values.autoscaling.minReplicas) (int $values.autoscaling.maxReplicas)) }}
 {{- fail "autoscaling.minReplicas must not be above autoscaling.maxReplicas" }}
 {{- end }}
-{{- if and $values.inbound.enabled (has (int $values.inbound.port) (list 7070 7071)) }}
-{{- fail "inbound.port is taken: 7070 is for gRPC and 7071 for metrics and probes" }}
+{{- $taken := list 7070 7071 }}
+{{- range $name := list "inbound" "callback" }}
+{{- with get $values $name }}
+{{- if .enabled }}
+{{- if has (int .port) $taken }}
+{{- fail (printf "%s.port is taken: each listener has its own, 7070 is for gRPC and 7071 for metrics and probes" $name) }}
+{{- end }}
+{{- $taken = append $taken (int .port) }}
+{{- end }}
+{{- end }}
 {{- end }}
 {{- end }}
