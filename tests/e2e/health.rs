@@ -42,6 +42,11 @@ async fn a_service_that_waits_for_its_store_is_not_serving_until_it_has_it() -> 
         })
         .await?;
         assert_eq!(before.into_inner().status(), ServingStatus::NotServing);
+        let alive = health.check(HealthCheckRequest {
+            service: "liveness".to_owned(),
+        });
+        let alive = alive.await?.into_inner().status();
+        assert_eq!(alive, ServingStatus::Serving);
         scene.postgres().thaw()
     };
     let (replica, ()) = tokio::try_join!(Replica::start(&config), before_ready)?;
@@ -65,6 +70,7 @@ async fn without_its_store_a_service_is_not_serving_and_recovers() -> Result<()>
     for service in SERVICES {
         becomes(&replica, service, ServingStatus::NotServing).await?;
     }
+    assert_eq!(status(&replica, "liveness").await?, ServingStatus::Serving);
     assert_eq!(replica.admin_status("/readyz").await?, 503);
     assert_eq!(replica.admin_status("/livez").await?, 200);
     let metrics = replica.metrics().await?;

@@ -24,6 +24,10 @@ const NAMES: [&str; 6] = [
     "evergrant.v1.ProviderService",
 ];
 
+/// SERVING for as long as the process answers, whatever its store does: a liveness probe that asked for the whole
+/// server would have replicas killed for a database that is away.
+const LIVENESS: &str = "liveness";
+
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 
 /// Whether this replica can serve.
@@ -37,6 +41,9 @@ impl Health {
     /// Not serving yet, and the gRPC service that tells so.
     pub async fn new() -> (Self, HealthServer<HealthService>) {
         let reporter = HealthReporter::new();
+        reporter
+            .set_service_status(LIVENESS, ServingStatus::Serving)
+            .await;
         let service = HealthServer::new(HealthService::from_health_reporter(reporter.clone()));
         let health = Self {
             reporter,
