@@ -16,7 +16,7 @@ fn tenant(name: &str) -> TenantId {
     TenantId::parse(name).unwrap()
 }
 
-async fn keep(harness: &Harness, state: &str) {
+pub async fn keep(harness: &Harness, state: &str) {
     let (state, owner) = (StateHash::of(state), tenant("t1"));
     let store = &harness.store;
     let kept = store.keep_authorization(&state, &owner, b"hush-verifier", TEN_MINUTES);

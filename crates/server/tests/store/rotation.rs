@@ -296,6 +296,7 @@ async fn what_does_not_open_is_counted_by_key_and_stops_nothing_else() {
 async fn a_key_of_the_right_name_and_other_bytes_is_told() {
     let harness = Harness::sqlite().await;
     filled(&harness, 2).await;
+    crate::authorizations::keep(&harness, "state").await;
     let store = sealed(&harness).await;
     let stretch = |column| Stretch {
         column,

@@ -1,12 +1,13 @@
 //! Every column that holds sealed values is known as one, and each value says which key sealed it.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use evergrant_core::ageing::Dates;
-use evergrant_core::ids::Generation;
+use evergrant_core::ids::{Generation, TenantId};
 use evergrant_core::store::{Directory, GrantStore};
 use evergrant_server::seal::Sealer;
-use evergrant_server::store::{CURSOR_KEY, sealed_columns};
+use evergrant_server::store::{CURSOR_KEY, StateHash, sealed_columns};
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 
 use crate::harness::{Harness, first_change, tokens};
@@ -97,6 +98,12 @@ async fn the_id_beside_a_value_is_that_at_its_head_after_every_kind_of_write() {
         );
         store
             .keep_orphan(&grant, Generation(base), &next, "late")
+            .await
+            .unwrap();
+        let state = StateHash::of(&base.to_string());
+        let tenant = TenantId::parse("acme").unwrap();
+        store
+            .keep_authorization(&state, &tenant, b"hush", Duration::from_secs(600))
             .await
             .unwrap();
         for column in sealed_columns().filter(|column| *column != CURSOR_KEY) {
