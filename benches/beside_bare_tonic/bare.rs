@@ -165,4 +165,18 @@ impl CredentialService for Bare {
     ) -> Result<Response<CompleteAuthorizationResponse>, Status> {
         Err(Status::unimplemented("not compared"))
     }
+
+    async fn begin_device_authorization(
+        &self,
+        _: Request<BeginDeviceAuthorizationRequest>,
+    ) -> Result<Response<BeginDeviceAuthorizationResponse>, Status> {
+        Err(Status::unimplemented("not compared"))
+    }
+
+    async fn complete_device_authorization(
+        &self,
+        _: Request<CompleteDeviceAuthorizationRequest>,
+    ) -> Result<Response<CompleteDeviceAuthorizationResponse>, Status> {
+        Err(Status::unimplemented("not compared"))
+    }
 }

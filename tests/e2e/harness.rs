@@ -2,19 +2,24 @@
 //! in a folder of its own and ends with the value that stands for it.
 //!
 //! - [`postgres`], [`redis`]: servers that can be stopped, killed, frozen and started again on the same port.
-//! - [`oidc`]: a certified OAuth server of another project.
+//! - [`oidc`]: a certified OAuth server of another project; [`browser`] is a person who consents there, and
+//!   [`application`] where they come back to.
 //! - [`issuer`]: a token endpoint that mints tokens.
 //! - [`sandbox`]: a strict OAuth server of our own, with faults, gates and a ledger.
 //! - [`scene`]: the usual set of them; [`caller`] asks and stores in few words.
 //! - [`table`]: the event log as the database holds it.
 //! - [`watcher`] follows events as a client should.
 //! - [`replica`]: the program under test, with the configuration that a test writes; [`metrics`] reads its figures.
+//! - [`cli`]: the program under test as a command that ends.
 //! - [`proxy`]: a network between two of them, with faults.
 //! - [`python`]: a client in another language.
 //! - [`process`], [`background`], [`eventually`], [`http`], [`ports`]: what those are made of.
 
+pub mod application;
 pub mod background;
+pub mod browser;
 pub mod caller;
+pub mod cli;
 pub mod eventually;
 pub mod http;
 pub mod issuer;

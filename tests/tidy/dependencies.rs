@@ -31,7 +31,7 @@ const RULES: [Rule; 5] = [
     Rule {
         manifest: "crates/providers/Cargo.toml",
         ours: &["evergrant-core"],
-        ours_in_tests: &["evergrant-core"],
+        ours_in_tests: &["evergrant-core", "evergrant-providers"],
         never: &["fred*", "prost*", "sea-orm*", "sqlx*", "tonic*"],
         only: None,
     },

@@ -6,6 +6,7 @@ mod consent;
 mod device;
 mod introspect;
 mod mint;
+mod openid;
 mod revoke;
 
 use std::collections::BTreeMap;
@@ -34,6 +35,7 @@ use crate::response::{self, Granted};
 pub use self::client::{ClientConfigError, OAuthClient};
 pub use self::consent::{CodeExchange, Consent, ConsentError, Consented};
 pub use self::device::{DeviceAuthorization, DevicePoll};
+pub use self::openid::{ConsentFacts, IdToken, IdTokenError};
 
 /// Speaks to the token endpoints of a catalogue for the clients of a configuration.
 pub struct HttpProviders {

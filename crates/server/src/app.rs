@@ -19,6 +19,8 @@ pub struct Ready {
     pub grpc: SocketAddr,
     /// Address of the HTTP listener for metrics and probes, unless it is off.
     pub admin: Option<SocketAddr>,
+    /// Address of the HTTP listener for users who come back from a provider, unless it is off.
+    pub callback: Option<SocketAddr>,
     /// Address of the listener for what providers report, if it is on.
     pub inbound: Option<SocketAddr>,
 }
@@ -82,6 +84,7 @@ pub async fn serve(
     on_ready(Ready {
         grpc: replica.grpc(),
         admin: replica.admin(),
+        callback: replica.callback(),
         inbound: replica.inbound(),
     });
     life.until_signalled().await.map_err(failed)?;

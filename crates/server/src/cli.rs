@@ -1,5 +1,6 @@
 //! The command line: arguments in, exit code out.
 
+mod connect;
 mod connection;
 mod credential;
 mod credential_view;
@@ -44,6 +45,7 @@ Examples:
   evergrant demo                     # see it work in a minute
   evergrant serve                    # SQLite in the working directory, loopback only
   evergrant token get slack-7
+  evergrant connect google --scope openid
   evergrant watch -o json
 
 Exit codes: 0 success, 1 failure, 64 bad usage or configuration, 69 server or dependency out of reach."
@@ -63,6 +65,8 @@ enum Verb {
     Sandbox(service::Sandbox),
     /// Get access tokens
     Token(token::Token),
+    /// Connect a user's account with the browser of this machine
+    Connect(connect::Connect),
     /// Print events as they come
     Watch(watch::Watch),
     /// Keep credentials
@@ -73,7 +77,7 @@ enum Verb {
     Integration(integration::Integration),
     /// Look at the provider catalogue and at how clients stand, and decide about held grants
     Provider(provider::Provider),
-    /// Make and check sealing keys
+    /// Make, rotate and check sealing keys
     Keys(keys::Keys),
     /// Bring the store's schema up to date
     Migrate(service::Migrate),
@@ -152,12 +156,13 @@ fn dispatch(verb: Verb, build: Build, out: Out<'_>, notes: Out<'_>) -> Result<()
         Verb::Migrate(migrate) => on_all_cores(migrate.run(out)),
         Verb::Events(events) => on_this_thread(events.run(out)),
         Verb::Token(token) => on_this_thread(token.run(out)),
+        Verb::Connect(connect) => on_this_thread(connect.run(out, notes)),
         Verb::Watch(watch) => on_this_thread(watch.run(out, notes)),
         Verb::Credential(credential) => on_this_thread(credential.run(&SystemClock, out)),
         Verb::Forecast(forecast) => on_this_thread(forecast.run(out)),
         Verb::Integration(integration) => on_this_thread(integration.run(out)),
         Verb::Provider(provider) => on_this_thread(provider.run(out)),
-        Verb::Keys(keys) => on_this_thread(keys.run(out)),
+        Verb::Keys(keys) => on_this_thread(keys.run(out, notes)),
         Verb::Config(settings) => settings.run(out),
         Verb::Completions { shell } => {
             let mut script = Vec::new();

@@ -10,6 +10,7 @@
 //! Unknown keys are refused wherever they come from, and relative paths begin at the working directory.
 
 mod callers;
+mod command;
 mod defaults;
 mod document;
 mod error;
@@ -18,6 +19,7 @@ mod print;
 mod secret;
 mod section;
 
+pub mod authorization;
 pub mod clients;
 pub mod duration;
 pub mod events;
@@ -36,7 +38,9 @@ use std::path::Path;
 
 use evergrant_core::ids::ClientName;
 use evergrant_providers::{Catalogue, OAuthClient};
+use zeroize::Zeroizing;
 
+use self::authorization::Authorization;
 use self::clients::Client;
 use self::document::Table;
 pub use self::error::ConfigError;
@@ -50,7 +54,7 @@ use self::providers::Providers;
 use self::redis::Redis;
 use self::refresh::Refresh;
 pub use self::secret::Secret;
-use self::section::Section;
+use self::section::{Commands, Environment, Section};
 use self::server::Server;
 use self::store::Store;
 use self::telemetry::Telemetry;
@@ -74,6 +78,8 @@ pub struct Config {
     pub clients: BTreeMap<ClientName, Client>,
     /// Who may call. Empty: everyone who reaches the loopback listener.
     pub callers: Vec<CallerRule>,
+    /// The server's own callback for users' consents.
+    pub authorization: Authorization,
     /// How refreshes run.
     pub refresh: Refresh,
     /// Events and their streams.
@@ -86,20 +92,41 @@ pub struct Config {
 
 impl Config {
     /// Reads `file` if one is named, lays the variables of `environment` and then `overrides` over it, resolves secrets and
-    /// checks every value. It makes no file and opens no connection.
+    /// checks every value. It makes no file and opens no connection. A command that prints a secret is run once, and may
+    /// block for half a minute.
     pub fn load(
         file: Option<&Path>,
         environment: impl Iterator<Item = (String, String)>,
         overrides: Vec<Override>,
     ) -> Result<Self, ConfigError> {
-        let environment: BTreeMap<_, _> = environment.collect();
+        Self::load_with(file, environment, overrides, Commands::Run)
+    }
+
+    /// The same without running commands, for whoever only looks at the configuration: a secret that a command prints is
+    /// neither checked nor there, and a store whose address it prints is taken for Postgres.
+    pub fn load_without_commands(
+        file: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+        overrides: Vec<Override>,
+    ) -> Result<Self, ConfigError> {
+        Self::load_with(file, environment, overrides, Commands::Skip)
+    }
+
+    fn load_with(
+        file: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+        overrides: Vec<Override>,
+        commands: Commands,
+    ) -> Result<Self, ConfigError> {
+        let environment = environment.map(|(name, value)| (name, Zeroizing::new(value)));
+        let environment: Environment = environment.collect();
         let mut root = match file {
             Some(path) => document::parse(path, &read(path)?)?,
             None => Table::new(),
         };
         overlay::lay_environment(&mut root, environment.iter())?;
         overlay::lay_arguments(&mut root, overrides)?;
-        Self::understand(Section::root(root, &environment))
+        Self::understand(Section::root(root, &environment, commands))
     }
 
     fn understand(mut root: Section<'_>) -> Result<Self, ConfigError> {
@@ -111,6 +138,7 @@ impl Config {
             providers: Providers::read(root.section("providers")?)?,
             clients: Client::read_all(root.section("clients")?)?,
             callers: callers::read_all(root.sections("callers")?)?,
+            authorization: Authorization::read(root.section("authorization")?)?,
             refresh: Refresh::read(root.section("refresh")?, &store.url)?,
             events: Events::read(root.section("events")?)?,
             inbound: Inbound::read(root.optional_section("inbound")?)?,
@@ -155,14 +183,18 @@ impl Config {
     /// there is none.
     pub fn sealing_keys(&self) -> Result<(String, BTreeMap<String, SealingKey>), ConfigError> {
         match &self.keys {
-            Keys::Ring { active, keys } => {
+            Keys::Ring {
+                active,
+                keys,
+                lost: _,
+            } => {
                 let keys = keys.iter().map(|(id, secret)| {
                     let key = keys::decode(secret.expose()).expect("checked when it was read");
                     (id.clone(), key)
                 });
                 Ok((active.clone(), keys.collect()))
             }
-            Keys::File(path) => {
+            Keys::File { path, lost: _ } => {
                 let (id, key) = key_file::read_or_make(path)
                     .map_err(|why| ConfigError::new("keys", why, Origin::Default))?;
                 Ok((id.clone(), BTreeMap::from([(id, key)])))
@@ -180,6 +212,7 @@ impl Config {
             providers,
             clients,
             callers,
+            authorization,
             refresh,
             events,
             inbound,
@@ -197,6 +230,7 @@ impl Config {
         for caller in callers {
             callers::print(caller, &mut out);
         }
+        authorization.print(&mut out);
         refresh.print(&mut out);
         events.print(&mut out);
         if let Some(inbound) = inbound {
@@ -207,8 +241,9 @@ impl Config {
     }
 }
 
-fn read(path: &Path) -> Result<String, ConfigError> {
-    std::fs::read_to_string(path).map_err(|error| {
+fn read(path: &Path) -> Result<Zeroizing<String>, ConfigError> {
+    let text = std::fs::read_to_string(path).map(Zeroizing::new);
+    text.map_err(|error| {
         let why = format!("{} cannot be read: {error}", path.display());
         ConfigError::new("", why, Origin::Default)
     })

@@ -7,6 +7,7 @@
 //! The file is `header ‖ record*`; `record` describes a record. `<path>.lock` is held for as long as the journal
 //! is open, and `<path>.new` exists only while the file is rewritten without its dead records.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::mpsc::{Sender, channel};
@@ -67,6 +68,17 @@ impl Journal {
             writes: Some(writes),
             writer: Some(writer),
         })
+    }
+
+    /// How many entries each sealing key sealed, by its id.
+    pub fn key_use(&self) -> BTreeMap<String, u64> {
+        key_use(&locked(&self.index))
+    }
+
+    /// The same of the journal at `path` without opening it: another process may have it open. Empty if there is no
+    /// file. Blocks on the disk.
+    pub fn key_use_of(path: impl AsRef<Path>) -> io::Result<BTreeMap<String, u64>> {
+        Ok(key_use(&file::look_into(path.as_ref())?))
     }
 
     /// Writes `record` and waits for it. Once it is queued it is written even if nobody waits any more.
@@ -142,6 +154,14 @@ impl Escrow for Journal {
             .filter_map(|(grant, base, sealed)| self.unseal(&grant, base, &sealed))
             .collect())
     }
+}
+
+fn key_use(index: &Index) -> BTreeMap<String, u64> {
+    let mut keys = BTreeMap::new();
+    for id in index.all_sealed().filter_map(Sealer::key_of) {
+        *keys.entry(id.to_owned()).or_default() += 1;
+    }
+    keys
 }
 
 fn locked(index: &Mutex<Index>) -> MutexGuard<'_, Index> {

@@ -32,9 +32,15 @@ mod link;
 mod locks;
 mod notice;
 mod pulse;
+mod survey;
 mod throttle;
 
+pub use self::survey::{SurveyError, escrow_key_use};
+
 const SERVICE: &str = "redis";
+
+/// What the keys of escrow entries have after the prefix.
+const ESCROW: &str = "escrow";
 
 /// The URL does not name a Redis server. The message holds nothing of it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

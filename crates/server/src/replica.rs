@@ -26,6 +26,7 @@ use crate::admin;
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::config::keys::Keys;
+use crate::consent::Consents;
 use crate::grpc::caller::Callers;
 use crate::grpc::credential::Credentials;
 use crate::grpc::cursor::CursorCodec;
@@ -42,11 +43,13 @@ use crate::seal::Sealer;
 use crate::sight::Sampler;
 use crate::store::{SqlStore, StoreOptions};
 
+mod consents;
 mod coordination;
 mod error;
 mod inbound;
 mod socket;
 
+use consents::Callback;
 use coordination::Coordination;
 pub use error::StartError;
 use inbound::InboundListener;
@@ -84,6 +87,7 @@ pub struct Replica {
     shutdown_timeout: Duration,
     grpc: SocketAddr,
     admin: Option<SocketAddr>,
+    callback: Option<SocketAddr>,
     inbound: Option<SocketAddr>,
 }
 
@@ -101,6 +105,8 @@ impl Replica {
         };
         let grpc = local_address(&grpc_listener)?;
         let admin = admin_listener.as_ref().map(local_address).transpose()?;
+        let callback_listener = Callback::listen(config).await?;
+        let callback = callback_listener.as_ref().map(|listener| listener.address);
 
         let tls = config.server.tls.as_ref();
         let tls = tls.map(|tls| acceptor(tls, "h2")).transpose()?;
@@ -138,7 +144,11 @@ impl Replica {
             max_connections: config.store.max_connections,
             ..StoreOptions::default()
         };
-        let store = Arc::new(SqlStore::connect(&config.store.url, sealer.clone(), options).await?);
+        let (url, lost) = (&config.store.url, config.keys.lost());
+        let store = SqlStore::connect_without(url, sealer.clone(), lost, options).await?;
+        let store = Arc::new(store);
+        let unknown = store.unknown_keys().await?;
+        known_or_lost(config, unknown.iter())?;
         let coordination = Coordination::start(config, &sealer)?;
         let providers = Arc::new(http_providers(config)?);
         let broker = broker(config, &store, &coordination, &providers, &life);
@@ -151,7 +161,8 @@ impl Replica {
         }
         let tail = Tail::open(store.clone(), TailOptions::default()).await?;
 
-        let services = services(config, &store, &broker, &providers, &tail, &life);
+        let consents = consents::consents(config, &store, &broker, &providers, &life)?;
+        let services = services(config, &store, &broker, &providers, &consents, &tail, &life);
         let watches = services.watches.clone();
         let sampler = Sampler {
             broker: broker.clone(),
@@ -183,6 +194,9 @@ impl Replica {
             grace,
             stop,
         ));
+        if let Some(listener) = callback_listener {
+            listener.serve(consents, &life);
+        }
         let inbound_address = match inbound {
             Some(inbound) => Some(inbound.serve(&broker, grace, &life)?),
             None => None,
@@ -200,6 +214,7 @@ impl Replica {
             shutdown_timeout: config.server.shutdown_timeout,
             grpc,
             admin,
+            callback,
             inbound: inbound_address,
         })
     }
@@ -212,6 +227,11 @@ impl Replica {
     /// Where the HTTP listener for metrics and probes listens.
     pub fn admin(&self) -> Option<SocketAddr> {
         self.admin
+    }
+
+    /// Where the HTTP listener for users who come back from a provider listens.
+    pub fn callback(&self) -> Option<SocketAddr> {
+        self.callback
     }
 
     /// Where providers report by themselves.
@@ -245,15 +265,28 @@ impl Replica {
 
 /// The sealing keys. A key file is made for a store in which nothing is sealed yet, and for no other.
 async fn sealer(config: &Config) -> Result<Sealer, StartError> {
-    if let Keys::File(path) = &config.keys
+    if let Keys::File { path, .. } = &config.keys
         && !path.exists()
         && let Some(id) = SqlStore::sealed_by(&config.store.url).await?
+        && !config.keys.lost().contains(&id)
     {
         let path = path.clone();
         return Err(StartError::MissingKeyFile { path, id });
     }
     let (active, keys) = config.sealing_keys()?;
     Ok(Sealer::new(&active, keys)?)
+}
+
+/// What an unknown key sealed would fail one caller after the other, so it stops the start.
+fn known_or_lost<'a>(
+    config: &Config,
+    unknown: impl IntoIterator<Item = &'a String>,
+) -> Result<(), StartError> {
+    let lost = config.keys.lost();
+    match unknown.into_iter().find(|id| !lost.contains(id)) {
+        Some(id) => Err(StartError::MissingKey(id.clone())),
+        None => Ok(()),
+    }
 }
 
 fn http_providers(config: &Config) -> Result<HttpProviders, StartError> {
@@ -297,6 +330,7 @@ fn services(
     store: &Arc<SqlStore>,
     broker: &Arc<Broker>,
     providers: &Arc<HttpProviders>,
+    consents: &Consents,
     tail: &Arc<Tail>,
     life: &Lifecycle,
 ) -> Services {
@@ -327,6 +361,7 @@ fn services(
             broker.revoker(),
             store_port.clone(),
             providers.clone(),
+            consents.clone(),
             callers.clone(),
             clock.clone(),
         ),
@@ -351,9 +386,16 @@ fn spawn_tasks(
     life: &Lifecycle,
 ) {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let tasks = life.tracker();
+    let retention = Retention {
+        events: config.events.retention,
+        orphans: config.store.orphan_retention,
+    };
+    tasks.spawn(retention::run(store.clone(), retention, life.stop()));
+    tasks.spawn(retention::of_authorizations(store.clone(), life.stop()));
+
     let store: Arc<dyn Store> = store.clone();
     let bus: Arc<dyn Bus> = coordination.bus.clone();
-    let tasks = life.tracker();
 
     let coherence = Coherence::new(broker.clone(), store.clone(), bus.clone());
     tasks.spawn(coherence.run(life.stop()));
@@ -371,16 +413,10 @@ fn spawn_tasks(
         concurrency: size(config.refresh.concurrency),
         per_client: config.refresh.per_provider,
     };
-    let scheduler = Scheduler::new(broker.clone(), store.clone(), clock, pace, tasks.clone());
+    let scheduler = Scheduler::new(broker.clone(), store, clock, pace, tasks.clone());
     tasks.spawn(scheduler.run(life.stop()));
 
     tasks.spawn(broker.announcer(ANNOUNCE_EVERY).run(life.stop()));
-
-    let retention = Retention {
-        events: config.events.retention,
-        orphans: config.store.orphan_retention,
-    };
-    tasks.spawn(retention::run(store, retention, life.stop()));
 
     tasks.spawn(sampler.run(life.stop()));
 }

@@ -1,5 +1,5 @@
-//! Prunes what is older than it must be kept: events, token sets that came too late, and deliveries that were dealt
-//! with.
+//! Prunes what is older than it must be kept: events, token sets that came too late, deliveries that were dealt with, and
+//! consents that nobody completed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,6 +7,8 @@ use std::time::Duration;
 use evergrant_core::store::{Store, StoreError};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
+
+use crate::store::SqlStore;
 
 const BATCH: u32 = 5_000;
 const EVERY: Duration = Duration::from_secs(600);
@@ -29,11 +31,28 @@ pub async fn run(store: Arc<dyn Store>, retention: Retention, stop: Cancellation
         prune("events", || store.prune(events, BATCH)).await;
         prune("orphans", || store.prune_orphans(orphans, BATCH)).await;
         prune("deliveries", || store.forget_deliveries(REMEMBERED, BATCH)).await;
-        let pause = EVERY.mul_f64(0.8 + 0.4 * fastrand::f64());
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            () = stop.cancelled() => return,
+        if pause(&stop).await.is_none() {
+            return;
         }
+    }
+}
+
+/// The same for consents that were not completed in time.
+pub async fn of_authorizations(store: Arc<SqlStore>, stop: CancellationToken) {
+    loop {
+        prune("authorizations", || store.prune_authorizations()).await;
+        if pause(&stop).await.is_none() {
+            return;
+        }
+    }
+}
+
+/// `None` once `stop` is cancelled.
+async fn pause(stop: &CancellationToken) -> Option<()> {
+    let pause = EVERY.mul_f64(0.8 + 0.4 * fastrand::f64());
+    tokio::select! {
+        () = tokio::time::sleep(pause) => Some(()),
+        () = stop.cancelled() => None,
     }
 }
 

@@ -159,6 +159,21 @@ impl Sealer {
         Ok(plaintext)
     }
 
+    /// Ids of all keys, in order.
+    pub fn key_ids(&self) -> impl Iterator<Item = &str> {
+        self.keys.keys().map(String::as_str)
+    }
+
+    /// Whether the key `id` is in the ring.
+    pub fn opens(&self, id: &str) -> bool {
+        self.keys.contains_key(id)
+    }
+
+    /// The same value sealed anew for the same place, with the active key.
+    pub fn reseal(&self, place: Place<'_>, sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
+        Ok(self.seal(place, &self.open(place, sealed)?))
+    }
+
     /// Id of the key that sealed a value, without opening it.
     pub fn key_of(sealed: &[u8]) -> Option<&str> {
         split_key_id(sealed).map(|(id, _)| id)
@@ -258,6 +273,10 @@ mod tests {
         let rotated = ring("k2", &["k1", "k2"]);
         assert_eq!(rotated.open(HERE, &sealed).unwrap().as_slice(), b"hush");
         assert_eq!(Sealer::key_of(&rotated.seal(HERE, b"x")), Some("k2"));
+        let anew = rotated.reseal(HERE, &sealed).unwrap();
+        let without = ring("k2", &["k2"]);
+        assert_eq!(without.open(HERE, &anew).unwrap().as_slice(), b"hush");
+        assert!(rotated.opens("k1") && !without.opens("k1"));
         assert_eq!(
             ring("k2", &["k2"]).open(HERE, &sealed),
             Err(OpenError::UnknownKey("k1".into()))

@@ -267,6 +267,10 @@ fn describe() {
         "Events written by this replica"
     );
     describe_counter!(
+        "evergrant_consents_total",
+        "Consents that ended, by provider and outcome"
+    );
+    describe_counter!(
         "evergrant_change_conflicts_total",
         "Changes planned anew after a conflict"
     );

@@ -5,6 +5,7 @@
 //! domain, and every secret is sealed before it gets here.
 
 mod apply;
+mod authorizations;
 mod clients;
 mod database;
 mod deliveries;
@@ -22,12 +23,15 @@ mod open;
 mod orphans;
 mod payload;
 mod reports;
+mod reseal;
 mod row;
+mod sealed;
 mod snapshot;
 mod sql;
 mod tokens;
 mod url;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -40,7 +44,10 @@ use sea_orm::ConnectionTrait;
 use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
 
+pub use self::authorizations::StateHash;
 pub use self::open::{OpenStoreError, StoreOptions};
+pub use self::reseal::{Batch, SealedStore, Stretch};
+pub use self::sealed::{CURSOR_KEY, KeyUse, sealed_columns};
 pub use self::url::{InvalidStoreUrl, StoreUrl};
 
 use self::database::{Database, within};
@@ -74,6 +81,17 @@ impl SqlStore {
         sealer: Sealer,
         options: StoreOptions,
     ) -> Result<Self, OpenStoreError> {
+        Self::connect_without(url, sealer, &[], options).await
+    }
+
+    /// The same where the keys with these ids are lost for good. If one of them sealed the secret that authenticates
+    /// cursors, there is a new secret, and the log a new epoch: cursors of before are refused as of another life.
+    pub async fn connect_without(
+        url: &StoreUrl,
+        sealer: Sealer,
+        lost: &[String],
+        options: StoreOptions,
+    ) -> Result<Self, OpenStoreError> {
         if options.migrate {
             Self::migrate(url).await?;
         }
@@ -82,6 +100,7 @@ impl SqlStore {
             0 => {}
             pending => return Err(OpenStoreError::Outdated(pending)),
         }
+        log::give_up_cursor_key(&database, &sealer, lost).await?;
         Ok(Self {
             cursor_key: log::begin(&database, &sealer).await?,
             database,
@@ -119,6 +138,15 @@ impl SqlStore {
         let renewed = renewed.await;
         database.close().await;
         renewed
+    }
+
+    /// Ids of all keys that sealed something here and do not open it, since they are not in the ring.
+    ///
+    /// It misses none, and takes a step down an index for each key and column however many rows there are.
+    pub async fn unknown_keys(&self) -> Result<BTreeSet<String>, StoreError> {
+        let mut ids = sealed::key_ids(&self.database).await?;
+        ids.retain(|id| !self.sealer.opens(id));
+        Ok(ids)
     }
 
     /// Id of a key that sealed something in the SQLite database at `url`. `None` if nothing is sealed there, if there is

@@ -23,12 +23,24 @@ use tonic_types::StatusExt;
 #[derive(Clone)]
 pub struct Caller {
     channel: Channel,
+    token: Option<String>,
 }
 
 impl Caller {
     /// Calls over `channel`.
     pub fn new(channel: Channel) -> Self {
-        Self { channel }
+        Self {
+            channel,
+            token: None,
+        }
+    }
+
+    /// The same with a bearer token.
+    pub fn with_token(self, token: &str) -> Self {
+        Self {
+            token: Some(token.to_owned()),
+            ..self
+        }
     }
 
     /// Asks for the token of a credential.
@@ -53,7 +65,7 @@ impl Caller {
     pub async fn ask(&self, request: GetTokenRequest) -> Result<GetTokenResponse, Status> {
         let mut client = TokenServiceClient::new(self.channel.clone());
         client
-            .get_token(request)
+            .get_token(self.sent(request))
             .await
             .map(tonic::Response::into_inner)
     }
@@ -69,7 +81,10 @@ impl Caller {
             credential: Some(credential),
             material: Some(material),
         };
-        let answer = client.create_credential(request).await?.into_inner();
+        let answer = client
+            .create_credential(self.sent(request))
+            .await?
+            .into_inner();
         answer
             .credential
             .ok_or_else(|| Status::internal("the answer has no credential"))
@@ -82,7 +97,10 @@ impl Caller {
             credential_id: id.to_owned(),
             ..GetCredentialRequest::default()
         };
-        let answer = client.get_credential(request).await?.into_inner();
+        let answer = client
+            .get_credential(self.sent(request))
+            .await?
+            .into_inner();
         answer
             .credential
             .ok_or_else(|| Status::internal("the answer has no credential"))
@@ -103,7 +121,7 @@ impl Caller {
             ..ReconnectCredentialRequest::default()
         };
         client
-            .reconnect_credential(request)
+            .reconnect_credential(self.sent(request))
             .await
             .map(tonic::Response::into_inner)
     }
@@ -116,7 +134,10 @@ impl Caller {
             message: "by the test".to_owned(),
             ..InvalidateCredentialRequest::default()
         };
-        client.invalidate_credential(request).await.map(drop)
+        client
+            .invalidate_credential(self.sent(request))
+            .await
+            .map(drop)
     }
 
     /// Deletes a credential, after its grant was revoked at the provider if that is wanted. Answers whether it was.
@@ -147,7 +168,10 @@ impl Caller {
                 ..Integration::default()
             }),
         };
-        let answer = client.create_integration(request).await?.into_inner();
+        let answer = client
+            .create_integration(self.sent(request))
+            .await?
+            .into_inner();
         answer
             .integration
             .ok_or_else(|| Status::internal("the answer has no integration"))
@@ -160,7 +184,10 @@ impl Caller {
             integration_id: id.to_owned(),
             ..GetIntegrationRequest::default()
         };
-        let answer = client.get_integration(request).await?.into_inner();
+        let answer = client
+            .get_integration(self.sent(request))
+            .await?
+            .into_inner();
         answer
             .integration
             .ok_or_else(|| Status::internal("the answer has no integration"))
@@ -172,6 +199,18 @@ fn deletion(id: &str, revoke_at_provider: bool) -> DeleteCredentialRequest {
         credential_id: id.to_owned(),
         revoke_at_provider,
         ..DeleteCredentialRequest::default()
+    }
+}
+
+impl Caller {
+    fn sent<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        if let Some(token) = &self.token {
+            let bearer = format!("Bearer {token}").parse();
+            let bearer = bearer.expect("tokens of the tests are plain");
+            request.metadata_mut().insert("authorization", bearer);
+        }
+        request
     }
 }
 

@@ -44,6 +44,13 @@ impl Default for OidcOptions {
     }
 }
 
+/// Endpoints that stand in for the server's own.
+#[derive(Debug, Clone)]
+pub struct Elsewhere {
+    pub token_url: String,
+    pub jwks_url: String,
+}
+
 /// A running OAuth server with one confidential client. It ends when dropped.
 pub struct OidcProvider {
     // Ends the server when dropped.
@@ -157,6 +164,43 @@ sources = ["tests/e2e/node/oidc-provider.mjs"]
 mode = "single_use"
 "#
         )
+    }
+
+    /// A catalogue entry for this server with which users can consent, as TOML; the token endpoint and the keys are
+    /// those of `elsewhere` if it is there.
+    pub fn consent_entry(&self, name: &str, elsewhere: Option<Elsewhere>) -> String {
+        let base_url = &self.base_url;
+        let Elsewhere {
+            token_url,
+            jwks_url,
+        } = elsewhere.unwrap_or_else(|| Elsewhere {
+            token_url: self.token_url(),
+            jwks_url: format!("{base_url}/jwks"),
+        });
+        format!(
+            r#"name = "{name}"
+token_url = "{token_url}"
+authorize_url = "{base_url}/auth"
+device_url = "{base_url}/device/auth"
+sources = ["tests/e2e/node/oidc-provider.mjs"]
+grant_types = ["authorization_code", "device_code", "static"]
+
+[authorize.parameters]
+prompt = "consent"
+
+[openid]
+issuer = "{base_url}"
+jwks_url = "{jwks_url}"
+
+[rotation]
+mode = "single_use"
+"#
+        )
+    }
+
+    /// The token endpoint.
+    pub fn token_url(&self) -> String {
+        format!("{}/token", self.base_url)
     }
 
     /// The id of the OAuth client.

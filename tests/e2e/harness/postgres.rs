@@ -7,6 +7,7 @@
 mod installation;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::ExitStatus;
 use std::time::Duration;
 
@@ -69,6 +70,11 @@ impl Postgres {
     /// Where the server listens.
     pub fn address(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.port))
+    }
+
+    /// The folder with all files of the server.
+    pub fn files(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Starts the server that was stopped or killed, with its data and on its port.

@@ -1,7 +1,8 @@
 //! A child process: what it prints, the signals it gets, how it ends.
 
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Read};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -26,7 +27,16 @@ pub struct Process {
 
 impl Process {
     /// Starts `command`; `name` is for messages.
-    pub fn spawn(name: impl Into<String>, mut command: Command) -> Result<Self> {
+    pub fn spawn(name: impl Into<String>, command: Command) -> Result<Self> {
+        Self::spawn_logged(name, command, None)
+    }
+
+    /// The same; all that it writes to standard error goes to `log` as well.
+    pub fn spawn_logged(
+        name: impl Into<String>,
+        mut command: Command,
+        log: Option<File>,
+    ) -> Result<Self> {
         let name = name.into();
         let mut child = command
             .stdin(Stdio::piped())
@@ -37,8 +47,8 @@ impl Process {
         Ok(Self {
             name,
             ended: None,
-            stdout: Output::collect(child.stdout.take()),
-            stderr: Output::collect(child.stderr.take()),
+            stdout: Output::collect(child.stdout.take(), None),
+            stderr: Output::collect(child.stderr.take(), log),
             _stdin: child.stdin.take(),
             child,
         })
@@ -194,12 +204,17 @@ struct Output {
 }
 
 impl Output {
-    fn collect(stream: Option<impl Read + Send + 'static>) -> Self {
+    fn collect(stream: Option<impl Read + Send + 'static>, mut log: Option<File>) -> Self {
         let lines = Arc::new(Mutex::new(VecDeque::new()));
         let sink = Arc::clone(&lines);
         let reader = stream.map(|stream| {
             std::thread::spawn(move || {
                 for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
+                    if let Some(log) = &mut log {
+                        log.write_all(&line)
+                            .and_then(|()| log.write_all(b"\n"))
+                            .expect("the log is kept");
+                    }
                     let mut lines = sink.lock().unwrap_or_else(PoisonError::into_inner);
                     if lines.len() == LINES_KEPT {
                         lines.pop_front();

@@ -118,6 +118,14 @@ impl Redis {
         self.command(&["FLUSHALL"]).await.map(drop)
     }
 
+    /// All keys and values, as the server writes them to disk without compression.
+    pub async fn dump(&self) -> Result<Vec<u8>> {
+        self.command(&["CONFIG", "SET", "rdbcompression", "no"])
+            .await?;
+        self.command(&["SAVE"]).await?;
+        Ok(std::fs::read(self.folder.path().join("dump.rdb"))?)
+    }
+
     /// Whether the server answers a PING now, within a second.
     pub async fn answers(&self) -> bool {
         answers(self.address()).await

@@ -37,6 +37,7 @@ pub struct Replica {
 struct Ready {
     grpc: SocketAddr,
     admin: SocketAddr,
+    callback: Option<SocketAddr>,
     inbound: Option<SocketAddr>,
 }
 
@@ -63,6 +64,12 @@ impl Replica {
     /// Where gRPC is served.
     pub fn grpc(&self) -> SocketAddr {
         self.ready.grpc
+    }
+
+    /// Where users come back to who consent at a provider.
+    pub fn callback_url(&self) -> Result<String> {
+        let address = self.ready.callback.context("the callback is off")?;
+        Ok(format!("http://{address}/oauth/callback"))
     }
 
     /// A URL of the admin listener; `path` begins with a slash.
@@ -108,8 +115,13 @@ impl Replica {
 
     /// What `/metrics` says now.
     pub async fn metrics(&self) -> Result<Metrics> {
+        Metrics::parse(&self.metrics_text().await?)
+    }
+
+    /// What `/metrics` says now, as it is.
+    pub async fn metrics_text(&self) -> Result<String> {
         let answer = http::client().get(self.admin_url("/metrics")).send();
-        Metrics::parse(&answer.await?.error_for_status()?.text().await?)
+        Ok(answer.await?.error_for_status()?.text().await?)
     }
 
     /// The HTTP status of a path of the admin listener, e.g. `/readyz`.
@@ -175,17 +187,13 @@ fn spawn(config: &ReplicaConfig) -> Result<(Process, TempDir)> {
     let file = config.write_to(folder.path())?;
     let mut command = Command::new(env!("CARGO_BIN_EXE_evergrant"));
     command.arg("serve").arg("--config").arg(file);
-    // What a developer's shell holds must not reach the replica.
-    for (name, _) in std::env::vars_os() {
-        let name = name.to_string_lossy();
-        if name.starts_with("EVERGRANT_") || name == "RUST_LOG" {
-            command.env_remove(&*name);
-        }
-    }
+    super::cli::forget_environment(&mut command);
     command
         .envs(config.environment())
         .current_dir(folder.path());
-    let process = Process::spawn(config.name(), command).context("the replica does not start")?;
+    let log = config.log().map(std::fs::File::create_new).transpose()?;
+    let process =
+        Process::spawn_logged(config.name(), command, log).context("the replica does not start")?;
     Ok((process, folder))
 }
 
@@ -195,15 +203,20 @@ impl Ready {
         let mut words = line.strip_prefix("evergrant ready ")?.split(' ');
         let grpc = words.next()?.strip_prefix("grpc=")?.parse().ok()?;
         let admin = words.next()?.strip_prefix("admin=")?.parse().ok()?;
-        let inbound = match words.next() {
-            Some(word) => Some(word.strip_prefix("inbound=")?.parse().ok()?),
-            None => None,
-        };
-        Some(Self {
+        let mut ready = Self {
             grpc,
             admin,
-            inbound,
-        })
+            callback: None,
+            inbound: None,
+        };
+        for word in words {
+            match word.split_once('=')? {
+                ("callback", address) => ready.callback = Some(address.parse().ok()?),
+                ("inbound", address) => ready.inbound = Some(address.parse().ok()?),
+                _ => return None,
+            }
+        }
+        Some(ready)
     }
 }
 
@@ -213,14 +226,16 @@ fn the_ready_line_gives_all_addresses() {
     let both = Ready {
         grpc: ([127, 0, 0, 1], 7070).into(),
         admin: ([127, 0, 0, 1], 7071).into(),
+        callback: None,
         inbound: None,
     };
     assert_eq!(Ready::parse(line), Some(both));
     let all = Ready {
+        callback: Some(([127, 0, 0, 1], 7073).into()),
         inbound: Some(([127, 0, 0, 1], 7072).into()),
         ..both
     };
-    let line = format!("{line} inbound=127.0.0.1:7072");
+    let line = format!("{line} callback=127.0.0.1:7073 inbound=127.0.0.1:7072");
     assert_eq!(Ready::parse(&line), Some(all));
     assert_eq!(Ready::parse("evergrant ready grpc=127.0.0.1:7070"), None);
     assert_eq!(Ready::parse("listening on 127.0.0.1:7070"), None);

@@ -21,7 +21,8 @@ import { Provider } from 'oidc-provider';
 import { StrictAdapter } from './strict-adapter.mjs';
 
 const SCOPE = 'openid offline_access';
-const REDIRECT_URI = 'http://127.0.0.1/callback';
+// On loopback addresses any port is good (RFC 8252 section 7.3): of the command line, of the server, of an application.
+const REDIRECT_URIS = ['/callback', '/oauth/callback', '/app'].map((path) => `http://127.0.0.1${path}`);
 
 const { values: options } = parseArgs({
   options: {
@@ -38,6 +39,8 @@ const { values: options } = parseArgs({
 });
 
 const server = createServer();
+// A test may leave a connection idle for longer than the usual five seconds, and then use it again.
+server.keepAliveTimeout = 120_000;
 server.listen(0, '127.0.0.1');
 await once(server, 'listening');
 const issuer = `http://127.0.0.1:${server.address().port}`;
@@ -47,7 +50,9 @@ const provider = new Provider(issuer, {
   cookies: { keys: [randomBytes(32).toString('hex')] },
   features: {
     clientCredentials: { enabled: true },
-    devInteractions: { enabled: false },
+    // Pages to sign in and to consent, for a browser.
+    devInteractions: { enabled: true },
+    deviceFlow: { enabled: true },
     introspection: { enabled: true },
     revocation: { enabled: true },
   },
@@ -157,9 +162,12 @@ async function registerClient(clientId, clientSecret) {
     application_type: 'native',
     client_id: clientId,
     client_secret: clientSecret,
-    grant_types: ['authorization_code', 'refresh_token', 'client_credentials'],
+    grant_types: [
+      'authorization_code', 'refresh_token', 'client_credentials',
+      'urn:ietf:params:oauth:grant-type:device_code',
+    ],
     id_token_signed_response_alg: 'ES256',
-    redirect_uris: [REDIRECT_URI],
+    redirect_uris: REDIRECT_URIS,
     response_types: ['code'],
     token_endpoint_auth_method: options['client-auth'],
   });

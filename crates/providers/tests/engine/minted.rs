@@ -167,6 +167,17 @@ async fn what_cannot_be_minted_is_refused_before_anything_is_sent_and_names_entr
     );
 }
 
+// A50
+#[tokio::test]
+async fn an_assertion_that_names_scopes_is_not_signed_without_any() {
+    let claim = "[assertion.claims]\nscope = \"{scopes}\"";
+    let error = refused(claim, &minted(GrantType::JwtBearer, &[], &[])).await;
+    assert_eq!(
+        error.message,
+        "catalogue entry acme: assertion.claims.scope placeholder {scopes} has no value"
+    );
+}
+
 #[tokio::test]
 async fn an_entry_mints_only_what_it_says() {
     let providers = providers(

@@ -1,15 +1,21 @@
 //! `evergrant keys`.
 
-use std::path::PathBuf;
+mod rotate;
+mod verify;
+
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
+use self::rotate::Rotate;
+use self::verify::Verify;
 use super::exit::Failure;
 use super::output::Out;
-use super::settings::ConfigFile;
-use crate::config::key_file;
+use crate::app::ServeError;
 use crate::config::keys::{Keys as Where, encode};
-use crate::seal::{Place, Sealer, SealingKey};
+use crate::config::{Config, key_file};
+use crate::replica::StartError;
+use crate::seal::{Sealer, SealingKey};
 use crate::store::SqlStore;
 
 /// Arguments of `evergrant keys`.
@@ -34,79 +40,66 @@ and in the configuration:
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
-    /// Check that the configured keys are there and seal and open
-    Verify {
-        #[command(flatten)]
-        config: ConfigFile,
-    },
+    /// Seal with the active key what others sealed
+    Rotate(Rotate),
+    /// Say which keys are needed, and whether any is missing
+    Verify(Verify),
 }
 
 impl Keys {
-    /// Does what was asked.
-    pub async fn run(self, out: Out<'_>) -> Result<(), Failure> {
+    /// Does what was asked. Progress goes to `notes`.
+    pub async fn run(self, out: Out<'_>, notes: Out<'_>) -> Result<(), Failure> {
         match self.verb {
             Verb::Generate { out: None } => {
                 writeln!(out, "{}", encode(&SealingKey::generate()).as_str())?;
+                Ok(())
             }
-            Verb::Generate { out: Some(path) } => {
-                let path_shown = path.display();
-                match key_file::write_new(&path, &SealingKey::generate()) {
-                    Ok(true) => writeln!(
-                        out,
-                        "wrote a sealing key to {path_shown}; keep a copy of it"
-                    )?,
-                    Ok(false) => {
-                        return Err(Failure::Other(format!(
-                            "{path_shown} exists and is left as it is"
-                        )));
-                    }
-                    Err(error) => {
-                        return Err(Failure::Other(format!(
-                            "{path_shown} cannot be made: {error}"
-                        )));
-                    }
-                }
-            }
-            Verb::Verify { config } => verify(&config, out).await?,
+            Verb::Generate { out: Some(path) } => generate(&path, out),
+            Verb::Rotate(rotate) => rotate.run(out, notes).await,
+            Verb::Verify(verify) => verify.run(out).await,
         }
-        Ok(())
     }
 }
 
-async fn verify(config: &ConfigFile, out: Out<'_>) -> Result<(), Failure> {
-    let config = config.load()?;
-    if let Where::File(path) = &config.keys
+fn generate(path: &Path, out: Out<'_>) -> Result<(), Failure> {
+    let shown = path.display();
+    match key_file::write_new(path, &SealingKey::generate()) {
+        Ok(true) => Ok(writeln!(
+            out,
+            "wrote a sealing key to {shown}; keep a copy of it"
+        )?),
+        Ok(false) => Err(Failure::Other(format!(
+            "{shown} exists and is left as it is"
+        ))),
+        Err(error) => Err(Failure::Other(format!("{shown} cannot be made: {error}"))),
+    }
+}
+
+/// The configured keys. `Err` of the path if there is no key file, and none is missed.
+async fn ring(config: &Config) -> Result<Result<Sealer, PathBuf>, Failure> {
+    if let Where::File { path, .. } = &config.keys
         && key_file::read(path).map_err(Failure::Other)?.is_none()
     {
-        let path = path.display();
         let sealed_by = SqlStore::sealed_by(&config.store.url).await;
-        if let Some(id) = sealed_by.map_err(|error| Failure::Other(error.to_string()))? {
-            return Err(Failure::Other(format!(
-                "the key file {path} does not exist, and the store holds what {id} sealed"
-            )));
-        }
-        writeln!(out, "no key file yet: the first start makes {path}")?;
-        return Ok(());
+        return match sealed_by.map_err(store_failure)? {
+            Some(id) if !config.keys.lost().contains(&id) => Err(Failure::Other(format!(
+                "the key file {} does not exist, and the store holds what {id} sealed",
+                path.display()
+            ))),
+            _ => Ok(Err(path.clone())),
+        };
     }
     let (active, keys) = config.sealing_keys()?;
-    let ids: Vec<_> = keys.keys().cloned().collect();
     let sealer = Sealer::new(&active, keys).map_err(|error| Failure::Other(error.to_string()))?;
-    let place = Place {
-        column: "verify",
-        row: "verify",
-        generation: 0,
-    };
-    let probe = sealer.seal(place, b"probe");
-    sealer
-        .open(place, &probe)
-        .map_err(|error| Failure::Other(error.to_string()))?;
-    for id in ids {
-        let role = if id == active {
-            "seals and opens"
-        } else {
-            "opens"
-        };
-        writeln!(out, "{id}  {role}")?;
-    }
-    Ok(())
+    Ok(Ok(sealer))
+}
+
+fn store_failure(error: impl Into<StartError>) -> Failure {
+    ServeError::from(error.into()).into()
+}
+
+/// `1 value`, `2 values`.
+fn values(count: u64) -> String {
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{count} value{ending}")
 }

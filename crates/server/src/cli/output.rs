@@ -76,6 +76,11 @@ impl Table {
         }
     }
 
+    /// Adds the rows of another table.
+    pub fn append(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
     fn widths(&self) -> Vec<usize> {
         let columns = self.0.iter().map(Vec::len).max().unwrap_or(0);
         (0..columns)

@@ -118,7 +118,7 @@ impl Provider {
                 }
             }
             Verb::List { output, config, .. } => {
-                let catalogue = config.load()?.catalogue()?;
+                let catalogue = config.look_at()?.catalogue()?;
                 let providers = catalogue
                     .iter()
                     .map(|entry| EntryView::new(entry))
@@ -130,7 +130,7 @@ impl Provider {
                 output,
                 config,
             } => {
-                let catalogue = config.load()?.catalogue()?;
+                let catalogue = config.look_at()?.catalogue()?;
                 let entry = ProviderName::parse(&provider)
                     .ok()
                     .and_then(|name| catalogue.get(&name).cloned())

@@ -65,6 +65,9 @@ fn tell(ready: Ready, out: Out<'_>) -> std::io::Result<()> {
     if let Some(admin) = ready.admin {
         write!(out, " admin={admin}")?;
     }
+    if let Some(callback) = ready.callback {
+        write!(out, " callback={callback}")?;
+    }
     if let Some(inbound) = ready.inbound {
         write!(out, " inbound={inbound}")?;
     }
@@ -132,24 +135,28 @@ mod tests {
 
     #[test]
     fn the_ready_line_names_all_listeners_and_leaves_out_those_that_are_off() {
-        let line = |admin: Option<&str>, inbound: Option<&str>| {
+        let line = |admin: Option<&str>, callback: Option<&str>, inbound: Option<&str>| {
             let mut out = Vec::new();
             let ready = Ready {
                 grpc: "127.0.0.1:7070".parse().unwrap(),
                 admin: admin.map(|address| address.parse().unwrap()),
+                callback: callback.map(|address| address.parse().unwrap()),
                 inbound: inbound.map(|address| address.parse().unwrap()),
             };
             tell(ready, &mut out).unwrap();
             String::from_utf8(out).unwrap()
         };
         assert_eq!(
-            line(Some("127.0.0.1:7071"), None),
+            line(Some("127.0.0.1:7071"), None, None),
             "evergrant ready grpc=127.0.0.1:7070 admin=127.0.0.1:7071\n"
         );
-        assert_eq!(line(None, None), "evergrant ready grpc=127.0.0.1:7070\n");
         assert_eq!(
-            line(None, Some("127.0.0.1:7072")),
-            "evergrant ready grpc=127.0.0.1:7070 inbound=127.0.0.1:7072\n"
+            line(None, None, None),
+            "evergrant ready grpc=127.0.0.1:7070\n"
+        );
+        assert_eq!(
+            line(None, Some("127.0.0.1:7073"), Some("127.0.0.1:7072")),
+            "evergrant ready grpc=127.0.0.1:7070 callback=127.0.0.1:7073 inbound=127.0.0.1:7072\n"
         );
     }
 }

@@ -1,6 +1,6 @@
 //! `evergrant config`, and the argument that names the configuration file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
@@ -22,17 +22,27 @@ impl ConfigFile {
         self.load_with(Vec::new())
     }
 
-    /// The same with arguments over it. Variables that are not UTF-8 are not ours.
+    /// The same with arguments over it.
     pub fn load_with(&self, overrides: Vec<Override>) -> Result<Config, Failure> {
-        let environment = std::env::vars_os().filter_map(|(name, value)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        });
-        let file = self
-            .config
-            .as_deref()
-            .filter(|path| !path.as_os_str().is_empty());
-        Ok(Config::load(file, environment, overrides)?)
+        Ok(Config::load(self.file(), environment(), overrides)?)
     }
+
+    /// The same for who only looks at it: no command is run for a secret.
+    pub fn look_at(&self) -> Result<Config, Failure> {
+        let config = Config::load_without_commands(self.file(), environment(), Vec::new());
+        Ok(config?)
+    }
+
+    fn file(&self) -> Option<&Path> {
+        let file = self.config.as_deref();
+        file.filter(|path| !path.as_os_str().is_empty())
+    }
+}
+
+/// Variables that are not UTF-8 are not ours.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 /// Arguments of `evergrant config`.
@@ -46,6 +56,9 @@ pub struct Settings {
 enum Verb {
     /// Say ok, or which key is wrong and why
     Check {
+        /// Also run the commands that print secrets, and check what they print
+        #[arg(long)]
+        run_commands: bool,
         #[command(flatten)]
         config: ConfigFile,
     },
@@ -60,11 +73,18 @@ impl Settings {
     /// Does what was asked.
     pub fn run(self, out: Out<'_>) -> Result<(), Failure> {
         match self.verb {
-            Verb::Check { config } => {
-                config.load()?.catalogue()?;
+            Verb::Check {
+                run_commands,
+                config,
+            } => {
+                let config = match run_commands {
+                    true => config.load(),
+                    false => config.look_at(),
+                };
+                config?.catalogue()?;
                 writeln!(out, "ok")?;
             }
-            Verb::Print { config } => write!(out, "{}", config.load()?.to_toml())?,
+            Verb::Print { config } => write!(out, "{}", config.look_at()?.to_toml())?,
         }
         Ok(())
     }

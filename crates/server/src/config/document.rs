@@ -1,11 +1,14 @@
 //! A configuration before it is understood: a tree of values, each knowing where it came from.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+use zeroize::Zeroizing;
 
 use super::error::{ConfigError, Origin};
 
@@ -19,12 +22,36 @@ pub(super) struct Node {
 /// A value as written.
 #[derive(Debug, Clone)]
 pub(super) enum Value {
-    Text(String),
+    Text(Text),
     Integer(i64),
     List(Vec<Node>),
     Table(Table),
     /// A truth value, a float, a date or a number beyond 64 bits: no key takes one.
     Foreign,
+}
+
+/// A text as written. It may be a secret, so it is wiped when it is dropped, and `Debug` shows nothing of it.
+#[derive(Clone)]
+pub(super) struct Text(Zeroizing<String>);
+
+impl From<String> for Text {
+    fn from(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+}
+
+impl Deref for Text {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Text([redacted])")
+    }
 }
 
 /// Values by name.
@@ -58,7 +85,7 @@ fn table_of(table: DeTable<'_>, place: &dyn Fn(usize) -> Origin) -> Table {
 fn node_of(key: usize, value: Spanned<DeValue<'_>>, place: &dyn Fn(usize) -> Origin) -> Node {
     let start = value.span().start;
     let (value, at) = match value.into_inner() {
-        DeValue::String(text) => (Value::Text(text.into_owned()), start),
+        DeValue::String(text) => (Value::Text(text.into_owned().into()), start),
         DeValue::Integer(integer) => match i64::from_str_radix(integer.as_str(), integer.radix()) {
             Ok(number) => (Value::Integer(number), start),
             Err(_) => (Value::Foreign, start),

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use super::error::ConfigError;
-use super::print::Printer;
+use super::print::{Printer, bare, quoted_list};
 use super::secret::Secret;
 use super::section::Section;
 use crate::seal::{KEY_BYTES, SealingKey};
@@ -23,25 +23,41 @@ pub enum Keys {
         active: String,
         /// All keys by id, each 32 bytes in base64.
         keys: BTreeMap<String, Secret>,
+        /// Ids of keys that are gone for good. What they sealed does not open, and stops no start.
+        lost: Vec<String>,
     },
     /// In a file beside the SQLite database, made when it is first needed.
-    File(PathBuf),
+    File {
+        /// The file.
+        path: PathBuf,
+        /// As of a ring.
+        lost: Vec<String>,
+    },
 }
 
 impl Keys {
     pub(super) fn read(mut section: Section<'_>, store: &StoreUrl) -> Result<Self, ConfigError> {
         let active = section.text("active")?;
+        let lost = section.texts("lost")?;
         let mut keys = BTreeMap::new();
         for (id, key, node) in section.rest() {
             let secret = section.rest_secret(&key, &node)?;
             if id.is_empty() || id.len() > 64 {
                 return Err(key.refuse("has an id that is not 1 to 64 characters long"));
             }
-            decode(secret.expose()).map_err(|why| key.refuse(why))?;
+            if let Some(text) = secret.known() {
+                decode(text).map_err(|why| key.refuse(why))?;
+            }
             keys.insert(id, secret);
         }
+        if let Some((key, id)) = lost.iter().find(|(_, id)| keys.contains_key(id)) {
+            return Err(key.refuse(format!("names {id:?}, which is a key in this section")));
+        }
+        let lost = lost.into_iter().map(|(_, id)| id).collect();
         match (active, store.beside("key")) {
-            (Some((_, active)), _) if keys.contains_key(&active) => Ok(Self::Ring { active, keys }),
+            (Some((_, active)), _) if keys.contains_key(&active) => {
+                Ok(Self::Ring { active, keys, lost })
+            }
             (Some((key, active)), _) => {
                 Err(key.refuse(format!("names {active:?}, which is no key in this section")))
             }
@@ -50,7 +66,7 @@ impl Keys {
                 let why = format!("must name the key that seals: one of {}", ids.join(", "));
                 Err(section.key_of("active").refuse(why))
             }
-            (None, Some(file)) => Ok(Self::File(file)),
+            (None, Some(path)) => Ok(Self::File { path, lost }),
             (None, None) => Err(section.key().refuse(
                 "must hold a sealing key when the store is Postgres; \
                  `evergrant keys generate` makes one",
@@ -58,16 +74,26 @@ impl Keys {
         }
     }
 
-    pub(super) fn print(&self, out: &mut Printer) {
+    /// Ids of keys that are gone for good.
+    pub fn lost(&self) -> &[String] {
         match self {
-            Self::Ring { active, keys } => {
-                out.section("[keys]");
-                out.text("active", active);
-                for (id, secret) in keys {
-                    out.raw(&super::print::bare(id), secret.redacted());
-                }
+            Self::Ring { lost, .. } | Self::File { lost, .. } => lost,
+        }
+    }
+
+    pub(super) fn print(&self, out: &mut Printer) {
+        let lost = self.lost();
+        if !lost.is_empty() || matches!(self, Self::Ring { .. }) {
+            out.section("[keys]");
+        }
+        if !lost.is_empty() {
+            out.raw("lost", quoted_list(lost.iter().map(String::as_str)));
+        }
+        if let Self::Ring { active, keys, .. } = self {
+            out.text("active", active);
+            for (id, secret) in keys {
+                out.raw(&bare(id), secret.redacted());
             }
-            Self::File(_) => {}
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What the environment and the command line lay over the file.
 
+use zeroize::Zeroizing;
+
 use super::document::{Node, Table, Value};
 use super::error::{ConfigError, Origin};
 
@@ -24,7 +26,7 @@ pub struct Override {
 /// refused. In a list the part is a position, from 0; the position after the last adds an item.
 pub(super) fn lay_environment<'a>(
     root: &mut Table,
-    variables: impl Iterator<Item = (&'a String, &'a String)>,
+    variables: impl Iterator<Item = (&'a String, &'a Zeroizing<String>)>,
 ) -> Result<(), ConfigError> {
     for (name, value) in variables {
         if let Some(path) = name.strip_prefix(PREFIX) {
@@ -76,7 +78,7 @@ fn lay_node(
     origin: &Origin,
 ) -> Result<(), ConfigError> {
     let Some(part) = rest.first() else {
-        node.value = Value::Text(value.to_owned());
+        node.value = Value::Text(value.to_owned().into());
         node.origin = origin.clone();
         return Ok(());
     };

@@ -25,8 +25,9 @@ impl Redis {
             section.secret("url")?
         };
         if let Some((key, url)) = &url {
-            let scheme = url.expose().split_once("://").map(|(scheme, _)| scheme);
-            if !matches!(scheme, Some("redis" | "rediss")) {
+            let has_scheme =
+                |url: &str| url.starts_with("redis://") || url.starts_with("rediss://");
+            if url.known().is_some_and(|url| !has_scheme(url)) {
                 return Err(key.refuse("must begin with redis:// or rediss://, or be empty"));
             }
         }

@@ -4,13 +4,24 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use zeroize::Zeroizing;
+
 use super::document::{Node, Table, Value};
 use super::duration;
 use super::error::{ConfigError, Origin};
 use super::secret::Secret;
 
 /// The environment, by name.
-pub(super) type Environment = BTreeMap<String, String>;
+pub(super) type Environment = BTreeMap<String, Zeroizing<String>>;
+
+/// What becomes of secrets that a command prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Commands {
+    /// The command is run.
+    Run,
+    /// It is not, and the secret is not known.
+    Skip,
+}
 
 /// A table of the configuration that is being read.
 pub(super) struct Section<'e> {
@@ -18,6 +29,7 @@ pub(super) struct Section<'e> {
     table: Table,
     known: Vec<&'static str>,
     environment: &'e Environment,
+    commands: Commands,
 }
 
 /// A key's dotted path and where its value came from: all that a complaint needs.
@@ -36,7 +48,7 @@ impl Key {
 
 impl<'e> Section<'e> {
     /// The whole configuration.
-    pub(super) fn root(table: Table, environment: &'e Environment) -> Self {
+    pub(super) fn root(table: Table, environment: &'e Environment, commands: Commands) -> Self {
         Self {
             key: Key {
                 path: String::new(),
@@ -45,6 +57,7 @@ impl<'e> Section<'e> {
             table,
             known: Vec::new(),
             environment,
+            commands,
         }
     }
 
@@ -246,7 +259,7 @@ impl<'e> Section<'e> {
     }
 
     fn resolve(&self, key: &Key, node: &Node) -> Result<Secret, ConfigError> {
-        Secret::resolve(node, self.environment).map_err(|why| key.refuse(why))
+        Secret::resolve(node, self.environment, self.commands).map_err(|why| key.refuse(why))
     }
 
     /// The section `name`, empty if it is not there.
@@ -325,6 +338,7 @@ impl<'e> Section<'e> {
             table,
             known: Vec::new(),
             environment: self.environment,
+            commands: self.commands,
         }
     }
 
@@ -345,7 +359,7 @@ impl<'e> Section<'e> {
 /// A node that must be a text.
 pub(super) fn text_of(key: &Key, node: Node) -> Result<String, ConfigError> {
     match node.value {
-        Value::Text(text) => Ok(text),
+        Value::Text(text) => Ok(text.to_string()),
         _ => Err(key.refuse("must be a text")),
     }
 }

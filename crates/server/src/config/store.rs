@@ -29,7 +29,9 @@ impl Store {
         let written = section.secret("url")?;
         let url = match &written {
             Some((key, secret)) => {
-                StoreUrl::parse(secret.expose()).map_err(|why| key.refuse(why.to_string()))?
+                // Only a server's address needs a command.
+                let text = secret.known().unwrap_or("postgres://");
+                StoreUrl::parse(text).map_err(|why| key.refuse(why.to_string()))?
             }
             None => StoreUrl::parse(defaults::STORE_URL).expect("the default is an address"),
         };

@@ -15,11 +15,11 @@ pub(super) fn load(text: &str, environment: &[(&str, &str)]) -> Result<Config, C
     let path = Path::new("evergrant.toml");
     let environment: BTreeMap<_, _> = environment
         .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .map(|(name, value)| ((*name).to_owned(), value.to_string().into()))
         .collect();
     let mut root = document::parse(path, text)?;
     overlay::lay_environment(&mut root, environment.iter())?;
-    Config::understand(Section::root(root, &environment))
+    Config::understand(Section::root(root, &environment, Commands::Run))
 }
 
 pub(super) fn complaint(text: &str, environment: &[(&str, &str)]) -> String {
@@ -244,6 +244,39 @@ fn secrets_come_from_text_environment_and_file_and_are_never_shown() {
         printed.contains("client_secret = [\"[redacted]\", { env = \"S\" }, { file = "),
         "{printed}"
     );
+}
+
+#[test]
+fn a_command_is_run_for_who_uses_its_secret_and_not_for_who_looks() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, ran) = (folder.path().join("e.toml"), folder.path().join("ran"));
+    let print_key = format!("echo ran >> {}; echo {KEY}", ran.display());
+    let text = format!(
+        "[keys]\nactive = \"k1\"\nk1 = {{ command = [\"sh\", \"-c\", \"{print_key}\"] }}\n\
+         [redis]\nurl = {{ command = [\"echo\", \"redis://hush\"] }}\n\
+         [store]\nurl = {{ command = [\"echo\", \"postgres://hush/x\"] }}"
+    );
+    fs::write(&file, &text).unwrap();
+    let none = || std::iter::empty();
+
+    let seen = Config::load_without_commands(Some(&file), none(), vec![]).unwrap();
+    assert!(!ran.exists());
+    let printed = seen.to_toml();
+    assert!(
+        printed.contains("url = { command = [\"echo\", \"redis://hush\"] }"),
+        "{printed}"
+    );
+
+    let used = Config::load(Some(&file), none(), vec![]).unwrap();
+    assert_eq!(used.sealing_keys().unwrap().1["k1"].expose()[31], 31);
+    assert_eq!(used.store.url.to_string(), "postgres://hush:5432/x");
+    assert_eq!(fs::read_to_string(&ran).unwrap(), "ran\n", "once");
+    assert_eq!(used.to_toml(), printed);
+
+    let variable = ("EVERGRANT__KEYS__K1__COMMAND", "echo, ".to_owned() + KEY);
+    let keys = "[keys]\nactive = \"k1\"";
+    let config = load(keys, &[(variable.0, &variable.1)]).unwrap();
+    assert_eq!(config.sealing_keys().unwrap().1["k1"].expose()[31], 31);
 }
 
 #[test]

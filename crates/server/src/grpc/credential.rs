@@ -1,5 +1,9 @@
 //! CredentialService.
 
+mod authorization;
+mod delete;
+mod forecast;
+
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -20,23 +24,24 @@ use evergrant_providers::HttpProviders;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
+use self::delete::Deletions;
 use super::caller::{Callers, Permission};
 use super::convert::credential::{account, check_message, grant_type, to_credential, tokens};
 use super::convert::integration::to_integration;
 use super::convert::means::refuse_incomplete;
 use super::convert::{credential_key, etag, labels, page_size, tenant};
-use super::status::{ApiError, change_error, revoke_error, store_error};
-use super::{deadline, meter};
-
-mod forecast;
+use super::meter;
+use super::status::{ApiError, change_error, store_error};
+use crate::consent::Consents;
 
 /// Serves CredentialService.
 #[derive(Clone)]
 pub struct Credentials {
     registry: Registry,
-    revoker: Revoker,
+    deletions: Deletions,
     store: Arc<dyn Store>,
     providers: Arc<HttpProviders>,
+    consents: Consents,
     callers: Callers,
     clock: Arc<dyn Clock>,
 }
@@ -54,14 +59,17 @@ impl Credentials {
         revoker: Revoker,
         store: Arc<dyn Store>,
         providers: Arc<HttpProviders>,
+        consents: Consents,
         callers: Callers,
         clock: Arc<dyn Clock>,
     ) -> Self {
+        let deletions = Deletions::new(registry.clone(), revoker, callers.clone(), clock.clone());
         Self {
             registry,
-            revoker,
+            deletions,
             store,
             providers,
+            consents,
             callers,
             clock,
         }
@@ -322,40 +330,6 @@ impl Credentials {
             credential: self.rendered(&key).await?,
         })
     }
-
-    async fn delete(
-        &self,
-        metadata: MetadataMap,
-        request: v1::DeleteCredentialRequest,
-    ) -> Result<v1::DeleteCredentialResponse, ApiError> {
-        let v1::DeleteCredentialRequest {
-            tenant_id,
-            credential_id,
-            revoke_at_provider,
-        } = request;
-        let key = credential_key(&tenant_id, &credential_id)?;
-        self.allow(&metadata, Permission::CredentialWrite, &key)?;
-        if revoke_at_provider {
-            let deadline = deadline::of(&metadata);
-            let deleted = self.revoker.delete_credential(&key, deadline).await;
-            let revoked_at_provider =
-                deleted.map_err(|error| revoke_error(error, self.clock.now()))?;
-            return Ok(v1::DeleteCredentialResponse {
-                revoked_at_provider,
-            });
-        }
-        let found = self
-            .registry
-            .delete_credential(&key)
-            .await
-            .map_err(|error| change_error(error, |never| match never {}))?;
-        if !found {
-            return Err(not_found(&key));
-        }
-        Ok(v1::DeleteCredentialResponse {
-            revoked_at_provider: false,
-        })
-    }
 }
 
 #[tonic::async_trait]
@@ -428,25 +402,41 @@ impl CredentialService for Credentials {
         request: Request<v1::DeleteCredentialRequest>,
     ) -> Result<Response<v1::DeleteCredentialResponse>, Status> {
         let (metadata, _, request) = request.into_parts();
-        meter::request("DeleteCredential", self.delete(metadata, request)).await
+        meter::request("DeleteCredential", self.deletions.delete(metadata, request)).await
     }
 
     async fn begin_authorization(
         &self,
-        _request: Request<v1::BeginAuthorizationRequest>,
+        request: Request<v1::BeginAuthorizationRequest>,
     ) -> Result<Response<v1::BeginAuthorizationResponse>, Status> {
-        Err(Status::unimplemented(
-            "consent is begun by the caller in this version",
-        ))
+        let (metadata, _, request) = request.into_parts();
+        meter::request("BeginAuthorization", self.begin(metadata, request)).await
     }
 
     async fn complete_authorization(
         &self,
-        _request: Request<v1::CompleteAuthorizationRequest>,
+        request: Request<v1::CompleteAuthorizationRequest>,
     ) -> Result<Response<v1::CompleteAuthorizationResponse>, Status> {
-        Err(Status::unimplemented(
-            "consent is completed by the caller in this version",
-        ))
+        let (metadata, _, request) = request.into_parts();
+        meter::request("CompleteAuthorization", self.complete(metadata, request)).await
+    }
+
+    async fn begin_device_authorization(
+        &self,
+        request: Request<v1::BeginDeviceAuthorizationRequest>,
+    ) -> Result<Response<v1::BeginDeviceAuthorizationResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let begun = self.begin_device(metadata, request);
+        meter::request("BeginDeviceAuthorization", begun).await
+    }
+
+    async fn complete_device_authorization(
+        &self,
+        request: Request<v1::CompleteDeviceAuthorizationRequest>,
+    ) -> Result<Response<v1::CompleteDeviceAuthorizationResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let completed = self.complete_device(metadata, request);
+        meter::request("CompleteDeviceAuthorization", completed).await
     }
 }
 
@@ -508,6 +498,3 @@ pub(super) fn cut<T>(page: &mut Vec<T>, limit: u32, name: impl Fn(&T) -> String)
         .map(|last| URL_SAFE_NO_PAD.encode(name(last)))
         .unwrap_or_default()
 }
-
-#[cfg(test)]
-mod tests;

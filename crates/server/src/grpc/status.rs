@@ -63,6 +63,13 @@ impl ApiError {
         self
     }
 
+    /// The same error, with a fact for programs in its ErrorInfo.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: String) -> Self {
+        self.metadata.push((name, value));
+        self
+    }
+
     /// The same error, asking to be tried again after a while.
     #[must_use]
     pub fn retry_after(mut self, wait: Duration) -> Self {

@@ -30,18 +30,12 @@ impl JournalFile {
     }
 
     fn open_locked(path: &Path, lock: File) -> io::Result<(Self, Index)> {
-        let bytes = match std::fs::read(path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(error),
-        };
+        let bytes = read_all(path)?;
         if bytes.is_empty() {
             let (file, len) = write_anew(path, &[])?;
             return Ok((Self::new(path, file, len, lock), Index::default()));
         }
-        let records = bytes
-            .strip_prefix(HEADER)
-            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "it is no journal"))?;
+        let records = records_of(&bytes)?;
         let found = scan(records);
         let len = (HEADER.len() + found.end) as u64;
         report(path, &found, records.len() - found.end);
@@ -90,6 +84,31 @@ impl JournalFile {
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// What is live in the journal at `path`, which another process may have open. Nothing if there is no file.
+pub(super) fn look_into(path: &Path) -> io::Result<Index> {
+    let look = || {
+        let bytes = read_all(path)?;
+        if bytes.is_empty() {
+            return Ok(Index::default());
+        }
+        Ok(Index::inherit(scan(records_of(&bytes)?).records))
+    };
+    look().map_err(|error| named(path, error))
+}
+
+fn read_all(path: &Path) -> io::Result<Vec<u8>> {
+    match std::fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        read => read,
+    }
+}
+
+fn records_of(bytes: &[u8]) -> io::Result<&[u8]> {
+    bytes
+        .strip_prefix(HEADER)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "it is no journal"))
 }
 
 #[cfg(test)]

@@ -88,6 +88,11 @@ impl Index {
             .collect()
     }
 
+    /// All live entries, sealed.
+    pub(super) fn all_sealed(&self) -> impl Iterator<Item = &[u8]> {
+        self.live.values().map(|slot| &*slot.sealed)
+    }
+
     /// The bytes of one record for each live entry.
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::new();

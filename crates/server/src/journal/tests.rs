@@ -247,3 +247,24 @@ proptest! {
         }
     }
 }
+
+#[tokio::test]
+async fn live_entries_are_counted_by_their_key_while_the_journal_is_open() {
+    let (_folder, path) = place();
+    assert!(Journal::key_use_of(&path).unwrap().is_empty());
+    let [old, new, removed] = [(); 3].map(|()| GrantId::random());
+    {
+        let journal = open(&path);
+        journal.put(&entry(&old, 1)).await.unwrap();
+        journal.put(&entry(&removed, 1)).await.unwrap();
+    }
+    let journal = Journal::open(&path, sealer("k2")).unwrap();
+    journal.put(&entry(&new, 1)).await.unwrap();
+    journal.remove(&removed, Generation(1)).await.unwrap();
+    let counted = BTreeMap::from([("k1".to_owned(), 1), ("k2".to_owned(), 1)]);
+    assert_eq!(journal.key_use(), counted);
+    assert_eq!(Journal::key_use_of(&path).unwrap(), counted);
+
+    std::fs::write(&path, "no journal").unwrap();
+    assert!(Journal::key_use_of(&path).is_err());
+}

@@ -9,7 +9,7 @@ use evergrant_core::ids::{Generation, GrantId};
 use fred::interfaces::{KeysInterface, LuaInterface};
 use fred::types::Value;
 
-use super::RedisCoordinator;
+use super::{ESCROW, RedisCoordinator};
 use crate::escrow::sealed;
 
 /// How long an entry is kept.
@@ -46,7 +46,7 @@ impl Escrow for RedisCoordinator {
         grant: &GrantId,
         base: Generation,
     ) -> Result<Option<EscrowEntry>, Unreachable> {
-        let key = self.key("escrow", grant);
+        let key = self.key(ESCROW, grant);
         let value: Option<Bytes> = self
             .link
             .call(|client| async move { client.get(key).await })
@@ -71,7 +71,7 @@ impl RedisCoordinator {
         grant: &GrantId,
         arguments: Vec<Value>,
     ) -> Result<(), Unreachable> {
-        let key = self.key("escrow", grant);
+        let key = self.key(ESCROW, grant);
         let _changed: i64 = self
             .link
             .call(|client| async move { client.eval(script, key, arguments).await })
@@ -100,7 +100,7 @@ fn base_text(base: Generation) -> Value {
     base.to_string().into()
 }
 
-fn split(value: &[u8]) -> Option<(Generation, &[u8])> {
+pub(super) fn split(value: &[u8]) -> Option<(Generation, &[u8])> {
     let colon = value.iter().position(|byte| *byte == b':')?;
     let base = std::str::from_utf8(&value[..colon]).ok()?.parse().ok()?;
     Some((Generation(base), &value[colon + 1..]))

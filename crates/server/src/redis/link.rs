@@ -22,7 +22,7 @@ const COMMAND_TIMEOUT: Duration = Duration::from_millis(500);
 const CALL_TIMEOUT: Duration = Duration::from_millis(600);
 
 /// How long connecting, or one step of the greeting that follows, may take.
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const CONNECTION_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A connection that owes an answer for so long is given up.
 const UNRESPONSIVE_AFTER: Duration = Duration::from_secs(3);
@@ -89,7 +89,7 @@ impl Link {
     }
 }
 
-fn unreachable(message: impl ToString) -> Unreachable {
+pub(super) fn unreachable(message: impl ToString) -> Unreachable {
     Unreachable {
         service: SERVICE,
         message: message.to_string(),

@@ -7,7 +7,7 @@ use evergrant_core::coordinator::local::{LocalBus, LocalLocks};
 use evergrant_core::coordinator::{Bus, Escrow, Locks};
 use tokio::sync::watch;
 
-use super::StartError;
+use super::{StartError, known_or_lost};
 use crate::config::Config;
 use crate::escrow::Escrows;
 use crate::journal::Journal;
@@ -37,6 +37,8 @@ impl Coordination {
         let mut escrows: Vec<Arc<dyn Escrow>> = Vec::new();
         if let Some(path) = &config.refresh.journal {
             let journal = Journal::open(path, sealer.clone()).map_err(StartError::Journal)?;
+            let keys = journal.key_use();
+            known_or_lost(config, keys.keys().filter(|id| !sealer.opens(id)))?;
             escrows.push(Arc::new(journal));
         }
         let redis = match &config.redis.url {

@@ -31,7 +31,10 @@ pub enum StartError {
     #[error("keys: {0}")]
     Keys(#[from] KeyRingError),
     /// The key of this id is not configured, and the store or the journal holds what it sealed.
-    #[error("keys: sealing key {0} is not configured, and is needed to open what it sealed")]
+    #[error(
+        "keys: sealing key {0} is not configured, and is needed to open what it sealed; \
+         if it is gone for good, name it in keys.lost"
+    )]
     MissingKey(String),
     /// There is no key file, and a new one would not open what is stored.
     #[error("keys: the key file {} does not exist, and the store holds what key {id} sealed", path.display())]

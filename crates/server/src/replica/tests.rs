@@ -107,6 +107,74 @@ async fn a_sealing_key_that_is_not_configured_is_a_mistake_of_the_configuration(
     assert!(error.is_configuration());
     assert_eq!(
         error.to_string(),
-        "keys: sealing key k1 is not configured, and is needed to open what it sealed"
+        "keys: sealing key k1 is not configured, and is needed to open what it sealed; \
+         if it is gone for good, name it in keys.lost"
     );
+}
+
+/// `[keys]` with a key of each id, the same each time, that seals with the first.
+fn keys(ids: &[&str]) -> String {
+    let key = |id: &&str| {
+        let bytes = zeroize::Zeroizing::new([id.as_bytes()[1]; 32]);
+        let key = crate::config::keys::encode(&crate::seal::SealingKey::new(bytes));
+        format!("{id} = \"{}\"\n", key.as_str())
+    };
+    let all: String = ids.iter().map(key).collect();
+    format!("[keys]\nactive = \"{}\"\n{all}", ids[0])
+}
+
+#[tokio::test]
+async fn one_value_of_an_unknown_key_in_store_or_journal_stops_the_start_unless_the_key_is_lost() {
+    for place in ["the store", "the journal"] {
+        let folder = tempfile::tempdir().unwrap();
+        let both = config(folder.path(), &keys(&["k2", "k1"]));
+        live_once(&both).await;
+        let (_, ring) = config(folder.path(), &keys(&["k1"]))
+            .sealing_keys()
+            .unwrap();
+        let sealer = Sealer::new("k1", ring).unwrap();
+        let kept = evergrant_core::testing::coordinator_contract::entry(
+            &evergrant_core::ids::GrantId::random(),
+            1,
+        );
+        if place == "the store" {
+            let store = SqlStore::connect(&both.store.url, sealer, StoreOptions::default());
+            drop(store.await.unwrap_err());
+            let (_, ring) = config(folder.path(), &keys(&["k1", "k2"]))
+                .sealing_keys()
+                .unwrap();
+            let sealer = Sealer::new("k1", ring).unwrap();
+            let store = SqlStore::connect(&both.store.url, sealer, StoreOptions::default());
+            let store = store.await.unwrap();
+            let kept = evergrant_core::store::GrantStore::keep_orphan(
+                &store,
+                &kept.grant,
+                kept.base,
+                &kept.tokens,
+                "late",
+            );
+            kept.await.unwrap();
+            store.close().await;
+            live_once(&both).await;
+        } else {
+            let path = both.refresh.journal.clone().unwrap();
+            let journal = crate::journal::Journal::open(path, sealer).unwrap();
+            evergrant_core::coordinator::Escrow::put(&journal, &kept)
+                .await
+                .unwrap();
+        }
+
+        let without = config(folder.path(), &keys(&["k2"]));
+        let error = start(&without, &Lifecycle::new()).await.unwrap_err();
+        assert!(error.is_configuration(), "{place}: {error}");
+        assert!(
+            error
+                .to_string()
+                .starts_with("keys: sealing key k1 is not configured"),
+            "{place}: {error}"
+        );
+        let lost = keys(&["k2"]).replace("[keys]", "[keys]\nlost = [\"k1\"]");
+        live_once(&config(folder.path(), &lost)).await;
+        live_once(&both).await;
+    }
 }

@@ -3,8 +3,10 @@
 mod m0001_initial;
 mod m0002_ageing;
 mod m0003_minted;
+mod m0004_authorizations;
 mod m0005_inbound;
 mod m0006_health;
+mod m0007_key_index;
 
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DbBackend, SqliteTransactionMode, TransactionOptions,
@@ -31,8 +33,10 @@ impl MigratorTrait for Migrator {
             Box::new(m0001_initial::Initial),
             Box::new(m0002_ageing::Ageing),
             Box::new(m0003_minted::Minted),
+            Box::new(m0004_authorizations::Authorizations),
             Box::new(m0005_inbound::Inbound),
             Box::new(m0006_health::Health),
+            Box::new(m0007_key_index::KeyIndex),
         ]
     }
 }
@@ -55,6 +59,26 @@ pub(super) async fn migrate(database: &DatabaseConnection) -> Result<u32, OpenSt
     }
     transaction.commit().await?;
     Ok(pending)
+}
+
+/// How a schema stands to this program.
+pub(super) enum Standing {
+    /// There is none.
+    Empty,
+    /// It lacks so many migrations.
+    Lacks(u32),
+    /// It is as this program expects.
+    UpToDate,
+}
+
+/// How the schema stands; an error if it is newer than this program. Changes nothing.
+pub(super) async fn standing(database: &DatabaseConnection) -> Result<Standing, OpenStoreError> {
+    let pending = check(database).await?;
+    Ok(match usize::try_from(pending) {
+        Ok(0) => Standing::UpToDate,
+        Ok(pending) if pending == Migrator::migrations().len() => Standing::Empty,
+        _ => Standing::Lacks(pending),
+    })
 }
 
 /// How many migrations the database lacks; an error if it has one that this program does not know. Changes

@@ -13,11 +13,9 @@ use zeroize::Zeroizing;
 use super::database::Database;
 use super::grants::get;
 use super::row;
+use super::sealed::{GRANT_TOKENS, ORPHAN_TOKENS, SealedColumn};
 use super::sql::Sql;
-use crate::seal::{OpenError, Place, Sealer};
-
-const GRANT: &str = "grants.tokens";
-const ORPHAN: &str = "orphans.tokens";
+use crate::seal::{OpenError, Sealer};
 
 #[derive(Serialize)]
 struct Secrets<'a> {
@@ -89,7 +87,7 @@ pub(super) fn seal(
     generation: Generation,
     tokens: &TokenSet,
 ) -> Vec<u8> {
-    seal_for(sealer, GRANT, grant, generation, tokens)
+    seal_for(sealer, &GRANT_TOKENS, grant, generation, tokens)
 }
 
 /// Seals the secret part of a token set that came too late.
@@ -99,12 +97,12 @@ pub(super) fn seal_orphan(
     base: Generation,
     tokens: &TokenSet,
 ) -> Vec<u8> {
-    seal_for(sealer, ORPHAN, grant, base, tokens)
+    seal_for(sealer, &ORPHAN_TOKENS, grant, base, tokens)
 }
 
 fn seal_for(
     sealer: &Sealer,
-    column: &'static str,
+    column: &SealedColumn,
     grant: &GrantId,
     generation: Generation,
     tokens: &TokenSet,
@@ -126,12 +124,7 @@ fn seal_for(
     // With room for escapes, so that it rarely grows: what it grows out of is not wiped.
     let mut plain = Zeroizing::new(Vec::with_capacity(2 * size + 256));
     serde_json::to_writer(&mut *plain, &secrets).expect("strings and maps of strings are JSON");
-    let place = Place {
-        column,
-        row: grant.as_str(),
-        generation: generation.0,
-    };
-    sealer.seal(place, &plain)
+    sealer.seal(column.place(grant.as_str(), generation.0), &plain)
 }
 
 /// Opens what [`seal`] made for the same row and generation.
@@ -142,7 +135,7 @@ pub(super) fn open(
     facts: &GrantFacts,
     sealed: &[u8],
 ) -> Result<TokenSet, StoreError> {
-    open_for(sealer, GRANT, facts, sealed)
+    open_for(sealer, &GRANT_TOKENS, facts, sealed)
 }
 
 /// Opens what [`seal_orphan`] made for a grant of this generation. What was not sealed is the grant's own.
@@ -151,20 +144,16 @@ pub(super) fn open_orphan(
     facts: &GrantFacts,
     sealed: &[u8],
 ) -> Result<TokenSet, StoreError> {
-    open_for(sealer, ORPHAN, facts, sealed)
+    open_for(sealer, &ORPHAN_TOKENS, facts, sealed)
 }
 
 fn open_for(
     sealer: &Sealer,
-    column: &'static str,
+    column: &SealedColumn,
     facts: &GrantFacts,
     sealed: &[u8],
 ) -> Result<TokenSet, StoreError> {
-    let place = Place {
-        column,
-        row: facts.id.as_str(),
-        generation: facts.generation.0,
-    };
+    let place = column.place(facts.id.as_str(), facts.generation.0);
     let plain = sealer.open(place, sealed).map_err(open_error)?;
     // The parser's own words could repeat a part of a secret.
     let secrets: OpenSecrets = serde_json::from_slice(&plain)

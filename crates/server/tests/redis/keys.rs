@@ -5,7 +5,7 @@ use std::time::Duration;
 use evergrant_core::coordinator::{Acquired, Escrow, Locks};
 use evergrant_core::ids::{GrantId, OwnerToken};
 use evergrant_core::testing::coordinator_contract::entry;
-use evergrant_server::redis::RedisCoordinator;
+use evergrant_server::redis::{RedisCoordinator, escrow_key_use};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -48,6 +48,39 @@ async fn an_entry_is_sealed_and_kept_for_a_day() {
     for secret in ["refresh-7", "access-7", "example.com"] {
         assert!(!value.contains(secret), "{secret}");
     }
+}
+
+#[tokio::test]
+async fn entries_are_counted_by_the_key_that_sealed_them() {
+    let (server, one, _) = two_replicas().await;
+    let count = async || escrow_key_use(&server.url(), "evergrant").await.unwrap();
+    assert!(count().await.is_empty());
+    for base in 1..=3 {
+        one.put(&entry(&GrantId::random(), base)).await.unwrap();
+    }
+    let tracker = TaskTracker::new();
+    let stop = CancellationToken::new();
+    let other = RedisCoordinator::connect(&server.url(), "evergrant", sealer("k2"), &tracker, stop);
+    let other = other.unwrap();
+    is_up(&other).await;
+    other
+        .put(&entry(&GrantId::random(), 9_000_000_000))
+        .await
+        .unwrap();
+    one.acquire(&GrantId::random(), &OwnerToken::random(), TTL)
+        .await
+        .unwrap();
+    server.command(&["SET", "evergrant:escrow:strange", "7:strange"]);
+    server.command(&["SET", "other:escrow:g", "7:strange"]);
+
+    let counted = [("k1".to_owned(), 3), ("k2".to_owned(), 1)];
+    assert_eq!(count().await, counted.into());
+    let nowhere = RedisServer::stopped().url();
+    let error = escrow_key_use(&nowhere, "evergrant").await.unwrap_err();
+    assert!(
+        error.to_string().starts_with("redis is out of reach: "),
+        "{error}"
+    );
 }
 
 #[tokio::test]

@@ -47,6 +47,12 @@ pub fn sealer(keys: &[&str]) -> Sealer {
     Sealer::new(keys[0], ring).unwrap()
 }
 
+/// A sealer whose one key consists of `byte`.
+pub fn sealer_with(id: &str, byte: u8) -> Sealer {
+    let key = SealingKey::new(Zeroizing::new([byte; 32]));
+    Sealer::new(id, BTreeMap::from([(id.to_owned(), key)])).unwrap()
+}
+
 pub fn postgres_options() -> StoreOptions {
     StoreOptions {
         max_connections: 8,

@@ -4,9 +4,12 @@
 
 mod ageing;
 mod at_rest;
+mod authorizations;
 mod harness;
 mod opening;
 mod outage;
+mod rotation;
+mod sealed;
 #[path = "../support/postgres.rs"]
 mod server;
 

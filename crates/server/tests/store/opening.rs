@@ -126,6 +126,29 @@ async fn the_cursor_key_outlives_the_key_that_sealed_it() {
 }
 
 #[tokio::test]
+async fn a_cursor_key_that_is_lost_for_good_is_replaced_with_the_epoch_of_its_cursors() {
+    let harness = Harness::sqlite().await;
+    let (key, epoch) = (
+        *harness.store.cursor_key(),
+        harness.store.position().await.unwrap().epoch,
+    );
+    let without = async |keys: &[&str], lost: &str| {
+        let lost = [lost.to_owned()];
+        SqlStore::connect_without(&harness.url, sealer(keys), &lost, postgres_options()).await
+    };
+    assert!(without(&["k2"], "k0").await.is_err(), "another one is lost");
+    let kept = without(&["k2", "k1"], "k1").await.unwrap();
+    assert_eq!(kept.cursor_key(), &key, "it is there after all");
+    assert_eq!(kept.position().await.unwrap().epoch, epoch);
+
+    let anew = without(&["k3"], "k2").await.unwrap();
+    assert_ne!(anew.cursor_key(), &key);
+    assert_ne!(anew.position().await.unwrap().epoch, epoch);
+    let again = harness.reopen(&["k3"], postgres_options()).await.unwrap();
+    assert_eq!(again.cursor_key(), anew.cursor_key());
+}
+
+#[tokio::test]
 async fn a_postgres_that_is_not_there_is_told_soon() {
     let url = StoreUrl::parse("postgres://me:hush@127.0.0.1:1/grants").unwrap();
     let refused = SqlStore::connect(&url, sealer(&["k1"]), postgres_options()).await;

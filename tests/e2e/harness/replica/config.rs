@@ -15,6 +15,7 @@ pub struct ReplicaConfig {
     settings: Table,
     catalogue: Vec<(String, String)>,
     environment: Vec<(String, String)>,
+    log: Option<PathBuf>,
 }
 
 impl ReplicaConfig {
@@ -26,6 +27,7 @@ impl ReplicaConfig {
             settings: Table::new(),
             catalogue: Vec::new(),
             environment: Vec::new(),
+            log: None,
         };
         empty
             .set("server.listen", "127.0.0.1:0")
@@ -80,24 +82,43 @@ impl ReplicaConfig {
         self
     }
 
+    /// Takes one key out, written with dots.
+    pub fn unset(mut self, key: &str) -> Self {
+        let (section, key) = key.rsplit_once('.').expect("a key is in a section");
+        if let Some(Value::Table(section)) = self.settings.get_mut(section) {
+            section.remove(key);
+        }
+        self
+    }
+
+    /// Keeps the whole log in a new file, too.
+    pub fn log_to(mut self, file: impl Into<PathBuf>) -> Self {
+        self.log = Some(file.into());
+        self
+    }
+
     /// Sets an environment variable of the replica.
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.environment.push((name.into(), value.into()));
         self
     }
 
+    pub(super) fn log(&self) -> Option<&Path> {
+        self.log.as_deref()
+    }
+
     pub(super) fn name(&self) -> &str {
         &self.name
     }
 
-    pub(super) fn environment(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub(in super::super) fn environment(&self) -> impl Iterator<Item = (&str, &str)> {
         self.environment
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// Writes the configuration and the catalogue to `folder`, and gives the configuration's path.
-    pub(super) fn write_to(&self, folder: &Path) -> Result<PathBuf> {
+    pub(in super::super) fn write_to(&self, folder: &Path) -> Result<PathBuf> {
         let catalogue = folder.join("providers.d");
         std::fs::create_dir(&catalogue)?;
         for (name, entry) in &self.catalogue {

@@ -90,7 +90,9 @@ fn placeholders<'a>(
     if let Some(uri) = sent_redirect.map(|(_, uri)| *uri).or(usual_redirect) {
         placeholders.add("redirect_uri", uri);
     }
-    placeholders.add("scopes", words.scopes);
+    if !words.scopes.is_empty() {
+        placeholders.add("scopes", words.scopes);
+    }
     placeholders.add("jti", words.jti);
     placeholders.add_from(&ask.placeholders);
     if let Some(key) = words.key {

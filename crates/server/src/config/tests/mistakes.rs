@@ -11,12 +11,12 @@ fn each_mistake_is_told_in_one_line_with_key_reason_and_place() {
         ),
         (
             "[stores]\nurl = \"x\"",
-            "stores: is unknown; known here: server, store, redis, keys, providers, clients, callers, refresh, events, inbound, telemetry (evergrant.toml:1)",
+            "stores: is unknown; known here: server, store, redis, keys, providers, clients, callers, authorization, refresh, events, inbound, telemetry (evergrant.toml:1)",
         ),
         ("store = 1", "store: must be a section (evergrant.toml:1)"),
         (
             "[store]\nurl = 1",
-            "store.url: must be a text, { env = \"NAME\" } or { file = \"PATH\" } (evergrant.toml:2)",
+            "store.url: must be a text, { env = \"NAME\" }, { file = \"PATH\" } or { command = [\"PROGRAM\", …] } (evergrant.toml:2)",
         ),
         (
             "[store]\nurl = \"mysql://root:hush@db/x\"",
@@ -40,7 +40,7 @@ fn each_mistake_is_told_in_one_line_with_key_reason_and_place() {
         ),
         (
             "[store]\nurl = { env = \"DB\", file = \"x\" }",
-            "store.url: must be a text, { env = \"NAME\" } or { file = \"PATH\" } (evergrant.toml:2)",
+            "store.url: must be a text, { env = \"NAME\" }, { file = \"PATH\" } or { command = [\"PROGRAM\", …] } (evergrant.toml:2)",
         ),
         (
             "[store]\nmax_connections = 0",
@@ -91,6 +91,26 @@ fn each_mistake_is_told_in_one_line_with_key_reason_and_place() {
             "keys.active: must name the key that seals: one of k1",
         ),
         (
+            "[keys]\nactive = \"k1\"\nk1 = \"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\"\nlost = [\"k0\", \"k1\"]",
+            "keys.lost[1]: names \"k1\", which is a key in this section (evergrant.toml:4)",
+        ),
+        (
+            "[keys]\nactive = \"k1\"\nk1 = { command = [\"sh\", \"-c\", \"echo hush; echo no right >&2; exit 1\"] }",
+            "keys.k1: command sh ended with exit status: 1: no right (evergrant.toml:3)",
+        ),
+        (
+            "[keys]\nactive = \"k1\"\nk1 = { command = [\"echo\", \"hush\"] }",
+            "keys.k1: must be 32 bytes in base64, not 3 (evergrant.toml:3)",
+        ),
+        (
+            "[store]\nurl = { command = [\"true\"] }",
+            "store.url: command true printed nothing (evergrant.toml:2)",
+        ),
+        (
+            "[store]\nurl = { command = \"true\" }",
+            "store.url: must be a text, { env = \"NAME\" }, { file = \"PATH\" } or { command = [\"PROGRAM\", …] } (evergrant.toml:2)",
+        ),
+        (
             "[clients.a]\nprovider = \"slack\"",
             "clients.a.client_id: is missing (evergrant.toml:1)",
         ),
@@ -109,6 +129,14 @@ fn each_mistake_is_told_in_one_line_with_key_reason_and_place() {
         (
             "[clients.a]\nprovider = \"slack\"\nclient_id = \"x\"\nredirect_uris = [\"http://app.example/\"]",
             "clients.a.redirect_uris[0]: must be https, except on a loopback address (evergrant.toml:4)",
+        ),
+        (
+            "[authorization]\ncallback_listen = \"7072\"",
+            "authorization.callback_listen: must be an address and a port such as \"127.0.0.1:7072\", not \"7072\" (evergrant.toml:2)",
+        ),
+        (
+            "[authorization]\nreturn_urls = [\"https://app.example/\", \"http://app.example/\"]",
+            "authorization.return_urls[1]: must be https, except on a loopback address (evergrant.toml:2)",
         ),
         (
             "[clients.\"a b\"]\nprovider = \"slack\"",

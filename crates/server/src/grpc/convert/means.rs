@@ -48,7 +48,7 @@ pub(super) fn to_mint(
         ("metadata", !metadata.is_empty()),
         (
             "signing_key",
-            !signing_key.is_empty() && grant_type != GrantType::JwtBearer,
+            !signing_key.is_empty() && grant_type == GrantType::TokenExchange,
         ),
     ];
     if let Some((field, _)) = given.into_iter().find(|(_, is_given)| *is_given) {
@@ -266,19 +266,33 @@ mod tests {
                 },
             ),
             (
-                "material.signing_key",
-                v1::TokenMaterial {
-                    signing_key: PEM.into(),
-                    ..material(&[])
-                },
-            ),
-            (
                 "material.parameters.subject_credential",
                 material(&[("subject_credential", "a")]),
             ),
         ] {
             let why = refusal(consent, odd);
             assert_eq!(why, format!("{field}: does not fit the grant type"));
+        }
+    }
+
+    #[test]
+    fn a_key_signs_assertions_of_a_grant_or_proves_its_client_and_exchanges_nothing() {
+        let material = || v1::TokenMaterial {
+            signing_key: PEM.into(),
+            ..material(&[("subject_credential", "a")])
+        };
+        let exchange = refusal(GrantType::TokenExchange, material());
+        assert_eq!(
+            exchange,
+            "material.signing_key: does not fit the grant type"
+        );
+        for grant_type in [GrantType::JwtBearer, GrantType::ClientCredentials] {
+            let brought = v1::TokenMaterial {
+                parameters: [].into(),
+                ..material()
+            };
+            let set = to_mint(grant_type, brought).unwrap();
+            assert_eq!(set.means.signing_key.unwrap().expose(), PEM);
         }
     }
 

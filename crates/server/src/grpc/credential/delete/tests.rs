@@ -1,6 +1,8 @@
 use std::time::Duration;
 
 use evergrant_core::broker::Broker;
+use evergrant_core::change::plan::CreateCredential;
+use evergrant_core::ids::CredentialKey;
 use evergrant_core::provider::{CallError, Revocation, Verdict};
 use evergrant_core::refresh::{Limits, Ports};
 use evergrant_core::store::Directory as _;
@@ -8,7 +10,7 @@ use evergrant_core::testing::clock::ManualClock;
 use evergrant_core::testing::coordinator::MemoryCoordinator;
 use evergrant_core::testing::provider::{ScriptedProviders, failure};
 use evergrant_core::testing::store::MemoryStore;
-use evergrant_providers::Catalogue;
+use evergrant_proto::v1::ErrorReason;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::Code;
@@ -21,7 +23,7 @@ struct Stage {
     store: Arc<MemoryStore>,
     provider: Arc<ScriptedProviders>,
     broker: Broker,
-    service: Credentials,
+    service: Deletions,
 }
 
 impl Stage {
@@ -46,13 +48,9 @@ impl Stage {
         };
         let stop = CancellationToken::new();
         let broker = Broker::new(ports, limits, 100, &TaskTracker::new(), stop);
-        let catalogue = Arc::new(Catalogue::empty());
-        let providers = HttpProviders::new(catalogue, Vec::new(), clock.clone()).unwrap();
-        let service = Credentials::new(
+        let service = Deletions::new(
             broker.registry(),
             broker.revoker(),
-            store.clone(),
-            Arc::new(providers),
             Callers::new(Vec::new(), 1),
             clock,
         );

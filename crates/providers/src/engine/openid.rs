@@ -1,0 +1,163 @@
+//! Who consented: the identity token of an OpenID provider.
+
+use std::collections::BTreeMap;
+
+use evergrant_core::ids::ClientKey;
+use evergrant_core::provider::UnknownClient;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Map, Value};
+use thiserror::Error;
+
+use super::HttpProviders;
+use super::client::Client;
+use crate::catalogue::{Entry, OpenIdFacts, Template};
+use crate::jwks::{Expect, Expiry, KeySets, Place, VerifyError};
+use crate::placeholders::Placeholders;
+
+/// What is known of a client before a user consents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsentFacts {
+    /// Where users may come back to; the first is the default.
+    pub redirect_uris: Vec<String>,
+    /// Whether the provider takes a code challenge (RFC 7636).
+    pub pkce: bool,
+    /// Whether the provider gives identity tokens that can be verified.
+    pub openid: bool,
+    /// Its issuer, if that is the same for every account.
+    pub issuer: Option<String>,
+    /// The name of the parameter that lists the scopes.
+    pub scope_parameter: String,
+    /// The placeholders of its URLs and of what it is asked with.
+    pub placeholders: Vec<String>,
+}
+
+/// An identity token that came with tokens, and what it must say.
+#[derive(Clone, Copy)]
+pub struct IdToken<'a> {
+    /// The token.
+    pub token: &'a SecretString,
+    /// The client that it must be for.
+    pub client: &'a ClientKey,
+    /// What the consent began with.
+    pub nonce: Option<&'a str>,
+    /// The placeholders of the consent.
+    pub placeholders: &'a BTreeMap<String, String>,
+}
+
+/// Why it is not known who consented.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum IdTokenError {
+    /// There is no such client.
+    #[error(transparent)]
+    UnknownClient(#[from] UnknownClient),
+    /// The catalogue does not say how the provider's identity tokens are verified, or not with the values at hand.
+    #[error("the catalogue entry's openid.jwks_url cannot be used")]
+    NoKeys,
+    /// The token cannot be believed.
+    #[error("the id_token cannot be believed: {0}")]
+    Verify(#[from] VerifyError),
+}
+
+impl HttpProviders {
+    /// What is known of a client before a user consents.
+    pub fn consent_facts(&self, client: &ClientKey) -> Result<ConsentFacts, UnknownClient> {
+        let client = self.client(client)?;
+        let (config, entry) = (&client.config, &client.entry);
+        let openid = entry.openid.as_ref();
+        let issuer = openid.map(|openid| &openid.issuer);
+        let issuer = issuer.filter(|issuer| issuer.placeholders().next().is_none());
+        Ok(ConsentFacts {
+            redirect_uris: config.redirect_uris.clone(),
+            pkce: entry.authorize.pkce,
+            openid: openid.is_some(),
+            issuer: issuer.map(Template::to_string),
+            scope_parameter: entry.authorize.scope.clone(),
+            placeholders: placeholder_names(entry),
+        })
+    }
+
+    /// The account that an identity token names, once everything that OpenID Connect Core section 3.1.3.7 asks of it
+    /// is verified. May fetch the provider's keys; cancelling it leaves nothing behind.
+    pub async fn verify_id_token(
+        &self,
+        key_sets: &KeySets,
+        id_token: IdToken<'_>,
+    ) -> Result<String, IdTokenError> {
+        let client = self.client(id_token.client)?;
+        let openid = client.entry.openid.as_ref().ok_or(IdTokenError::NoKeys)?;
+        let placeholders = known(client, id_token.placeholders);
+        let jwks_url = openid
+            .jwks_url
+            .fill(|name| placeholders.get(name), &client.entry.allowed_hosts)
+            .map_err(|_| IdTokenError::NoKeys)?;
+        let place = Place {
+            url: jwks_url,
+            guarded: openid.jwks_url.has_open_host(),
+        };
+        let issuer = issuer(openid, &placeholders);
+        let client_id = client.config.client_id.as_str();
+        let expect = Expect {
+            issuers: &[&issuer],
+            audiences: &[client_id],
+            expiry: Expiry::Required,
+            nonce: id_token.nonce,
+            typ: None,
+        };
+        let token = id_token.token.expose_secret();
+        let claims: Map<String, Value> = key_sets.verify_from(&place, token, &expect).await?;
+        // Whom a token for several audiences was issued to.
+        if claims
+            .get("azp")
+            .is_some_and(|party| party.as_str() != Some(client_id))
+        {
+            let (name, why) = ("azp", "is not the expected one");
+            return Err(VerifyError::Claim { name, why }.into());
+        }
+        match claims.get(&openid.account) {
+            Some(Value::String(account)) if !account.is_empty() => Ok(account.clone()),
+            Some(Value::Number(account)) => Ok(account.to_string()),
+            _ => Err(VerifyError::Form.into()),
+        }
+    }
+}
+
+fn known<'a>(client: &'a Client, consent: &'a BTreeMap<String, String>) -> Placeholders<'a> {
+    let mut placeholders = Placeholders::default();
+    placeholders.add_all(consent);
+    placeholders.add_all(&client.config.parameters);
+    placeholders.add_all(&client.entry.placeholders);
+    placeholders
+}
+
+/// The issuer with what is known before the token came. What is left names claims.
+fn issuer(openid: &OpenIdFacts, placeholders: &Placeholders<'_>) -> String {
+    let mut issuer = openid.issuer.to_string();
+    for name in openid.issuer.placeholders() {
+        if let Some(value) = placeholders.get(name) {
+            issuer = issuer.replace(&format!("{{{name}}}"), value);
+        }
+    }
+    issuer
+}
+
+fn placeholder_names(entry: &Entry) -> Vec<String> {
+    let urls = [
+        Some(&entry.token_url),
+        entry.refresh_url.as_ref(),
+        entry.authorize_url.as_ref(),
+    ];
+    let urls = urls.into_iter().flatten().map(|url| url.template());
+    let parameters = entry.authorize.parameters.values().map(|fact| &fact.value);
+    let mut names: Vec<String> = urls
+        .chain(parameters)
+        .flat_map(Template::placeholders)
+        .filter(|name| !["client_id", "redirect_uri"].contains(name))
+        .map(str::to_owned)
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,173 @@
+use std::sync::Arc;
+
+use evergrant_core::ids::{ClientName, ProviderName};
+use serde_json::json;
+
+use super::*;
+use crate::jwks::sample::{Fixed, Issuer, NOW, Signer};
+use crate::{Catalogue, OAuthClient};
+
+/// `issuer` and `account` as the entry has them.
+fn providers(jwks_url: &str, issuer: &str, account: &str) -> HttpProviders {
+    let entry = format!(
+        r#"name = "acme"
+token_url = "https://{{tenant}}.acme.example/token"
+authorize_url = "https://acme.example/authorize?client={{client_id}}"
+allowed_hosts = ["*.acme.example"]
+sources = ["https://acme.example"]
+[authorize]
+scope = "user_scope"
+pkce = false
+[authorize.parameters]
+org = "{{org}}"
+[openid]
+issuer = "{issuer}"
+jwks_url = "{jwks_url}"
+account = "{account}"
+"#
+    );
+    let mut catalogue = Catalogue::empty();
+    catalogue.add(&entry, "test").unwrap();
+    let client = OAuthClient {
+        name: ClientName::parse("main").unwrap(),
+        provider: ProviderName::parse("acme").unwrap(),
+        client_id: "client-1".into(),
+        client_secrets: vec!["hush".into()],
+        private_key: None,
+        key_id: None,
+        redirect_uris: vec!["https://app.example/callback".into()],
+        parameters: BTreeMap::from([("tenant".into(), "one".into())]),
+        alternates: Vec::new(),
+    };
+    HttpProviders::new(Arc::new(catalogue), vec![client], Arc::new(Fixed)).unwrap()
+}
+
+fn client() -> ClientKey {
+    ClientKey {
+        provider: ProviderName::parse("acme").unwrap(),
+        client: ClientName::parse("main").unwrap(),
+    }
+}
+
+async fn verify(
+    providers: &HttpProviders,
+    token: String,
+    nonce: Option<&str>,
+) -> Result<String, IdTokenError> {
+    let key_sets = KeySets::new(Arc::new(Fixed)).unwrap();
+    let id_token = IdToken {
+        token: &token.into(),
+        client: &client(),
+        nonce,
+        placeholders: &BTreeMap::new(),
+    };
+    providers.verify_id_token(&key_sets, id_token).await
+}
+
+fn claims() -> Value {
+    json!({
+        "iss": "https://acme.example", "aud": "client-1", "exp": NOW + 60, "nonce": "n1",
+        "sub": "u1", "team": 7, "azp": "client-1"
+    })
+}
+
+fn with(name: &str, value: Value) -> Value {
+    let mut claims = claims();
+    claims[name] = value;
+    claims
+}
+
+#[tokio::test]
+async fn the_account_is_the_claim_that_the_entry_names() {
+    let signer = Signer::ed("k");
+    let keys = Issuer::with(&[signer.public()]).await;
+    for (claim, account) in [("sub", "u1"), ("team", "7")] {
+        let providers = providers(&keys.url, "https://acme.example", claim);
+        let found = verify(&providers, signer.sign(&claims()), Some("n1")).await;
+        assert_eq!(found.as_deref(), Ok(account));
+        let without = signer.sign(&with(claim, Value::Null));
+        let missing = verify(&providers, without, Some("n1")).await;
+        assert_eq!(missing, Err(VerifyError::Form.into()));
+    }
+}
+
+#[tokio::test]
+async fn a_token_of_another_consent_client_or_issuer_is_not_believed() {
+    let signer = Signer::ed("k");
+    let keys = Issuer::with(&[signer.public()]).await;
+    let providers = providers(&keys.url, "https://acme.example", "sub");
+    for (name, value) in [
+        ("nonce", json!("n2")),
+        ("nonce", Value::Null),
+        ("aud", json!("client-2")),
+        ("azp", json!("client-2")),
+        ("iss", json!("https://evil.example")),
+        ("exp", json!(NOW - 60)),
+    ] {
+        let refused = verify(
+            &providers,
+            signer.sign(&with(name, value.clone())),
+            Some("n1"),
+        )
+        .await;
+        let Err(IdTokenError::Verify(VerifyError::Claim { name: told, .. })) = refused else {
+            panic!("{name} = {value}: {refused:?}");
+        };
+        assert_eq!(told, name);
+    }
+    let forged = Signer::ed("k").sign(&claims());
+    let refused = verify(&providers, forged, Some("n1")).await;
+    assert_eq!(refused, Err(VerifyError::Signature.into()));
+}
+
+#[tokio::test]
+async fn an_issuer_is_made_of_what_is_known_and_then_of_claims() {
+    let signer = Signer::ed("k");
+    let keys = Issuer::with(&[signer.public()]).await;
+    let providers = providers(&keys.url, "https://acme.example/{tenant}/{tid}", "sub");
+    let token = |iss: &str| {
+        let mut claims = with("tid", json!("t-9"));
+        claims["tenant"] = json!("two");
+        claims["iss"] = json!(iss);
+        signer.sign(&claims)
+    };
+    let good = verify(
+        &providers,
+        token("https://acme.example/one/t-9"),
+        Some("n1"),
+    )
+    .await;
+    assert_eq!(good.as_deref(), Ok("u1"));
+    let bad = verify(
+        &providers,
+        token("https://acme.example/two/t-9"),
+        Some("n1"),
+    )
+    .await;
+    assert!(
+        bad.is_err(),
+        "a claim cannot replace what the configuration says"
+    );
+}
+
+#[test]
+fn the_facts_of_a_consent_are_those_of_client_and_entry() {
+    let providers = providers("https://acme.example/jwks", "https://acme.example", "sub");
+    let facts = providers.consent_facts(&client()).unwrap();
+    assert_eq!(
+        facts,
+        ConsentFacts {
+            redirect_uris: vec!["https://app.example/callback".into()],
+            pkce: false,
+            openid: true,
+            issuer: Some("https://acme.example".into()),
+            scope_parameter: "user_scope".into(),
+            placeholders: vec!["org".into(), "tenant".into()],
+        }
+    );
+    let stranger = ClientKey {
+        client: ClientName::parse("other").unwrap(),
+        ..client()
+    };
+    assert!(providers.consent_facts(&stranger).is_err());
+}

@@ -1,0 +1,255 @@
+//! `evergrant keys verify`: which keys are needed, by what, and whether any is missing.
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::{ring, store_failure, values};
+use crate::cli::exit::Failure;
+use crate::cli::output::{Out, Output, Printable, Table};
+use crate::cli::settings::ConfigFile;
+use crate::config::Config;
+use crate::journal::Journal;
+use crate::redis::{SurveyError, escrow_key_use};
+use crate::seal::Sealer;
+use crate::store::{SealedStore, Stretch};
+
+/// Arguments of `evergrant keys verify`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+It counts in the store, in Redis and in the journal of this configuration; other replicas may have journals of
+their own. It exits with 1 if a key that is needed is not configured, or does not open what it sealed.
+
+Example, before a key is taken out of the configuration:
+  evergrant keys verify --config /etc/evergrant.toml --key k1")]
+pub struct Verify {
+    /// Exit with 1 while this key is needed
+    #[arg(long, value_name = "ID")]
+    key: Option<String>,
+    #[command(flatten)]
+    output: Output,
+    #[command(flatten)]
+    config: ConfigFile,
+}
+
+impl Verify {
+    pub(super) async fn run(self, out: Out<'_>) -> Result<(), Failure> {
+        let config = self.config.load()?;
+        let sealer = match ring(&config).await? {
+            Ok(sealer) => sealer,
+            Err(path) => {
+                let path = path.display();
+                writeln!(out, "no key file yet: the first start makes {path}")?;
+                return Ok(());
+            }
+        };
+        let mut census = Census::new(&sealer, config.keys.lost());
+        census.count_store(&config, &sealer).await?;
+        census.count_escrow(&config).await?;
+        self.output.print(out, &census.report())?;
+        census.judge(self.key.as_deref())
+    }
+}
+
+/// What each key sealed, and where.
+#[derive(Debug, Default)]
+struct Census {
+    active: String,
+    keys: BTreeMap<String, Found>,
+}
+
+#[derive(Debug, Default)]
+struct Found {
+    standing: Standing,
+    places: BTreeMap<&'static str, u64>,
+    /// A place where the key does not open what a key of that name sealed.
+    closed: Option<&'static str>,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Standing {
+    Active,
+    Readable,
+    Lost,
+    #[default]
+    Unknown,
+}
+
+impl Found {
+    fn values(&self) -> u64 {
+        self.places.values().sum()
+    }
+}
+
+impl Census {
+    fn new(sealer: &Sealer, lost: &[String]) -> Self {
+        let active = sealer.active_key().to_owned();
+        let lost = lost.iter().map(|id| (id.as_str(), Standing::Lost));
+        let readable = sealer.key_ids().map(|id| {
+            let active = id == sealer.active_key();
+            let standing = if active {
+                Standing::Active
+            } else {
+                Standing::Readable
+            };
+            (id, standing)
+        });
+        let known = lost.chain(readable).map(|(id, standing)| {
+            let found = Found {
+                standing,
+                ..Found::default()
+            };
+            (id.to_owned(), found)
+        });
+        Self {
+            active,
+            keys: known.collect(),
+        }
+    }
+
+    fn add(&mut self, place: &'static str, keys: impl IntoIterator<Item = (String, u64)>) {
+        for (key, values) in keys {
+            *self
+                .keys
+                .entry(key)
+                .or_default()
+                .places
+                .entry(place)
+                .or_default() += values;
+        }
+    }
+
+    async fn count_store(&mut self, config: &Config, sealer: &Sealer) -> Result<(), Failure> {
+        let store = SealedStore::open(&config.store.url).await;
+        let Some(store) = store.map_err(store_failure)? else {
+            return Ok(());
+        };
+        for found in store.key_use().await.map_err(store_failure)? {
+            let stretch = Stretch {
+                column: found.column,
+                key: found.key.clone(),
+                after: String::new(),
+            };
+            let opens = !sealer.opens(&found.key)
+                || store.opens(sealer, &stretch).await.map_err(store_failure)?;
+            self.add(found.column, [(found.key.clone(), found.values)]);
+            if let Some(known) = self.keys.get_mut(&found.key).filter(|_| !opens) {
+                known.closed = Some(found.column);
+            }
+        }
+        store.close().await;
+        Ok(())
+    }
+
+    async fn count_escrow(&mut self, config: &Config) -> Result<(), Failure> {
+        if let Some(url) = &config.redis.url {
+            let keys = escrow_key_use(url.expose(), &config.redis.prefix).await;
+            let keys = keys.map_err(|error| match error {
+                SurveyError::Url(error) => Failure::Usage(format!("redis.url: {error}")),
+                SurveyError::Unreachable(error) => {
+                    Failure::Unreachable(format!("redis.url: {error}"))
+                }
+            });
+            self.add("redis", keys?);
+        }
+        if let Some(path) = &config.refresh.journal {
+            let keys = Journal::key_use_of(path);
+            let keys = keys.map_err(|error| Failure::Other(format!("refresh.journal: {error}")));
+            self.add("journal", keys?);
+        }
+        Ok(())
+    }
+
+    fn report(&self) -> Report {
+        let keys = self.keys.iter().map(|(id, found)| KeyReport {
+            id: id.clone(),
+            standing: found.standing,
+            values: found.values(),
+            places: found.places.clone(),
+        });
+        Report {
+            active: self.active.clone(),
+            keys: keys.collect(),
+        }
+    }
+
+    /// The first thing that an operator must know, as the one line of a failure.
+    fn judge(&self, asked: Option<&str>) -> Result<(), Failure> {
+        let told = |why: String| Err(Failure::Other(why));
+        for (id, found) in &self.keys {
+            let count = values(found.values());
+            if found.standing == Standing::Unknown {
+                return told(format!(
+                    "sealing key {id} is not configured, and is needed by {count}"
+                ));
+            }
+            if let Some(place) = found.closed {
+                return told(format!(
+                    "sealing key {id} does not open what {id} sealed in {place}: it has other bytes"
+                ));
+            }
+        }
+        let Some(id) = asked else {
+            return Ok(());
+        };
+        match self.keys.get(id) {
+            Some(found) if found.standing == Standing::Active => {
+                told(format!("sealing key {id} is the active one"))
+            }
+            Some(found) if found.values() > 0 => told(format!(
+                "sealing key {id} is needed by {}",
+                values(found.values())
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    active: String,
+    keys: Vec<KeyReport>,
+}
+
+#[derive(Debug, Serialize)]
+struct KeyReport {
+    id: String,
+    standing: Standing,
+    values: u64,
+    places: BTreeMap<&'static str, u64>,
+}
+
+impl Printable for Report {
+    fn table(&self) -> Table {
+        let mut table = Table::default();
+        for key in &self.keys {
+            let role = match key.standing {
+                Standing::Active => "seals and opens",
+                Standing::Readable => "opens",
+                Standing::Lost => "lost",
+                Standing::Unknown => "not configured",
+            };
+            table.row([key.id.clone(), role.to_owned(), key.need()]);
+        }
+        table
+    }
+}
+
+impl KeyReport {
+    fn need(&self) -> String {
+        if self.values == 0 {
+            return match self.standing {
+                Standing::Active => "needed by 0 values".to_owned(),
+                _ => "not needed: may be retired".to_owned(),
+            };
+        }
+        let places = self
+            .places
+            .iter()
+            .map(|(place, count)| format!("{place} {count}"));
+        let places = places.collect::<Vec<_>>().join(", ");
+        format!("needed by {}: {places}", values(self.values))
+    }
+}

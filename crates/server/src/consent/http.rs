@@ -1,0 +1,208 @@
+//! Providers as the catalogue describes them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use evergrant_core::failure::FailureReason;
+use evergrant_core::ids::ClientKey;
+use evergrant_core::provider::{Providers as _, UnknownClient};
+use evergrant_providers::engine::{DevicePoll, IdToken, IdTokenError};
+use evergrant_providers::jwks::{KeySets, VerifyError};
+use evergrant_providers::{CodeExchange, Consent, Consented, HttpProviders};
+use secrecy::ExposeSecret as _;
+use url::Url;
+
+use super::authority::{Authority, Denied, DeviceAnswer, DeviceCodes, Facts, Granted};
+use super::pending::Pending;
+
+/// The providers of the catalogue, and the keys with which they sign.
+#[derive(Debug)]
+pub struct HttpAuthority {
+    providers: Arc<HttpProviders>,
+    key_sets: Arc<KeySets>,
+}
+
+impl HttpAuthority {
+    /// Asks `providers`, and believes what keys of `key_sets` sign.
+    pub fn new(providers: Arc<HttpProviders>, key_sets: Arc<KeySets>) -> Self {
+        Self {
+            providers,
+            key_sets,
+        }
+    }
+}
+
+#[async_trait]
+impl Authority for HttpAuthority {
+    fn facts(&self, client: &ClientKey) -> Result<Facts, UnknownClient> {
+        let facts = self.providers.consent_facts(client)?;
+        Ok(Facts {
+            redirect_uris: facts.redirect_uris,
+            pkce: facts.pkce,
+            openid: facts.openid,
+            issuer: facts.issuer,
+            renewal: self.providers.profile(client)?.renewal,
+            scope_parameter: facts.scope_parameter,
+            placeholders: facts.placeholders,
+        })
+    }
+
+    fn url(
+        &self,
+        pending: &Pending,
+        state: &str,
+        parameters: &BTreeMap<String, String>,
+    ) -> Result<Url, String> {
+        let verifier = pending.code_verifier.as_ref();
+        let challenge = verifier.map(|verifier| challenge(verifier.expose_secret()));
+        let consent = Consent {
+            client: &pending.client,
+            redirect_uri: &pending.redirect_uri,
+            state,
+            code_challenge: challenge.as_deref(),
+            nonce: pending.nonce.as_deref(),
+            scopes: &pending.scopes,
+            parameters,
+            placeholders: &pending.placeholders,
+        };
+        let url = self.providers.authorization_url(&consent);
+        url.map_err(|error| error.to_string())
+    }
+
+    async fn redeem(
+        &self,
+        pending: &Pending,
+        code: &str,
+        timeout: Duration,
+    ) -> Result<Granted, Denied> {
+        let verifier = pending.code_verifier.as_ref();
+        let exchange = CodeExchange {
+            client: &pending.client,
+            code,
+            redirect_uri: &pending.redirect_uri,
+            code_verifier: verifier.map(|verifier| verifier.expose_secret()),
+            nonce: pending.nonce.as_deref(),
+            placeholders: &pending.placeholders,
+        };
+        let consented = self.providers.exchange_code(&exchange, timeout).await?;
+        self.believed(pending, consented).await
+    }
+
+    async fn begin_device(
+        &self,
+        pending: &Pending,
+        timeout: Duration,
+    ) -> Result<DeviceCodes, Denied> {
+        let (client, scopes) = (&pending.client, &pending.scopes);
+        let codes = self
+            .providers
+            .begin_device(client, scopes, &pending.placeholders, timeout)
+            .await?;
+        Ok(DeviceCodes {
+            device_code: codes.device_code,
+            user_code: codes.user_code,
+            verification_uri: codes.verification_uri,
+            verification_uri_complete: codes.verification_uri_complete,
+            expires_in: codes.expires_in,
+            interval: codes.interval,
+        })
+    }
+
+    async fn poll_device(
+        &self,
+        pending: &Pending,
+        device_code: &str,
+        timeout: Duration,
+    ) -> Result<DeviceAnswer, Denied> {
+        let client = &pending.client;
+        let poll = self
+            .providers
+            .poll_device(client, device_code, &pending.placeholders, timeout);
+        Ok(match poll.await? {
+            DevicePoll::Pending => DeviceAnswer::Pending,
+            DevicePoll::SlowDown => DeviceAnswer::SlowDown,
+            DevicePoll::Consented(consented) => {
+                DeviceAnswer::Granted(Box::new(self.believed(pending, *consented).await?))
+            }
+        })
+    }
+}
+
+impl HttpAuthority {
+    /// What was granted, and to whom: of an OpenID provider the id_token says so once it is verified.
+    async fn believed(&self, pending: &Pending, consented: Consented) -> Result<Granted, Denied> {
+        let facts = self.providers.consent_facts(&pending.client);
+        let openid = facts.is_ok_and(|facts| facts.openid);
+        let account = match &consented.id_token {
+            Some(token) if openid => {
+                let id_token = IdToken {
+                    token,
+                    client: &pending.client,
+                    nonce: pending.nonce.as_deref(),
+                    placeholders: &pending.placeholders,
+                };
+                let account = self.providers.verify_id_token(&self.key_sets, id_token);
+                Some(account.await.map_err(not_believed)?)
+            }
+            None if openid && asks_who(pending) => {
+                return Err(protocol(
+                    "the provider gave no id_token, although it was asked for one",
+                ));
+            }
+            _ => consented.account,
+        };
+        Ok(Granted {
+            issued: consented.issued,
+            account,
+        })
+    }
+}
+
+/// Whether the scope that asks for an id_token was asked for (OpenID Connect Core section 3.1.2.1).
+fn asks_who(pending: &Pending) -> bool {
+    pending.scopes.iter().any(|scope| scope == "openid")
+}
+
+fn not_believed(error: IdTokenError) -> Denied {
+    let reason = match &error {
+        IdTokenError::Verify(VerifyError::Unavailable(_)) => FailureReason::ProviderUnavailable,
+        _ => FailureReason::ProviderProtocolError,
+    };
+    Denied {
+        reason: Some(reason),
+        ..protocol(error.to_string())
+    }
+}
+
+fn protocol(message: impl Into<String>) -> Denied {
+    Denied {
+        reason: Some(FailureReason::ProviderProtocolError),
+        code: String::new(),
+        message: message.into(),
+    }
+}
+
+/// The challenge of a verifier (RFC 7636 section 4.2, S256).
+fn challenge(verifier: &str) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, verifier.as_bytes());
+    URL_SAFE_NO_PAD.encode(digest.as_ref())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_challenge_is_that_of_the_standard() {
+        // RFC 7636 appendix B.
+        let verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+        assert_eq!(
+            challenge(verifier),
+            "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
+        );
+    }
+}
