@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use evergrant_core::ageing::Dates;
 use evergrant_core::change::{ChangeSet, Write};
 use evergrant_core::clock::Timestamp;
 use evergrant_core::ids::{Generation, GrantId};
@@ -157,7 +158,7 @@ async fn refreshes_beside_a_rotation_are_not_undone(harness: Harness) {
                     let found = store.grant(id).await.unwrap().unwrap();
                     let base = found.facts.generation;
                     let next = tokens(&base.next().to_string());
-                    let _ = store.commit(id, base, &next, AT, None).await.unwrap();
+                    let _ = store.commit(id, base, &next, AT, &Dates::default()).await.unwrap();
                 }
                 round += 1;
             }
@@ -250,7 +251,7 @@ async fn what_does_not_open_is_counted_by_key_and_stops_nothing_else() {
         .unwrap();
     let next = tokens("next");
     assert!(
-        gone.commit(&grants[0], Generation(1), &next, AT, None)
+        gone.commit(&grants[0], Generation(1), &next, AT, &Dates::default())
             .await
             .unwrap()
     );
@@ -271,7 +272,7 @@ async fn what_does_not_open_is_counted_by_key_and_stops_nothing_else() {
         .await
         .unwrap();
     assert!(
-        gone.commit(&grants[1], Generation(1), &next, AT, None)
+        gone.commit(&grants[1], Generation(1), &next, AT, &Dates::default())
             .await
             .unwrap()
     );

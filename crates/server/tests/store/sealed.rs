@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use evergrant_core::ageing::Dates;
 use evergrant_core::ids::Generation;
 use evergrant_core::store::{Directory, GrantStore};
 use evergrant_server::seal::Sealer;
@@ -90,7 +91,7 @@ async fn the_id_beside_a_value_is_that_at_its_head_after_every_kind_of_write() {
         let next = tokens("next");
         assert!(
             store
-                .commit(&grant, Generation(base), &next, at, None)
+                .commit(&grant, Generation(base), &next, at, &Dates::default())
                 .await
                 .unwrap()
         );
