@@ -158,7 +158,10 @@ async fn refreshes_beside_a_rotation_are_not_undone(harness: Harness) {
                     let found = store.grant(id).await.unwrap().unwrap();
                     let base = found.facts.generation;
                     let next = tokens(&base.next().to_string());
-                    let _ = store.commit(id, base, &next, AT, &Dates::default()).await.unwrap();
+                    let _ = store
+                        .commit(id, base, &next, AT, &Dates::default())
+                        .await
+                        .unwrap();
                 }
                 round += 1;
             }

@@ -38,6 +38,7 @@ account = "{account}"
         redirect_uris: vec!["https://app.example/callback".into()],
         parameters: BTreeMap::from([("tenant".into(), "one".into())]),
         alternates: Vec::new(),
+        limits: Default::default(),
     };
     HttpProviders::new(Arc::new(catalogue), vec![client], Arc::new(Fixed)).unwrap()
 }
