@@ -1,7 +1,7 @@
 //! What providers report by themselves: that grants died, before anybody tried to refresh them.
 //!
 //! The path of one delivery: [`listener`] takes the connection and bounds it in size and time; [`Inbox::answer`] finds
-//! the receiver by its path and reads the body; the receiver's kind ([`set`], [`slack`], [`github`]) tells whether the
+//! the receiver by its path and reads the body; the receiver's kind (`set`, `slack`, `github`) tells whether the
 //! word is the provider's, and what it says; the [`Registry`] invalidates, and remembers the delivery in the same change.
 //! Only then is it answered: whatever fails before is answered with 503 and can be delivered again.
 //!

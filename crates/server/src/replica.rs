@@ -413,7 +413,7 @@ fn spawn_tasks(
         concurrency: size(config.refresh.concurrency),
         per_client: config.refresh.per_provider,
     };
-    let scheduler = Scheduler::new(broker.clone(), store.clone(), clock, pace, tasks.clone());
+    let scheduler = Scheduler::new(broker.clone(), store, clock, pace, tasks.clone());
     tasks.spawn(scheduler.run(life.stop()));
 
     tasks.spawn(broker.announcer(ANNOUNCE_EVERY).run(life.stop()));

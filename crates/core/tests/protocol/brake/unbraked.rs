@@ -12,7 +12,7 @@ use evergrant_core::testing::store::Op;
 use tokio_util::task::TaskTracker;
 
 use super::super::minted::with;
-use super::super::world::{World, client, death_of, reason_of};
+use super::super::world::{World, client, death_of, reason_of, seconds};
 use super::{BELIEVED, ask_all, count, dead, held, refuse_all, world_of};
 
 /// Stores credentials whose tokens are minted.
@@ -121,7 +121,8 @@ async fn r3_a_held_grant_is_revoked_under_a_lease_as_one_that_works() {
         let tracker = TaskTracker::new();
         tracker.spawn(async move { revoker.delete_credential(&key, None).await })
     };
-    claim.reached().await;
+    let claimed = tokio::time::timeout(seconds(60), claim.reached()).await;
+    claimed.expect("it is claimed first");
     assert!(world.provider.revocations().is_empty());
     claim.release();
     assert_eq!(deleted.await.unwrap(), Ok(true));
