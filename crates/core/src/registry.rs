@@ -158,7 +158,7 @@ impl Registry {
     /// Invalidates every active grant that a provider's report concerns, and remembers its delivery, so that the same
     /// delivery has no effect a second time. A token that a refresh in flight brings does not undo it.
     ///
-    /// Up to [`GRANTS_A_CHANGE`] grants, and the memory of the delivery with the last of them, are one change: when
+    /// Up to a hundred grants, and the memory of the delivery with the last of them, are one change: when
     /// this fails or is cancelled, the delivery is not remembered, and can be sent again. `None` if it was dealt with
     /// before.
     pub async fn report(
