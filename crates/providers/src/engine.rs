@@ -259,12 +259,13 @@ impl HttpProviders {
             Some(token) => token.expose(),
             None => return not_refreshable("the grant has no refresh token".to_owned()),
         };
-        let age = self.clock.now().since(grant.facts.issued_at);
-        match entry.renewal.min_age {
-            Some(min_age) if age < min_age => {
+        let now = self.clock.now();
+        let facts = &grant.facts;
+        match renewal(entry).young_until(facts.issued_at, facts.expires_at) {
+            Some(until) if now < until => {
                 let message = format!("{name} renews no token this young");
                 Err(CallError {
-                    retry_after: Some(min_age - age),
+                    retry_after: Some(until.since(now)),
                     ..not_sent(Verdict::Transient, message)
                 })
             }

@@ -122,7 +122,8 @@ impl Context<'_> {
 
     fn granted(self, value: &Value, skew: Skew) -> Option<Granted> {
         let id_token = first_text(&self.facts.id_token, value);
-        let lifetime = self.entry.lifetime.access_token;
+        let of_grant_type = self.facts.access_token_lifetime;
+        let lifetime = of_grant_type.or(self.entry.lifetime.access_token);
         Some(Granted {
             issued: self.issued(value, skew)?,
             usual_end: lifetime.map(|lifetime| self.sent_at.plus(lifetime)),

@@ -198,6 +198,16 @@ async fn a_token_that_is_too_young_is_left_in_peace() {
     assert!(refresh(&entry, &grant).await.is_ok());
 }
 
+#[tokio::test]
+async fn a_token_that_was_brought_late_in_its_life_is_older_than_it_seems() {
+    let endpoint = Endpoint::answering([reply(200, SILENT)]).await;
+    let entry = acme(&endpoint.authority, "[renewal]\nmin_age = \"24h\"");
+    let mut grant = grant("acme");
+    grant.facts.issued_at = NOW;
+    grant.facts.expires_at = Some(NOW.plus(Duration::from_secs(86_399)));
+    assert!(refresh(&entry, &grant).await.is_ok());
+}
+
 #[test]
 fn a_profile_tells_how_grants_are_renewed() {
     let renewal = |rest: &str| {

@@ -381,3 +381,17 @@ async fn a_grant_type_has_answers_of_its_own() {
     let (_, outcome) = mint_as(asked(), rest, &grant, bad).await;
     assert_eq!(outcome.unwrap_err().verdict, Verdict::Client);
 }
+
+#[tokio::test]
+async fn tokens_of_one_grant_type_may_live_for_a_time_of_their_own() {
+    let rest = "[lifetime]\naccess_token = \"2h\"\n[grants.jwt_bearer]\nclient_auth = \"body\"\n";
+    let own = "[grants.client_credentials.response]\naccess_token_lifetime = \"10m\"";
+    for (rest, lives) in [(rest.to_owned(), 7_200), (format!("{rest}{own}"), 600)] {
+        let grant = minted(GrantType::ClientCredentials, &[], &[]);
+        let asked = client("acme", "main", &["the-secret"]);
+        let silent = r#"{"access_token":"new-access"}"#;
+        let (_, outcome) = mint_as(asked, &rest, &grant, silent).await;
+        let end = NOW.plus(Duration::from_secs(lives));
+        assert_eq!(outcome.unwrap().expires_at, Some(end), "{rest}");
+    }
+}

@@ -1,6 +1,7 @@
 //! `[response]`: where things stand in an answer.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -28,6 +29,9 @@ pub struct ResponseFacts {
     pub account: Pointers,
     /// `id_token`: an identity token (OpenID Connect Core section 3.1.3.3).
     pub id_token: Pointers,
+    /// `access_token_lifetime`: how long an access token lives when the answer does not say, where that is another time
+    /// than in `[lifetime]`.
+    pub access_token_lifetime: Option<Duration>,
     /// `numbers_only`: an expiry that is a text makes the answer one that cannot be trusted.
     pub numbers_only: bool,
     /// `error`: the error code, a short text or a number other than 0.
@@ -66,6 +70,7 @@ impl ResponseFacts {
             refresh_expires_at: list(&["/refresh_token_expires_at"]),
             account: list(&[]),
             id_token: list(&["/id_token"]),
+            access_token_lifetime: None,
             numbers_only: false,
             error: list(&[
                 "/error/code",

@@ -1,5 +1,6 @@
 //! The table `[response]`.
 
+use super::times::positive;
 use crate::catalogue::entry::{FailureRule, FailureSign, Pointers, ResponseFacts};
 use crate::catalogue::section::{Located, Report, Section};
 
@@ -26,10 +27,14 @@ pub(super) fn response(
         id_token: read("id_token", &base.id_token),
         error: read("error", &base.error),
         error_description: read("error_description", &base.error_description),
+        access_token_lifetime: base.access_token_lifetime,
         numbers_only: base.numbers_only,
         metadata: base.metadata.clone(),
         failure: base.failure.clone(),
     };
+    if let Some(lifetime) = positive(&mut table, report, "access_token_lifetime") {
+        facts.access_token_lifetime = Some(lifetime);
+    }
     if let Some(numbers_only) = table.boolean(report, "numbers_only") {
         facts.numbers_only = numbers_only;
     }
