@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_TYPE, DATE, RETRY_AFTER};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, DATE, RETRY_AFTER};
 use tokio::time::{Instant, timeout_at};
 
 use self::guard::{Guard, NotPublic, is_not_public};
@@ -36,6 +36,8 @@ pub(crate) struct HttpClient {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) content_type: String,
+    /// Whether the body is said to be compressed.
+    pub(crate) is_packed: bool,
     pub(crate) retry_after: Option<String>,
     /// When the provider sent it, by the provider's own clock.
     pub(crate) date: Option<String>,
@@ -47,6 +49,8 @@ pub(crate) struct Answer {
 pub(crate) enum BodyFault {
     /// It is larger than 1 MiB, and the rest was not read.
     TooLarge,
+    /// It is compressed, which was not asked for.
+    Packed,
     /// The connection broke, or time ran out.
     Cut(String),
 }
@@ -150,6 +154,7 @@ impl HttpClient {
             content_type: header(CONTENT_TYPE).unwrap_or_default(),
             retry_after: header(RETRY_AFTER),
             date: header(DATE),
+            is_packed: header(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity"),
             body: read_body(response, patience).await,
         })
     }

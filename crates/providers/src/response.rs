@@ -27,6 +27,9 @@ pub(crate) use self::calls::{device, done, introspected};
 /// Nobody waits for longer than this at a provider's word.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(86_400);
 
+/// As for tokens that callers bring.
+const MAX_TOKEN_BYTES: usize = 65_536;
+
 /// What an answer is read with.
 #[derive(Clone, Copy)]
 pub(crate) struct Context<'a> {
@@ -82,11 +85,17 @@ pub(crate) fn read(context: Context<'_>, answer: &Answer) -> Result<Granted, Ref
         Ok(bytes) => body::parse(&answer.content_type, bytes),
         Err(fault) => return Err(context.broken(answer, fault)),
     };
+    if body == Body::Foreign && answer.is_packed {
+        return Err(context.broken(answer, &BodyFault::Packed));
+    }
     let success = (200..300).contains(&answer.status);
     match &body {
         Body::Value(value) if success && !context.is_failure(value) => {
             if context.is_odd_expiry(value) {
                 return Err(context.odd_expiry(answer));
+            }
+            if context.is_odd_token(value) {
+                return Err(context.odd_token(answer));
             }
             context
                 .granted(value, skew)
@@ -110,6 +119,24 @@ impl Context<'_> {
             .find(value)
             .chain(facts.expires_at.find(value));
         facts.numbers_only && stated.any(|value| !value.is_number())
+    }
+
+    /// Whether there is an access token that no header could carry.
+    fn is_odd_token(self, value: &Value) -> bool {
+        let token = first_text(&self.facts.access_token, value);
+        token.is_some_and(|token| {
+            token.len() > MAX_TOKEN_BYTES || !token.bytes().all(|byte| byte.is_ascii_graphic())
+        })
+    }
+
+    fn odd_token(self, answer: &Answer) -> Refusal {
+        let (name, status) = (&self.entry.name, answer.status);
+        let message = format!(
+            "{name} answered HTTP {status} with an access token that is no visible ASCII of at most {MAX_TOKEN_BYTES} bytes"
+        );
+        let meaning = Meaning::of(Verdict::Protocol);
+        // What else was issued with it is lost.
+        self.refusal(answer, meaning, Delivery::Unknown, String::new(), message)
     }
 
     fn odd_expiry(self, answer: &Answer) -> Refusal {
@@ -233,6 +260,10 @@ impl Context<'_> {
         let status = answer.status;
         let (why, otherwise) = match fault {
             BodyFault::TooLarge => ("more than 1 MiB".to_owned(), Verdict::Protocol),
+            BodyFault::Packed => (
+                "a compressed body, which it was asked not to".to_owned(),
+                Verdict::Protocol,
+            ),
             BodyFault::Cut(why) => (format!("a broken body: {why}"), Verdict::Transient),
         };
         let by_status = classify(status, None, &entry.errors, &BTreeMap::new());

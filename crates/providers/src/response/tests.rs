@@ -30,6 +30,7 @@ fn answer(status: u16, body: &str) -> Answer {
     Answer {
         status,
         content_type: String::new(),
+        is_packed: false,
         retry_after: None,
         date: None,
         body: Ok(Bytes::copy_from_slice(body.as_bytes())),

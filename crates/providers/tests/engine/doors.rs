@@ -130,8 +130,28 @@ async fn a_gzip_bomb_stays_packed() {
     assert_eq!(error.verdict, Verdict::Protocol);
     assert_eq!(
         error.message,
-        "acme answered HTTP 200 with a body that is no JSON"
+        "acme answered HTTP 200 with a compressed body, which it was asked not to"
     );
+    assert_eq!(
+        error.delivery,
+        Delivery::Unknown,
+        "tokens may be lost in it"
+    );
+}
+
+#[tokio::test]
+async fn an_access_token_that_no_header_could_carry_is_no_token() {
+    let long = "x".repeat(65_537);
+    for token in [r"a\r\nX: y", "t\u{f6}k", "a b", &long] {
+        let answer = reply(200, &format!(r#"{{"access_token":"{token}"}}"#));
+        let endpoint = Endpoint::answering([answer]).await;
+        let error = refresh(&acme(&endpoint.authority, ""), &grant("acme"))
+            .await
+            .unwrap_err();
+        harmless(&error);
+        assert_eq!(error.verdict, Verdict::Protocol);
+        assert!(error.message.contains("no visible ASCII"), "{error}");
+    }
 }
 
 #[tokio::test]

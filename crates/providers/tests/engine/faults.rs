@@ -116,7 +116,7 @@ async fn a_large_body_of_unknown_length_is_not_read_to_its_end() {
 
 // W20
 #[tokio::test]
-async fn a_compressed_answer_is_not_unpacked() {
+async fn an_answer_that_is_only_said_to_be_compressed_is_read() {
     let packed = reply(200, r#"{"access_token":"a"}"#).with("content-encoding", "gzip");
     let endpoint = Endpoint::answering([packed]).await;
     let entry = acme(&endpoint.authority, "");

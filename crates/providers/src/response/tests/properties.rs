@@ -13,6 +13,7 @@ proptest! {
     ) {
         let answer = Answer {
             status,
+            is_packed: false,
             content_type,
             retry_after: Some(String::from_utf8_lossy(&body).into_owned()),
             date: Some(String::from_utf8_lossy(&body).into_owned()),
