@@ -16,6 +16,8 @@ use crate::response;
 
 /// How long a device waits between two polls unless the provider says otherwise (RFC 8628 section 3.2).
 const USUAL_INTERVAL: Duration = Duration::from_secs(5);
+/// Nobody at a screen waits for longer between two looks.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(60);
 /// How long a device code is good for where the provider breaks the rule to say so.
 const USUAL_LIFETIME: Duration = Duration::from_secs(600);
 
@@ -85,7 +87,9 @@ impl HttpProviders {
             verification_uri: answer.verification_uri,
             verification_uri_complete: answer.verification_uri_complete,
             expires_in: answer.expires_in.unwrap_or(USUAL_LIFETIME),
-            interval: answer.interval.unwrap_or(USUAL_INTERVAL),
+            interval: answer
+                .interval
+                .map_or(USUAL_INTERVAL, |interval| interval.min(LONGEST_INTERVAL)),
         })
     }
 

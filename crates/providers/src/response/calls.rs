@@ -5,6 +5,7 @@ use std::time::Duration;
 use evergrant_core::clock::Timestamp;
 use secrecy::SecretString;
 use serde_json::Value;
+use url::Url;
 
 use super::body::{self, Body};
 use super::skew::Skew;
@@ -25,25 +26,38 @@ pub(crate) struct DeviceAnswer {
 pub(crate) fn device(context: Context<'_>, answer: &Answer) -> Result<DeviceAnswer, Refusal> {
     let (value, body) = object(context, answer)?;
     // One large provider has always called it "url".
-    let text = |names: &[&str]| {
+    let text = |names: &[&str], fits: fn(&str) -> bool| {
         let mut texts = names.iter().filter_map(|name| value.get(name)?.as_str());
-        texts.find(|text| !text.is_empty()).map(str::to_owned)
+        texts.find(|text| fits(text)).map(str::to_owned)
     };
     let time = |name: &str| value.get(name).and_then(expiry::duration);
     let whole = || {
         Some(DeviceAnswer {
-            device_code: text(&["device_code"])?.into(),
-            user_code: text(&["user_code"])?,
-            verification_uri: text(&["verification_uri", "verification_url"])?,
-            verification_uri_complete: text(&[
-                "verification_uri_complete",
-                "verification_url_complete",
-            ]),
+            device_code: text(&["device_code"], |text| !text.is_empty())?.into(),
+            user_code: text(&["user_code"], is_code)?,
+            verification_uri: text(&["verification_uri", "verification_url"], is_address)?,
+            verification_uri_complete: text(
+                &["verification_uri_complete", "verification_url_complete"],
+                is_address,
+            ),
             expires_in: time("expires_in"),
             interval: time("interval"),
         })
     };
     whole().ok_or_else(|| context.refused(answer, &body))
+}
+
+/// What a person can read off a screen and type.
+fn is_code(text: &str) -> bool {
+    let visible = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
+    (1..=64).contains(&text.len()) && text.bytes().all(visible)
+}
+
+/// What a person can open in a browser. It is shown, so it holds nothing that a terminal could take for a command.
+fn is_address(text: &str) -> bool {
+    let url = Url::parse(text);
+    text.bytes().all(|byte| byte.is_ascii_graphic())
+        && url.is_ok_and(|url| ["https", "http"].contains(&url.scheme()))
 }
 
 /// When the token ends that was asked about (RFC 7662 section 2.2). `None` if it is not active, or the answer does

@@ -135,3 +135,22 @@ async fn waiting_is_no_failure_and_an_expired_code_or_a_denial_is_for_the_user()
     let error = poll([reply(503, "{}")]).await.1.unwrap_err();
     assert_eq!(error.verdict, Verdict::Transient);
 }
+
+#[tokio::test]
+async fn what_a_person_is_shown_is_plain_and_what_they_open_is_an_address() {
+    let odd = [
+        (r"AB\u001b[31mCD", "https://acme.example/device"),
+        ("ABCD", "javascript:alert(1)"),
+        ("ABCD", r"https://acme.example/\u001b[2J"),
+        ("", "https://acme.example/device"),
+    ];
+    for (code, uri) in odd {
+        let answer =
+            format!(r#"{{"device_code":"d","user_code":"{code}","verification_uri":"{uri}"}}"#);
+        let (_, outcome) = begin("", &answer).await;
+        assert_eq!(outcome.unwrap_err().verdict, Verdict::Protocol, "{answer}");
+    }
+    let slow = r#"{"device_code":"d","user_code":"A","verification_uri":"https://a.example","interval":100000}"#;
+    let (_, outcome) = begin("", slow).await;
+    assert_eq!(outcome.unwrap().interval, Duration::from_secs(60));
+}
