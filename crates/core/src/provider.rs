@@ -153,6 +153,24 @@ pub enum UnknownClient {
         /// The client that was asked for.
         client: String,
     },
+    /// No client was named, and the provider has not just one.
+    #[error("{}", unnamed(provider, clients))]
+    Unnamed {
+        /// The provider.
+        provider: String,
+        /// Its clients in the configuration.
+        clients: Vec<String>,
+    },
+}
+
+fn unnamed(provider: &str, clients: &[String]) -> String {
+    match clients {
+        [] => format!("provider {provider} has no client in the configuration"),
+        several => format!(
+            "provider {provider} has several clients: name one of {}",
+            several.join(", ")
+        ),
+    }
 }
 
 /// A successful answer of a token endpoint.

@@ -118,12 +118,16 @@ impl HttpProviders {
                 .next()
                 .filter(|_| of_provider().nth(1).is_none()),
         };
-        found.cloned().ok_or_else(|| UnknownClient::Client {
-            provider: provider.to_string(),
-            client: client.map_or_else(
-                || format!("(not named, {} to choose from)", of_provider().count()),
-                ClientName::to_string,
-            ),
+        let provider = provider.to_string();
+        found.cloned().ok_or_else(|| match client {
+            Some(client) => UnknownClient::Client {
+                provider,
+                client: client.to_string(),
+            },
+            None => UnknownClient::Unnamed {
+                provider,
+                clients: of_provider().map(|key| key.client.to_string()).collect(),
+            },
         })
     }
 

@@ -106,12 +106,12 @@ fn without_a_name_the_only_client_of_a_provider_is_meant() {
         (
             "slack",
             None,
-            "client (not named, 2 to choose from) of provider slack is not in the configuration",
+            "provider slack has several clients: name one of slack-a, slack-b",
         ),
         (
             "notion",
             None,
-            "client (not named, 0 to choose from) of provider notion is not in the configuration",
+            "provider notion has no client in the configuration",
         ),
         (
             "slack",

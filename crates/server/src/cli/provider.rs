@@ -2,7 +2,9 @@
 
 mod view;
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use evergrant_core::ids::ProviderName;
@@ -141,7 +143,7 @@ impl Provider {
             }
             Verb::Check { file } => {
                 let shown = file.display();
-                let text = std::fs::read_to_string(&file)
+                let text = read_entry(&file)
                     .map_err(|error| Failure::Usage(format!("{shown} cannot be read: {error}")))?;
                 let problems = Catalogue::check(&text);
                 for problem in &problems {
@@ -156,4 +158,18 @@ impl Provider {
         }
         Ok(())
     }
+}
+
+/// No entry is near this size.
+const MAX_ENTRY_BYTES: u64 = 1 << 20;
+
+fn read_entry(file: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(file)?
+        .take(MAX_ENTRY_BYTES + 1)
+        .read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_ENTRY_BYTES {
+        return Err(io::Error::other("it is larger than 1 MiB"));
+    }
+    Ok(text)
 }

@@ -67,7 +67,9 @@ impl ConsentError {
         match self {
             Self::Invalid { .. } => ErrorReason::InvalidRequest,
             Self::Unknown(UnknownClient::Provider(_)) => ErrorReason::UnknownProvider,
-            Self::Unknown(UnknownClient::Client { .. }) => ErrorReason::UnknownClient,
+            Self::Unknown(UnknownClient::Client { .. } | UnknownClient::Unnamed { .. }) => {
+                ErrorReason::UnknownClient
+            }
             Self::StateInvalid => ErrorReason::AuthorizationStateInvalid,
             Self::Refused { .. } => ErrorReason::AuthorizationRefused,
             Self::AccountMismatch(_) => ErrorReason::AccountMismatch,

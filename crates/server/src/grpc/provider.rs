@@ -217,7 +217,7 @@ fn to_brake(standing: &ClientStanding) -> Option<v1::Brake> {
 fn unknown(error: &UnknownClient, field: &str) -> ApiError {
     let reason = match error {
         UnknownClient::Provider(_) => ErrorReason::UnknownProvider,
-        UnknownClient::Client { .. } => ErrorReason::UnknownClient,
+        UnknownClient::Client { .. } | UnknownClient::Unnamed { .. } => ErrorReason::UnknownClient,
     };
     ApiError::new(reason, error.to_string()).about(field)
 }

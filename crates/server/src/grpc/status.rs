@@ -376,7 +376,7 @@ impl From<UnknownClient> for ApiError {
             UnknownClient::Provider(_) => {
                 Self::new(ErrorReason::UnknownProvider, message).about("credential.provider")
             }
-            UnknownClient::Client { .. } => {
+            UnknownClient::Client { .. } | UnknownClient::Unnamed { .. } => {
                 Self::new(ErrorReason::UnknownClient, message).about("credential.client")
             }
         }

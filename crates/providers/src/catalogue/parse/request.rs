@@ -84,14 +84,31 @@ fn names(table: &mut Section<'_>, report: &mut Report<'_>) -> BTreeMap<Parameter
         .collect()
 }
 
+/// Headers that frame a message or direct it (RFC 9110 sections 6.4 and 7.6, RFC 9112 section 6). An entry that set
+/// one would have another request arrive than the one it describes.
+const OF_THE_MESSAGE: [HeaderName; 7] = [
+    http::header::ACCEPT_ENCODING,
+    http::header::CONNECTION,
+    http::header::CONTENT_LENGTH,
+    http::header::HOST,
+    http::header::TE,
+    http::header::TRANSFER_ENCODING,
+    http::header::UPGRADE,
+];
+
 fn header(
     report: &mut Report<'_>,
     name: String,
     value: Located<String>,
 ) -> Option<(HeaderName, Fact<Template>)> {
-    let name = beside(&value, name).parse(report, |name| {
-        HeaderName::try_from(name.as_str()).map_err(|_| "is no name of an HTTP header")
-    });
+    let name =
+        beside(&value, name).parse(report, |name| match HeaderName::try_from(name.as_str()) {
+            Ok(name) if OF_THE_MESSAGE.contains(&name) => {
+                Err("is made by whoever sends the request")
+            }
+            Ok(name) => Ok(name),
+            Err(_) => Err("is no name of an HTTP header"),
+        });
     let field = value.path.clone();
     let template = value.parse(report, |text| {
         if is_header_value(&text) {

@@ -112,6 +112,7 @@ fn contradictions_are_mistakes() {
         "[placeholders]\nunused = \"x\"",
         "revoke_url = \"https://{host}/revoke\"",
         "[request.headers]\nX = \"{\"",
+        "[request.headers]\nContent-Length = \"3\"",
         "[grants.client_credentials]\nmethod = \"GET\"\nbody = \"form\"",
         "[request]\nmethod = \"GET\"\n[grants.jwt_bearer]\nbody = \"json\"",
         "refresh_url = \"https://a.example/r\"\n[grants.refresh_token]\nurl = \"https://a.example/s\"",
