@@ -19,7 +19,7 @@ pub struct Authorization {
 
 impl Authorization {
     pub(super) fn read(mut section: Section<'_>) -> Result<Self, ConfigError> {
-        let form = "must be an address and a port such as \"127.0.0.1:7072\"";
+        let form = "must be an address and a port such as \"127.0.0.1:7074\"";
         let (_, callback_listen) =
             section.parsed("callback_listen", "", form, |text| match text {
                 "" => Some(None),

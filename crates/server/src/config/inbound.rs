@@ -46,7 +46,7 @@ impl Inbound {
             return Ok(None);
         }
         let listen = listen.parse().map_err(|_| {
-            let form = "must be an address and a port such as \"127.0.0.1:7072\", or empty";
+            let form = "must be an address and a port such as \"127.0.0.1:7073\", or empty";
             listen_key.refuse(format!("{form}, not {listen:?}"))
         })?;
         if receivers.is_empty() {

@@ -57,7 +57,7 @@ fn receivers_are_read_and_printed_without_their_secrets() {
 
 #[test]
 fn half_a_configuration_is_refused_by_the_key_that_is_missing() {
-    let on = "[inbound]\nlisten = \"127.0.0.1:7072\"\n";
+    let on = "[inbound]\nlisten = \"127.0.0.1:7073\"\n";
     let table = [
         (
             on.to_owned(),
@@ -69,7 +69,7 @@ fn half_a_configuration_is_refused_by_the_key_that_is_missing() {
         ),
         (
             format!("[inbound]\nlisten = \"x\"\n{SLACK}\nsigning_secret = \"s\""),
-            "inbound.listen: must be an address and a port such as \"127.0.0.1:7072\", or empty, not \"x\"",
+            "inbound.listen: must be an address and a port such as \"127.0.0.1:7073\", or empty, not \"x\"",
         ),
         (
             format!("{on}{SLACK}"),
@@ -126,7 +126,7 @@ fn half_a_configuration_is_refused_by_the_key_that_is_missing() {
 
 #[test]
 fn a_receiver_of_nobody_is_refused() {
-    let on = "[providers]\ndir = \"\"\n[inbound]\nlisten = \"127.0.0.1:7072\"\n[inbound.receivers.x]\n\
+    let on = "[providers]\ndir = \"\"\n[inbound]\nlisten = \"127.0.0.1:7073\"\n[inbound.receivers.x]\n\
               kind = \"github\"\nsecret = \"s\"\n";
     let client =
         "[clients.other]\nprovider = \"slack\"\nclient_id = \"i\"\nclient_secret = \"s\"\n";

@@ -132,7 +132,7 @@ fn each_mistake_is_told_in_one_line_with_key_reason_and_place() {
         ),
         (
             "[authorization]\ncallback_listen = \"7072\"",
-            "authorization.callback_listen: must be an address and a port such as \"127.0.0.1:7072\", not \"7072\" (evergrant.toml:2)",
+            "authorization.callback_listen: must be an address and a port such as \"127.0.0.1:7074\", not \"7072\" (evergrant.toml:2)",
         ),
         (
             "[authorization]\nreturn_urls = [\"https://app.example/\", \"http://app.example/\"]",
