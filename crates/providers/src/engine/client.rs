@@ -139,13 +139,19 @@ impl Client {
         if empty || (secrets.is_empty() && entry.demands_secret()) {
             return Err(ClientConfigError::NoSecret { client, provider });
         }
-        if entry.demands_private_key() {
-            let Some(key) = &config.private_key else {
+        let Some(key) = &config.private_key else {
+            if entry.demands_private_key() {
                 return Err(ClientConfigError::NoKey { client, provider });
-            };
-            if !SigningKey::read(key.expose_secret()).fits(entry.client_assertion.algorithm) {
-                return Err(ClientConfigError::BadKey { client, provider });
             }
+            return Ok(Self::of(config, entry.clone()));
+        };
+        let key = SigningKey::read(key.expose_secret());
+        let of_client = key.fits(entry.client_assertion.algorithm);
+        // What no request proves the client with may sign the assertions of its grants.
+        let of_grants = entry.assertion.as_ref();
+        let of_grants = of_grants.is_some_and(|facts| key.fits(facts.algorithm));
+        if !of_client && (entry.demands_private_key() || !of_grants) {
+            return Err(ClientConfigError::BadKey { client, provider });
         }
         Ok(Self::of(config, entry.clone()))
     }

@@ -52,6 +52,17 @@ fn half_a_client_is_refused_at_start() {
 }
 
 #[test]
+fn a_private_key_that_signs_nothing_is_refused_though_nothing_demands_one() {
+    let mut client = client("acme", "main", &["s"]);
+    client.private_key = Some("hush, no key".into());
+    let error = providers(&acme("127.0.0.1:9", ""), vec![client]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "client main has a private_key that does not sign as provider acme demands"
+    );
+}
+
+#[test]
 fn a_private_key_that_cannot_sign_is_refused_at_start() {
     let entry = acme(
         LOOPBACK,
