@@ -115,21 +115,20 @@ async fn rotate_until_signalled<T>(
 /// Tells how far it is, now and then.
 struct Teller<'a> {
     notes: Out<'a>,
-    last: Instant,
+    last: Option<Instant>,
 }
 
 impl<'a> Teller<'a> {
     fn new(notes: Out<'a>) -> Self {
-        Self {
-            notes,
-            last: Instant::now(),
-        }
+        Self { notes, last: None }
     }
 
     fn tell(&mut self, progress: &Progress) {
         let whole = progress.done >= progress.of;
-        if whole || self.last.elapsed() >= TOLD_EVERY {
-            self.last = Instant::now();
+        // Replicas that refresh at the same time seal some of the values, so the whole may never be counted here.
+        let due = self.last.is_none_or(|last| last.elapsed() >= TOLD_EVERY);
+        if whole || due {
+            self.last = Some(Instant::now());
             // Whoever does not want to know does not stop the rotation.
             let _untold = self.write(progress);
         }
