@@ -30,6 +30,7 @@ use crate::consent::Consents;
 use crate::grpc::caller::Callers;
 use crate::grpc::credential::Credentials;
 use crate::grpc::cursor::CursorCodec;
+use crate::grpc::gate::Gate;
 use crate::grpc::integration::Integrations;
 use crate::grpc::listener::{self, Services};
 use crate::grpc::provider::Providers;
@@ -337,7 +338,8 @@ fn services(
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let store_port: Arc<dyn Store> = store.clone();
     let events = &config.events;
-    let callers = Callers::new(config.callers.clone(), size(events.max_streams_per_caller));
+    let streams = size(events.max_streams_per_caller);
+    let gate = Gate::new(Callers::new(config.callers.clone(), streams));
     let limits = WatchLimits {
         streams: size(events.max_streams),
         snapshots: size(events.max_snapshots),
@@ -346,12 +348,12 @@ fn services(
         ..WatchLimits::default()
     };
     Services {
-        tokens: Tokens::new(broker.clone(), callers.clone(), clock.clone()),
+        tokens: Tokens::new(broker.clone(), gate.clone(), clock.clone()),
         watches: Watches::new(
             tail.clone(),
             store_port.clone(),
             clock.clone(),
-            callers.clone(),
+            gate.clone(),
             CursorCodec::new(store.cursor_key()),
             limits,
             life.stop(),
@@ -362,17 +364,11 @@ fn services(
             store_port.clone(),
             providers.clone(),
             consents.clone(),
-            callers.clone(),
+            gate.clone(),
             clock.clone(),
         ),
-        integrations: Integrations::new(broker.registry(), store_port.clone(), callers.clone()),
-        providers: Providers::new(
-            broker.clone(),
-            store_port,
-            providers.clone(),
-            callers,
-            clock,
-        ),
+        integrations: Integrations::new(broker.registry(), store_port.clone(), gate.clone()),
+        providers: Providers::new(broker.clone(), store_port, providers.clone(), gate, clock),
     }
 }
 
