@@ -85,6 +85,17 @@ impl HttpClient {
         })
     }
 
+    /// A client that trusts these authorities, in PEM, instead of the system's, and has no guard.
+    pub(crate) fn trusting(authorities: &[u8]) -> Result<Self, String> {
+        let authorities = reqwest::Certificate::from_pem_bundle(authorities);
+        let authorities = authorities.map_err(|error| cause(&error))?;
+        let plain = made(builder().tls_certs_only(authorities))?;
+        Ok(Self {
+            plain,
+            guarded: OnceLock::new(),
+        })
+    }
+
     fn guarded(&self) -> Result<&reqwest::Client, SendFault> {
         if let Some(client) = self.guarded.get() {
             return Ok(client);

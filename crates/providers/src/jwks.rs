@@ -3,16 +3,19 @@
 
 mod expect;
 mod key_set;
+mod location;
 #[cfg(test)]
 pub(crate) mod sample;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use evergrant_core::clock::Clock;
-use http::header::{ACCEPT, HeaderValue, USER_AGENT as USER_AGENT_HEADER};
+use http::header::{ACCEPT, AUTHORIZATION, HeaderValue, USER_AGENT as USER_AGENT_HEADER};
 use http::{HeaderMap, Method};
 use jsonwebtoken::{Algorithm, AlgorithmFamily, Header, decode_header};
 use serde::de::DeserializeOwned;
@@ -20,11 +23,14 @@ use thiserror::Error;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use url::Url;
+use zeroize::Zeroizing;
 
-pub use self::expect::{Expect, Expiry};
+pub use self::expect::{Expect, Expiry, LEEWAY};
+pub use self::location::{Access, KnownKeys, Location};
 
 use self::key_set::{KeySet, Match};
-use crate::catalogue::{TemplateError, UrlTemplate};
+pub(crate) use self::location::Place;
+use crate::catalogue::TemplateError;
 use crate::client::{HttpClient, SendFault, USER_AGENT};
 use crate::engine::ClientConfigError;
 use crate::request::TokenRequest;
@@ -45,6 +51,7 @@ const MAX_TOKEN_BYTES: usize = 64 << 10;
 /// At most 64 sets are kept. Of many that need the same set at once, one fetches it and the others wait.
 pub struct KeySets {
     http: HttpClient,
+    bearer: Option<PathBuf>,
     clock: Arc<dyn Clock>,
     sets: SyncMutex<BTreeMap<Place, Kept>>,
 }
@@ -90,8 +97,18 @@ impl fmt::Debug for KeySets {
 impl KeySets {
     /// No set is fetched before it is needed. Fails if TLS cannot be set up on this machine.
     pub fn new(clock: Arc<dyn Clock>) -> Result<Self, ClientConfigError> {
+        Self::with_access(clock, &Access::default())
+    }
+
+    /// The same for issuers that want to be asked in a certain way. Fails also if an authority is no certificate.
+    pub fn with_access(clock: Arc<dyn Clock>, access: &Access) -> Result<Self, ClientConfigError> {
+        let http = match &access.authorities {
+            None => HttpClient::new(),
+            Some(authorities) => HttpClient::trusting(authorities),
+        };
         Ok(Self {
-            http: HttpClient::new().map_err(ClientConfigError::Http)?,
+            http: http.map_err(ClientConfigError::Http)?,
+            bearer: access.bearer.clone(),
             clock,
             sets: SyncMutex::default(),
         })
@@ -100,20 +117,32 @@ impl KeySets {
     /// The claims of `token`, if one of the keys at `jwks_url` signed it and it says what is expected.
     ///
     /// `jwks_url` must be https unless it leads to a loopback address. A token that names a key which the set does not
-    /// hold has the set fetched again, at most every 30 seconds. Ends within 10 seconds (each of at most two fetches
-    /// takes 5), plus those of callers that fetch the same set. Cancelling it leaves nothing behind.
+    /// hold has the set fetched again, at most every 30 seconds; if that fails, nothing is known of the token. Ends within 20 seconds (at most two fetches
+    /// of at most two requests of 5), plus those of callers that fetch the same set. Cancelling it leaves nothing behind.
     pub async fn verify<Claims: DeserializeOwned>(
         &self,
         jwks_url: &str,
         token: &str,
         expect: &Expect<'_>,
     ) -> Result<Claims, VerifyError> {
-        let url = UrlTemplate::parse(jwks_url, &[])
-            .and_then(|url| url.fill(|_| None, &[]))
-            .map_err(VerifyError::Url)?;
-        let place = Place {
-            url,
-            guarded: false,
+        self.verify_from(&Place::of_set(jwks_url)?, token, expect)
+            .await
+    }
+
+    /// The same, if one of the keys at `location` signed it. Keys at hand are not fetched.
+    pub async fn verify_with<Claims: DeserializeOwned>(
+        &self,
+        location: &Location,
+        token: &str,
+        expect: &Expect<'_>,
+    ) -> Result<Claims, VerifyError> {
+        let place = match location {
+            Location::Url(url) => Place::of_set(url)?,
+            Location::Issuer(issuer) => Place::of_issuer(issuer)?,
+            Location::Known(KnownKeys(set)) => {
+                let header = signed_header(token)?;
+                return self.accept(&header, set.check(&header, token), expect);
+            }
         };
         self.verify_from(&place, token, expect).await
     }
@@ -126,21 +155,40 @@ impl KeySets {
         expect: &Expect<'_>,
     ) -> Result<Claims, VerifyError> {
         let header = signed_header(token)?;
-        let claims = match self.set(place, false).await?.check(&header, token) {
-            Match::Unknown => self.set(place, true).await?.check(&header, token),
-            known => known,
-        };
-        let claims = match claims {
+        let (set, _) = self.set(place, false).await?;
+        let mut found = set.check(&header, token);
+        if matches!(found, Match::Unknown) {
+            let (set, fault) = self.set(place, true).await?;
+            found = set.check(&header, token);
+            if let (Match::Unknown, Some(why)) = (&found, fault) {
+                return Err(VerifyError::Unavailable(why));
+            }
+        }
+        self.accept(&header, found, expect)
+    }
+
+    fn accept<Claims: DeserializeOwned>(
+        &self,
+        header: &Header,
+        found: Match,
+        expect: &Expect<'_>,
+    ) -> Result<Claims, VerifyError> {
+        let claims = match found {
             Match::Signed(claims) => claims,
             Match::Forged => return Err(VerifyError::Signature),
             Match::Unknown => return Err(VerifyError::UnknownKey),
         };
-        expect.check(&header, &claims, self.clock.now())?;
+        expect.check(header, &claims, self.clock.now())?;
         serde_json::from_value(claims).map_err(|_| VerifyError::Form)
     }
 
-    /// The set at `place`; `unknown` says that a token names a key that the one at hand does not hold.
-    async fn set(&self, place: &Place, unknown: bool) -> Result<Arc<KeySet>, VerifyError> {
+    /// The set at `place`, and why the last fetch failed if it did; `unknown` says that a token names a key that the
+    /// one at hand does not hold.
+    async fn set(
+        &self,
+        place: &Place,
+        unknown: bool,
+    ) -> Result<(Arc<KeySet>, Option<String>), VerifyError> {
         let slot = self.slot(place);
         let mut slot = slot.lock().await;
         if slot.is_due(unknown) {
@@ -155,7 +203,9 @@ impl KeySets {
             }
         }
         match (&slot.set, &slot.fault) {
-            (Some((set, since)), _) if since.elapsed() < MAX_AGE => Ok(set.clone()),
+            (Some((set, since)), fault) if since.elapsed() < MAX_AGE => {
+                Ok((set.clone(), fault.clone()))
+            }
             (_, Some(why)) => Err(VerifyError::Unavailable(why.clone())),
             (_, None) => unreachable!("a set that is missing or too old is due"),
         }
@@ -175,15 +225,30 @@ impl KeySets {
     }
 
     async fn fetch(&self, place: &Place) -> Result<KeySet, String> {
+        let answer = self.get(place.url.clone(), place.guarded).await?;
+        let answer = match &place.issuer {
+            None => answer,
+            Some(issuer) => {
+                let url = location::discovered(&answer, issuer)?;
+                self.get(url, place.guarded).await?
+            }
+        };
+        KeySet::parse(&answer).ok_or_else(|| "the answer is no key set".to_owned())
+    }
+
+    async fn get(&self, url: Url, guarded: bool) -> Result<Bytes, String> {
         let json = HeaderValue::from_static("application/json, application/jwk-set+json");
         let mut headers = HeaderMap::from_iter([(ACCEPT, json)]);
         headers.insert(USER_AGENT_HEADER, HeaderValue::from_static(USER_AGENT));
+        if let Some(path) = &self.bearer {
+            headers.insert(AUTHORIZATION, bearer(path).await?);
+        }
         let request = TokenRequest {
             method: Method::GET,
-            url: place.url.clone(),
+            url,
             headers,
             body: None,
-            guarded: place.guarded,
+            guarded,
         };
         let answer = self
             .http
@@ -197,18 +262,20 @@ impl KeySets {
         if answer.status != 200 {
             return Err(format!("the answer has status {}", answer.status));
         }
-        let body = answer
-            .body
-            .map_err(|_| "the answer is too large or cut".to_owned())?;
-        KeySet::parse(&body).ok_or_else(|| "the answer is no key set".to_owned())
+        let body = answer.body;
+        body.map_err(|_| "the answer is too large or cut".to_owned())
     }
 }
 
-/// Where a set is. It is guarded if a credential decides which host that is: then it must be a public address.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Place {
-    pub(crate) url: Url,
-    pub(crate) guarded: bool,
+async fn bearer(path: &Path) -> Result<HeaderValue, String> {
+    let named = |why: String| format!("the bearer token in {}: {why}", path.display());
+    let token = tokio::fs::read_to_string(path).await;
+    let token = Zeroizing::new(token.map_err(|error| named(error.to_string()))?);
+    let header = Zeroizing::new(format!("Bearer {}", token.trim()));
+    let mut header = HeaderValue::from_str(&header)
+        .map_err(|_| named("it holds a character that no header takes".to_owned()))?;
+    header.set_sensitive(true);
+    Ok(header)
 }
 
 /// A set, and when it was last asked for.

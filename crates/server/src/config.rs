@@ -18,6 +18,7 @@ mod overlay;
 mod print;
 mod secret;
 mod section;
+mod sources;
 
 pub mod authorization;
 pub mod clients;
@@ -26,6 +27,7 @@ pub mod events;
 pub mod inbound;
 pub mod key_file;
 pub mod keys;
+pub mod limits;
 pub mod providers;
 pub mod redis;
 pub mod refresh;
@@ -42,20 +44,21 @@ use zeroize::Zeroizing;
 
 use self::authorization::Authorization;
 use self::clients::Client;
-use self::document::Table;
 pub use self::error::ConfigError;
 use self::error::Origin;
 use self::events::Events;
 use self::inbound::Inbound;
 use self::keys::Keys;
+use self::limits::Limits;
 pub use self::overlay::Override;
 use self::print::Printer;
 use self::providers::Providers;
 use self::redis::Redis;
 use self::refresh::Refresh;
 pub use self::secret::Secret;
-use self::section::{Commands, Environment, Section};
+use self::section::{Commands, Section};
 use self::server::Server;
+pub use self::sources::Sources;
 use self::store::Store;
 use self::telemetry::Telemetry;
 use crate::grpc::caller::CallerRule;
@@ -78,6 +81,8 @@ pub struct Config {
     pub clients: BTreeMap<ClientName, Client>,
     /// Who may call. Empty: everyone who reaches the loopback listener.
     pub callers: Vec<CallerRule>,
+    /// How often they may ask.
+    pub limits: Limits,
     /// The server's own callback for users' consents.
     pub authorization: Authorization,
     /// How refreshes run.
@@ -88,6 +93,8 @@ pub struct Config {
     pub inbound: Option<Inbound>,
     /// What is logged, and how.
     pub telemetry: Telemetry,
+    /// What all of this was read from.
+    pub sources: Sources,
 }
 
 impl Config {
@@ -119,25 +126,28 @@ impl Config {
         commands: Commands,
     ) -> Result<Self, ConfigError> {
         let environment = environment.map(|(name, value)| (name, Zeroizing::new(value)));
-        let environment: Environment = environment.collect();
-        let mut root = match file {
-            Some(path) => document::parse(path, &read(path)?)?,
-            None => Table::new(),
-        };
-        overlay::lay_environment(&mut root, environment.iter())?;
-        overlay::lay_arguments(&mut root, overrides)?;
-        Self::understand(Section::root(root, &environment, commands))
+        Sources::new(file, environment.collect(), overrides).read(commands)
     }
 
-    fn understand(mut root: Section<'_>) -> Result<Self, ConfigError> {
+    fn understand(mut root: Section<'_>, sources: Sources) -> Result<Self, ConfigError> {
         let (server, listen) = Server::read(root.section("server")?)?;
         let store = Store::read(root.section("store")?)?;
+        let callers = root.sections("callers")?;
+        let limits = Limits::read(root.section("limits")?)?;
+        let around = callers::Surroundings {
+            has_client_ca: server
+                .tls
+                .as_ref()
+                .is_some_and(|tls| tls.client_ca.is_some()),
+            rate: limits.caller_rate,
+        };
         let config = Self {
             redis: Redis::read(root.section("redis")?)?,
             keys: Keys::read(root.section("keys")?, &store.url)?,
             providers: Providers::read(root.section("providers")?)?,
             clients: Client::read_all(root.section("clients")?)?,
-            callers: callers::read_all(root.sections("callers")?)?,
+            callers: callers::read_all(callers, around)?,
+            limits,
             authorization: Authorization::read(root.section("authorization")?)?,
             refresh: Refresh::read(root.section("refresh")?, &store.url)?,
             events: Events::read(root.section("events")?)?,
@@ -145,6 +155,7 @@ impl Config {
             telemetry: Telemetry::read(root.section("telemetry")?)?,
             server,
             store,
+            sources,
         };
         root.finish()?;
         if config.callers.is_empty() && !config.server.listen.ip().is_loopback() {
@@ -212,11 +223,13 @@ impl Config {
             providers,
             clients,
             callers,
+            limits,
             authorization,
             refresh,
             events,
             inbound,
             telemetry,
+            sources: _,
         } = self;
         let mut out = Printer::default();
         server.print(&mut out);
@@ -230,6 +243,7 @@ impl Config {
         for caller in callers {
             callers::print(caller, &mut out);
         }
+        limits.print(&mut out);
         authorization.print(&mut out);
         refresh.print(&mut out);
         events.print(&mut out);
@@ -239,14 +253,6 @@ impl Config {
         telemetry.print(&mut out);
         out.finish()
     }
-}
-
-fn read(path: &Path) -> Result<Zeroizing<String>, ConfigError> {
-    let text = std::fs::read_to_string(path).map(Zeroizing::new);
-    text.map_err(|error| {
-        let why = format!("{} cannot be read: {error}", path.display());
-        ConfigError::new("", why, Origin::Default)
-    })
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use crate::admin;
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::grpc::listener;
-use crate::grpc::transport::acceptor;
+use crate::grpc::transport::Acceptor;
 use crate::grpc::watch::Watches;
 use crate::health::Health;
 use crate::lifecycle::Lifecycle;
@@ -32,6 +32,7 @@ mod consents;
 mod coordination;
 mod error;
 mod inbound;
+mod reload;
 mod sealing;
 mod services;
 mod socket;
@@ -42,8 +43,9 @@ use consents::Callback;
 use coordination::Coordination;
 pub use error::StartError;
 use inbound::InboundListener;
+use reload::Reload;
 use sealing::{known_or_lost, sealer};
-use services::services;
+use services::{gate, services};
 use socket::{listen, local_address, share};
 
 /// What readers that take nothing get of a shutdown, at most.
@@ -94,7 +96,7 @@ impl Replica {
         let callback = callback_listener.as_ref().map(|listener| listener.address);
 
         let tls = config.server.tls.as_ref();
-        let tls = tls.map(|tls| acceptor(tls, "h2")).transpose()?;
+        let tls = tls.map(|tls| Acceptor::new(tls, "h2")).transpose()?;
         let inbound = match &config.inbound {
             Some(inbound) => Some(InboundListener::open(inbound).await?),
             None => None,
@@ -147,7 +149,17 @@ impl Replica {
         let tail = Tail::open(store.clone(), TailOptions::default()).await?;
 
         let consents = consents::consents(config, &store, &broker, &providers, &life)?;
-        let services = services(config, &store, &broker, &providers, &consents, &tail, &life);
+        let gate = gate(config)?;
+        let serving = reload::Serving {
+            callers: gate.callers().clone(),
+            tls: tls.clone(),
+            inbound_tls: inbound.as_ref().and_then(|inbound| inbound.tls().cloned()),
+        };
+        life.tracker()
+            .spawn(Reload::new(config, serving)?.run(life.stop()));
+        let services = services(
+            config, gate, &store, &broker, &providers, &consents, &tail, &life,
+        );
         let watches = services.watches.clone();
         let sampler = Sampler {
             broker: broker.clone(),

@@ -160,6 +160,18 @@ fn describe() {
         "Time to answer a request"
     );
     describe_counter!(
+        "evergrant_caller_rate_limited_total",
+        "Requests refused because their caller asks too often, by caller"
+    );
+    describe_counter!(
+        "evergrant_reloads_total",
+        "Certificates and callers read again and put in place, or refused, by outcome"
+    );
+    describe_gauge!(
+        "evergrant_reload_failing",
+        "1 while certificates or callers on disk cannot be used and older ones serve"
+    );
+    describe_counter!(
         "evergrant_refreshes_total",
         "Refresh attempts by provider, client and outcome"
     );

@@ -11,7 +11,7 @@ use thiserror::Error;
 use super::HttpProviders;
 use super::client::Client;
 use crate::catalogue::{Entry, OpenIdFacts, Template};
-use crate::jwks::{Expect, Expiry, KeySets, Place, VerifyError};
+use crate::jwks::{Expect, Expiry, KeySets, LEEWAY, Place, VerifyError};
 use crate::placeholders::Placeholders;
 
 /// What is known of a client before a user consents.
@@ -93,6 +93,7 @@ impl HttpProviders {
         let place = Place {
             url: jwks_url,
             guarded: openid.jwks_url.has_open_host(),
+            issuer: None,
         };
         let issuer = issuer(openid, &placeholders);
         let client_id = client.config.client_id.as_str();
@@ -100,6 +101,7 @@ impl HttpProviders {
             issuers: &[&issuer],
             audiences: &[client_id],
             expiry: Expiry::Required,
+            leeway: LEEWAY,
             nonce: id_token.nonce,
             typ: None,
         };

@@ -9,8 +9,8 @@ use serde_json::Value;
 use super::VerifyError;
 use crate::catalogue::Template;
 
-/// By how much the issuer's clock and ours may differ.
-const LEEWAY: Duration = Duration::from_secs(60);
+/// By how much the clock of an issuer somewhere in the internet may differ from ours.
+pub const LEEWAY: Duration = Duration::from_secs(60);
 
 /// What a token must say (RFC 7519 section 4.1). The default lets no token pass.
 #[derive(Debug, Clone, Copy, Default)]
@@ -22,6 +22,8 @@ pub struct Expect<'a> {
     pub audiences: &'a [&'a str],
     /// Whether the token must end, which it must not have done.
     pub expiry: Expiry,
+    /// By how much the issuer's clock may differ from ours.
+    pub leeway: Duration,
     /// `nonce` must be this.
     pub nonce: Option<&'a str>,
     /// The header's `typ` must be this, e.g. `secevent+jwt`, so that a token of another kind is not taken for one of
@@ -74,12 +76,12 @@ impl Expect<'_> {
     fn check_times(&self, claims: &Value, now: Timestamp) -> Result<(), VerifyError> {
         let wrong = |name, why| Err(VerifyError::Claim { name, why });
         match time(claims, "exp")? {
-            Some(exp) if exp.plus(LEEWAY) <= now => return wrong("exp", "has passed"),
+            Some(exp) if exp.plus(self.leeway) <= now => return wrong("exp", "has passed"),
             None if self.expiry == Expiry::Required => return wrong("exp", "is missing"),
             _ => {}
         }
         for name in ["nbf", "iat"] {
-            if time(claims, name)?.is_some_and(|time| time.minus(LEEWAY) > now) {
+            if time(claims, name)?.is_some_and(|time| time.minus(self.leeway) > now) {
                 return wrong(name, "is in the future");
             }
         }

@@ -39,6 +39,10 @@ impl KeySet {
         Some(Self(keys.take(MAX_KEYS).collect()))
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Looks for the key that signed `token`.
     pub(super) fn check(&self, header: &Header, token: &str) -> Match {
         let mut named = false;

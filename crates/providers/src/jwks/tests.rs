@@ -11,6 +11,7 @@ const EXPECT: Expect<'_> = Expect {
     issuers: &[ISSUER],
     audiences: &["client-1"],
     expiry: Expiry::Required,
+    leeway: LEEWAY,
     nonce: None,
     typ: None,
 };
@@ -302,4 +303,102 @@ async fn callers_at_once_share_one_fetch_and_old_sets_make_room() {
         assert!(sets.verify::<Value>(&url, &token, &EXPECT).await.is_ok());
     }
     assert_eq!(sets.sets.lock().unwrap().len(), MAX_SETS);
+}
+
+#[tokio::test]
+async fn a_key_that_may_be_new_is_not_called_unknown_while_the_set_cannot_be_had() {
+    let (old, new) = (Signer::ec("old"), Signer::ec("new"));
+    let issuer = Issuer::with(&[old.public()]).await;
+    let sets = key_sets();
+    let verify = async |signer: &Signer| {
+        let token = signer.sign(&claims());
+        sets.verify::<Value>(&issuer.url, &token, &EXPECT).await
+    };
+    verify(&old).await.unwrap();
+    *issuer.document.lock().unwrap() = json!("away");
+    pass_time(REFETCH).await;
+    let error = verify(&new).await.unwrap_err();
+    assert!(matches!(error, VerifyError::Unavailable(_)), "{error}");
+    verify(&old).await.unwrap();
+    issuer.has_now(&[old.public(), new.public()]);
+    pass_time(RETRY).await;
+    verify(&new).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_issuer_says_where_its_keys_are_and_wants_to_know_who_asks() {
+    let signer = Signer::ed("k");
+    let keys = json!({ "keys": [signer.public()] }).to_string();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let document = json!({ "issuer": url, "jwks_uri": format!("{url}/keys") }).to_string();
+    let guard = |headers: axum::http::HeaderMap, body: String| match headers.get("authorization") {
+        Some(token) if token == "Bearer hush" => Ok(body),
+        _ => Err(axum::http::StatusCode::UNAUTHORIZED),
+    };
+    let app = axum::Router::new()
+        .route(
+            "/.well-known/openid-configuration",
+            axum::routing::get(async move |headers| guard(headers, document)),
+        )
+        .route(
+            "/keys",
+            axum::routing::get(async move |headers| guard(headers, keys)),
+        );
+    #[expect(clippy::disallowed_methods, reason = "it ends with the test's runtime")]
+    tokio::spawn(axum::serve(listener, app).into_future());
+
+    let folder = tempfile::tempdir().unwrap();
+    let bearer = folder.path().join("token");
+    std::fs::write(&bearer, "hush\n").unwrap();
+    let access = Access {
+        authorities: None,
+        bearer: Some(bearer.clone()),
+    };
+    let sets = KeySets::with_access(Arc::new(Fixed), &access).unwrap();
+    let expect = Expect {
+        issuers: &[&url],
+        ..EXPECT
+    };
+    let token = signer.sign(&with("iss", json!(url)));
+    let at = Location::Issuer(url.clone());
+    sets.verify_with::<Value>(&at, &token, &expect)
+        .await
+        .unwrap();
+
+    // With a slash at its end it is another issuer, whose document this is not.
+    let other = Location::Issuer(format!("{url}/"));
+    let error = sets.verify_with::<Value>(&other, &token, &expect).await;
+    let error = error.unwrap_err().to_string();
+    assert!(error.ends_with("is of another issuer"), "{error}");
+
+    std::fs::write(&bearer, "wrong").unwrap();
+    let sets = KeySets::with_access(Arc::new(Fixed), &access).unwrap();
+    let error = sets.verify_with::<Value>(&at, &token, &expect).await;
+    let error = error.unwrap_err().to_string();
+    assert!(
+        error.ends_with("status 401") && !error.contains("wrong"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn keys_at_hand_are_not_fetched_and_must_be_keys() {
+    let (signer, other) = (Signer::ec("k"), Signer::ec("other"));
+    let document = json!({ "keys": [signer.public()] }).to_string();
+    let at = Location::Known(KnownKeys::parse(document.as_bytes()).unwrap());
+    let verify = async |signer: &Signer| {
+        let token = signer.sign(&claims());
+        key_sets().verify_with::<Value>(&at, &token, &EXPECT).await
+    };
+    verify(&signer).await.unwrap();
+    assert_eq!(verify(&other).await.unwrap_err(), VerifyError::UnknownKey);
+    for none in [
+        "",
+        "[]",
+        "{\"keys\": []}",
+        "{\"keys\": [{\"kty\": \"oct\", \"k\": \"aHVzaA\"}]}",
+    ] {
+        assert!(KnownKeys::parse(none.as_bytes()).is_none(), "{none}");
+    }
 }

@@ -33,14 +33,35 @@ pub struct Connection {
         global = true
     )]
     auth_token: Option<String>,
+    /// File with that token, read again for each call, e.g. the token of a Kubernetes service account
+    #[arg(
+        long,
+        env = "EVERGRANT_AUTH_TOKEN_FILE",
+        value_name = "FILE",
+        conflicts_with = "auth_token",
+        global = true
+    )]
+    auth_token_file: Option<PathBuf>,
     /// Certificate authorities to trust instead of the system's, in PEM
-    #[arg(long, value_name = "FILE", global = true)]
+    #[arg(long, env = "EVERGRANT_TLS_CA", value_name = "FILE", global = true)]
     tls_ca: Option<PathBuf>,
     /// Client certificate, in PEM
-    #[arg(long, value_name = "FILE", requires = "tls_key", global = true)]
+    #[arg(
+        long,
+        env = "EVERGRANT_TLS_CERT",
+        value_name = "FILE",
+        requires = "tls_key",
+        global = true
+    )]
     tls_cert: Option<PathBuf>,
     /// Private key of the client certificate, in PEM
-    #[arg(long, value_name = "FILE", requires = "tls_cert", global = true)]
+    #[arg(
+        long,
+        env = "EVERGRANT_TLS_KEY",
+        value_name = "FILE",
+        requires = "tls_cert",
+        global = true
+    )]
     tls_key: Option<PathBuf>,
     /// Tenant of what is named; "default" where none is given
     #[arg(
@@ -118,12 +139,9 @@ impl Connection {
     }
 
     fn tls(&self) -> Result<Option<ClientTlsConfig>, Failure> {
-        let Self {
-            tls_ca,
-            tls_cert,
-            tls_key,
-            ..
-        } = self;
+        let tls_ca = given(self.tls_ca.as_ref());
+        let tls_cert = given(self.tls_cert.as_ref());
+        let tls_key = given(self.tls_key.as_ref());
         if tls_ca.is_none() && tls_cert.is_none() {
             return Ok(None);
         }
@@ -139,30 +157,70 @@ impl Connection {
         Ok(Some(tls))
     }
 
-    fn authorization(&self) -> Result<Option<MetadataValue<Ascii>>, Failure> {
-        let Some(token) = self.auth_token.as_deref().filter(|token| !token.is_empty()) else {
-            return Ok(None);
-        };
-        let mut value: MetadataValue<Ascii> = format!("Bearer {token}").parse().map_err(|_| {
-            Failure::Usage("--auth-token holds a character that no header takes".into())
-        })?;
-        value.set_sensitive(true);
-        Ok(Some(value))
+    fn authorization(&self) -> Result<Authorization, Failure> {
+        if let Some(path) = given(self.auth_token_file.as_ref()) {
+            // Whether it is of use is seen now, and not at the first call.
+            from_file(path).map_err(Failure::Usage)?;
+            return Ok(Authorization::File(path.to_owned()));
+        }
+        match self.auth_token.as_deref().filter(|token| !token.is_empty()) {
+            None => Ok(Authorization::None),
+            Some(token) => bearer(token)
+                .map(Authorization::Value)
+                .ok_or_else(|| Failure::Usage(format!("--auth-token {NO_HEADER}"))),
+        }
+    }
+}
+
+/// An empty variable of the environment names no file.
+fn given(path: Option<&PathBuf>) -> Option<&Path> {
+    path.map(PathBuf::as_path)
+        .filter(|path| !path.as_os_str().is_empty())
+}
+
+const NO_HEADER: &str = "holds a character that no header takes";
+
+/// The bearer token of each call.
+#[derive(Debug, Clone)]
+enum Authorization {
+    None,
+    Value(MetadataValue<Ascii>),
+    /// It may be another one for each call.
+    File(PathBuf),
+}
+
+fn bearer(token: &str) -> Option<MetadataValue<Ascii>> {
+    let mut value: MetadataValue<Ascii> = format!("Bearer {token}").parse().ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+fn from_file(path: &Path) -> Result<MetadataValue<Ascii>, String> {
+    let told = |why: &str| format!("--auth-token-file {}: {why}", path.display());
+    let token = std::fs::read_to_string(path).map_err(|error| told(&error.to_string()))?;
+    match token.trim() {
+        "" => Err(told("it is empty")),
+        token => bearer(token).ok_or_else(|| told(&format!("it {NO_HEADER}"))),
     }
 }
 
 /// Adds the bearer token and the deadline to each call.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    authorization: Option<MetadataValue<Ascii>>,
+    authorization: Authorization,
     timeout: Option<Duration>,
 }
 
 impl Interceptor for Caller {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        if let Some(authorization) = &self.authorization {
+        let authorization = match &self.authorization {
+            Authorization::None => None,
+            Authorization::Value(value) => Some(value.clone()),
+            Authorization::File(path) => Some(from_file(path).map_err(Status::unauthenticated)?),
+        };
+        if let Some(authorization) = authorization {
             let metadata = request.metadata_mut();
-            metadata.insert("authorization", authorization.clone());
+            metadata.insert("authorization", authorization);
         }
         if let Some(timeout) = self.timeout {
             request.set_timeout(timeout);

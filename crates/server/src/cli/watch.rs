@@ -134,8 +134,9 @@ impl Watch {
             };
             match step(&status) {
                 Step::Reconnect => {}
+                Step::Renew if lived.is_some() => {}
                 Step::Snapshot => progress.start_over(),
-                Step::GiveUp => return Err(status.into()),
+                Step::Renew | Step::GiveUp => return Err(status.into()),
             }
             let delay = backoff.delay(hint.or_else(|| retry_delay(&status)), lived);
             let what = match step(&status) {

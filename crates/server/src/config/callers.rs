@@ -5,23 +5,38 @@ use std::collections::BTreeSet;
 use evergrant_core::ids::TenantId;
 
 use super::error::ConfigError;
+use super::limits;
 use super::print::{Printer, quoted_list};
 use super::section::{Key, Section};
-use crate::grpc::caller::{CallerRule, Permission};
+use crate::grpc::caller::{CallerRule, Identity, Permission, Rate};
 
-/// Reads `[[callers]]`; no two may bear one name or one token.
-pub(super) fn read_all(sections: Vec<Section<'_>>) -> Result<Vec<CallerRule>, ConfigError> {
+mod identity;
+
+/// What the rest of the configuration has to do with callers.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Surroundings {
+    /// Whether the listener asks for client certificates.
+    pub(super) has_client_ca: bool,
+    /// The rate of callers that have none of their own.
+    pub(super) rate: Option<Rate>,
+}
+
+/// Reads `[[callers]]`; no two may bear one name or be recognised by the same.
+pub(super) fn read_all(
+    sections: Vec<Section<'_>>,
+    around: Surroundings,
+) -> Result<Vec<CallerRule>, ConfigError> {
     let mut callers: Vec<CallerRule> = Vec::with_capacity(sections.len());
     for section in sections {
-        let (name, token) = (section.key_of("name"), section.key_of("token_sha256"));
-        let caller = read(section)?;
+        let name = section.key_of("name");
+        let (identity, caller) = read(section, around)?;
         for earlier in &callers {
             if earlier.name == caller.name {
                 return Err(name.refuse(format!("{:?} is taken by another caller", caller.name)));
             }
-            if earlier.token_sha256 == caller.token_sha256 {
+            if earlier.identity.is_same(&caller.identity) {
                 let why = format!("is the same as that of caller {:?}", earlier.name);
-                return Err(token.refuse(why));
+                return Err(identity.refuse(why));
             }
         }
         callers.push(caller);
@@ -29,9 +44,13 @@ pub(super) fn read_all(sections: Vec<Section<'_>>) -> Result<Vec<CallerRule>, Co
     Ok(callers)
 }
 
-fn read(mut section: Section<'_>) -> Result<CallerRule, ConfigError> {
+/// The caller, and the key of what it is recognised by.
+fn read(mut section: Section<'_>, around: Surroundings) -> Result<(Key, CallerRule), ConfigError> {
     let (_, name) = section.required("name")?;
-    let token_sha256 = identity(&mut section)?;
+    let (key, identity) = identity::read(&mut section)?;
+    if matches!(identity, Identity::San(_)) && !around.has_client_ca {
+        return Err(key.refuse("needs server.tls.client_ca, which says whose certificates count"));
+    }
     let tenants = tenants(&mut section)?;
     let allow = section
         .texts("allow")?
@@ -44,27 +63,31 @@ fn read(mut section: Section<'_>) -> Result<CallerRule, ConfigError> {
             all_permissions()
         )));
     }
+    let rate = section.optional_section("rate")?;
+    let rate = rate.map(limits::read_rate).transpose()?;
     section.finish()?;
-    Ok(CallerRule {
+    let caller = CallerRule {
         name,
-        token_sha256,
+        identity,
         tenants,
         allow,
-    })
+        rate: rate.or(around.rate),
+    };
+    Ok((key, caller))
 }
 
 /// Writes one of `[[callers]]`.
 pub(super) fn print(caller: &CallerRule, out: &mut Printer) {
     let CallerRule {
         name,
-        token_sha256,
+        identity,
         tenants,
         allow,
+        rate,
     } = caller;
     out.section("[[callers]]");
     out.text("name", name);
-    let digits = token_sha256.map(|byte| format!("{byte:02x}")).concat();
-    out.text("token_sha256", digits);
+    identity::print(identity, out);
     out.raw(
         "tenants",
         match tenants {
@@ -74,39 +97,9 @@ pub(super) fn print(caller: &CallerRule, out: &mut Printer) {
     );
     let allow = allow.iter().map(|permission| permission.as_str());
     out.raw("allow", quoted_list(allow));
-}
-
-fn identity(section: &mut Section<'_>) -> Result<[u8; 32], ConfigError> {
-    const FORMS: [&str; 3] = ["token_sha256", "san", "jwt"];
-    let given: Vec<_> = FORMS.into_iter().filter(|form| section.has(form)).collect();
-    match given.as_slice() {
-        ["token_sha256"] => {
-            let (key, text) = section.required("token_sha256")?;
-            hex(&text).ok_or_else(|| {
-                key.refuse("must be a SHA-256 in 64 hexadecimal digits, as sha256sum prints it")
-            })
-        }
-        [other] => Err(section
-            .key_of(other)
-            .refuse("is not available in this version")),
-        _ => Err(section
-            .key()
-            .refuse("needs exactly one of token_sha256, san, jwt")),
+    if let Some(rate) = rate {
+        out.raw("rate", limits::rate_as_toml(*rate));
     }
-}
-
-fn hex(text: &str) -> Option<[u8; 32]> {
-    let mut bytes = [0; 32];
-    if text.len() != 64 || !text.is_ascii() {
-        return None;
-    }
-    for (at, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()?;
-    }
-    // `from_str_radix` takes a sign.
-    text.bytes()
-        .all(|digit| digit.is_ascii_hexdigit())
-        .then_some(bytes)
 }
 
 fn tenants(section: &mut Section<'_>) -> Result<Option<Vec<TenantId>>, ConfigError> {

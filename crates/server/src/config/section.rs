@@ -39,6 +39,14 @@ pub(super) struct Key {
     origin: Origin,
 }
 
+/// What stands in the configuration itself, or where it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum TextOrFile {
+    Text(String),
+    /// The file's path.
+    File(String),
+}
+
 impl Key {
     /// A complaint about this key.
     pub(super) fn refuse(&self, why: impl Into<String>) -> ConfigError {
@@ -98,6 +106,27 @@ impl<'e> Section<'e> {
         match self.take(name) {
             (_, None) => Ok(None),
             (key, Some(node)) => text_of(&key, node).map(|text| Some((key, text))),
+        }
+    }
+
+    /// A text or `{ file = "PATH" }`, if it is there.
+    pub(super) fn text_or_file(
+        &mut self,
+        name: &'static str,
+    ) -> Result<Option<(Key, TextOrFile)>, ConfigError> {
+        let (key, node) = self.take(name);
+        match node {
+            None => Ok(None),
+            Some(node) if matches!(node.value, Value::Table(_)) => {
+                let mut section = self.child_of(key.clone(), node)?;
+                let (_, path) = section.required("file")?;
+                section.finish()?;
+                Ok(Some((key, TextOrFile::File(path))))
+            }
+            Some(node) => {
+                let text = text_of(&key, node)?;
+                Ok(Some((key, TextOrFile::Text(text))))
+            }
         }
     }
 

@@ -28,18 +28,30 @@ pub struct Server {
 }
 
 /// Certificate and key of a listener, read when the configuration was.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tls {
     /// The certificate chain, leaf first.
     pub cert: PemFile,
     /// The private key.
     pub key: PemFile,
-    /// Authorities of client certificates. If it is there, a client must show a certificate.
+    /// Authorities of client certificates. Without them a client is asked for none.
     pub client_ca: Option<PemFile>,
+    /// Whether a client must show a certificate of theirs.
+    pub client_auth: ClientAuth,
+}
+
+/// Whether clients must show a certificate where `client_ca` is configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ClientAuth {
+    /// Nobody else is served.
+    #[default]
+    Required,
+    /// One that is shown must be good; who shows none may have a token.
+    Optional,
 }
 
 /// A PEM file and its contents. `Debug` shows only its path.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct PemFile {
     /// Where it was read.
     pub path: PathBuf,
@@ -118,11 +130,22 @@ impl Tls {
             .text("client_ca")?
             .map(|(at, path)| read_certificates(&at, &path))
             .transpose()?;
+        let form = "must be \"required\" or \"optional\"";
+        let read = |text: &str| match text {
+            "required" => Some(ClientAuth::Required),
+            "optional" => Some(ClientAuth::Optional),
+            _ => None,
+        };
+        let (at, client_auth) = section.parsed("client_auth", "required", form, read)?;
+        if client_ca.is_none() && client_auth == ClientAuth::Optional {
+            return Err(at.refuse("says nothing without client_ca"));
+        }
         section.finish()?;
         Ok(Self {
             cert,
             key,
             client_ca,
+            client_auth,
         })
     }
 
@@ -132,16 +155,24 @@ impl Tls {
             cert,
             key,
             client_ca,
+            client_auth,
         } = self;
         out.text("cert", cert.path.display());
         out.text("key", key.path.display());
         if let Some(authorities) = client_ca {
             out.text("client_ca", authorities.path.display());
+            out.text(
+                "client_auth",
+                match client_auth {
+                    ClientAuth::Required => "required",
+                    ClientAuth::Optional => "optional",
+                },
+            );
         }
     }
 }
 
-fn read_certificates(key: &Key, path: &str) -> Result<PemFile, ConfigError> {
+pub(super) fn read_certificates(key: &Key, path: &str) -> Result<PemFile, ConfigError> {
     let file = read_pem(key, path)?;
     let certificates = CertificateDer::pem_slice_iter(&file.pem).collect::<Result<Vec<_>, _>>();
     match certificates {

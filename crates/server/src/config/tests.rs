@@ -3,8 +3,9 @@ use std::time::Duration;
 
 use super::telemetry::LogFormat;
 use super::*;
-use crate::grpc::caller::Permission;
+use crate::grpc::caller::{Identity, Permission};
 
+mod callers;
 mod mistakes;
 
 const EXAMPLE: &str = include_str!("../../../../evergrant.example.toml");
@@ -19,7 +20,8 @@ pub(super) fn load(text: &str, environment: &[(&str, &str)]) -> Result<Config, C
         .collect();
     let mut root = document::parse(path, text)?;
     overlay::lay_environment(&mut root, environment.iter())?;
-    Config::understand(Section::root(root, &environment, Commands::Run))
+    let sources = Sources::new(None, environment.clone(), Vec::new());
+    Config::understand(Section::root(root, &environment, Commands::Run), sources)
 }
 
 pub(super) fn complaint(text: &str, environment: &[(&str, &str)]) -> String {
@@ -56,9 +58,15 @@ fn what_the_example_leaves_out_is_valid_too() {
         .split("#[server.tls]")
         .flat_map(|part| part.split_inclusive('\n'))
         .filter(|line| {
-            !["#cert", "#key =", "#client_ca", "#[inbound.tls]"]
-                .iter()
-                .any(|key| line.starts_with(key))
+            ![
+                "#cert",
+                "#key =",
+                "#client_ca",
+                "#client_auth",
+                "#[inbound.tls]",
+            ]
+            .iter()
+            .any(|key| line.starts_with(key))
         })
         .map(|line| match line.strip_prefix('#') {
             Some(setting) if !setting.starts_with([' ', '\n']) => setting,
@@ -162,7 +170,7 @@ fn variables_set_lists_callers_and_secret_references() {
     )
     .unwrap();
     let caller = &config.callers[0];
-    assert_eq!(caller.token_sha256, [0xab; 32]);
+    assert_eq!(caller.identity, Identity::Token([0xab; 32]));
     assert_eq!(caller.tenants.as_ref().unwrap().len(), 2);
     assert_eq!(caller.allow, [Permission::TokenGet, Permission::EventWatch]);
     let (active, keys) = config.sealing_keys().unwrap();

@@ -67,4 +67,10 @@ impl Call {
     pub fn tenants(&self, permission: Permission) -> Result<Option<Vec<TenantId>>, ApiError> {
         self.caller.tenants(permission)
     }
+
+    /// Counts the requests of a batch beyond the first, which the gate has counted.
+    pub fn count_batch(&self, requests: usize) {
+        let more = requests.saturating_sub(1);
+        self.caller.owe(u32::try_from(more).unwrap_or(u32::MAX));
+    }
 }

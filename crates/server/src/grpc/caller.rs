@@ -2,23 +2,32 @@
 
 use std::sync::Arc;
 
+use evergrant_core::clock::Timestamp;
 use evergrant_core::ids::TenantId;
 use evergrant_proto::v1::ErrorReason;
 use tokio::sync::Semaphore;
 
+use self::rate::Limiter;
 use super::status::ApiError;
 pub use callers::Callers;
 pub use permission::Permission;
-pub use rule::CallerRule;
+pub use rate::Rate;
+pub use rule::{CallerRule, Identity, JwtRule, KeyAccess, KeySource};
+pub use san::San;
 
 mod callers;
+mod directory;
+mod issuers;
 mod permission;
+mod rate;
 mod rule;
+mod san;
 
 /// A caller that was recognised. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Caller {
     known: Option<Arc<Known>>,
+    until: Option<Until>,
 }
 
 /// What is known of a caller that has a rule.
@@ -26,19 +35,49 @@ pub struct Caller {
 struct Known {
     rule: CallerRule,
     streams: Arc<Semaphore>,
+    limiter: Arc<Limiter>,
+}
+
+/// When what a caller proved itself with ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Until {
+    at: Timestamp,
+    /// What that is, e.g. `the token`.
+    of: &'static str,
+}
+
+impl Until {
+    fn check(&self, now: Timestamp) -> Result<(), ApiError> {
+        match self.at > now {
+            true => Ok(()),
+            false => {
+                let message = format!("{} has expired", self.of);
+                Err(ApiError::new(ErrorReason::Unauthenticated, message))
+            }
+        }
+    }
 }
 
 impl Caller {
     /// Whoever reaches a listener that has no callers: it may do everything.
     pub(super) fn trusted() -> Self {
-        Self { known: None }
+        Self {
+            known: None,
+            until: None,
+        }
     }
 
-    pub(super) fn known(rule: CallerRule, streams: usize) -> Self {
-        let streams = Arc::new(Semaphore::new(streams));
+    fn of(known: Arc<Known>, until: Option<Until>) -> Self {
         Self {
-            known: Some(Arc::new(Known { rule, streams })),
+            known: Some(known),
+            until,
         }
+    }
+
+    /// One that showed what `rule` asks for.
+    #[cfg(test)]
+    pub(super) fn known(rule: CallerRule, streams: usize) -> Self {
+        Self::of(Arc::new(Known::new(rule, streams)), None)
     }
 
     fn rule(&self) -> Option<&CallerRule> {
@@ -85,6 +124,35 @@ impl Caller {
         // Whoever may do it in its first tenant may in all of its own.
         self.require(permission, own.as_deref().and_then(<[_]>::first))?;
         Ok(own)
+    }
+
+    /// Counts a request, or refuses it because the caller asks too often.
+    pub(super) fn admit(&self) -> Result<(), ApiError> {
+        let Some((known, rate)) = self.limited() else {
+            return Ok(());
+        };
+        known.limiter.admit(rate).map_err(|wait| {
+            let name = known.rule.name.clone();
+            metrics::counter!("evergrant_caller_rate_limited_total", "caller" => name).increment(1);
+            let Rate { per_second, burst } = rate;
+            let why = format!(
+                "caller {} may ask {per_second} times a second, and {burst} times at once",
+                known.rule.name
+            );
+            ApiError::new(ErrorReason::CallerRateLimited, why).retry_after(wait)
+        })
+    }
+
+    /// Counts `more` requests that came with one that was admitted.
+    pub(super) fn owe(&self, more: u32) {
+        if let Some((known, rate)) = self.limited() {
+            known.limiter.owe(rate, more);
+        }
+    }
+
+    fn limited(&self) -> Option<(&Known, Rate)> {
+        let known = self.known.as_deref()?;
+        Some((known, known.rule.rate?))
     }
 
     /// How many streams this caller may still open here; `None` if nobody counts.

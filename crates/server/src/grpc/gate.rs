@@ -1,4 +1,5 @@
-//! What every request to a service passes, once: its caller is recognised, and it is counted and timed.
+//! What every request to a service passes, once: its caller is recognised and held to its rate, and it is
+//! counted and timed.
 
 use std::sync::Arc;
 
@@ -21,6 +22,11 @@ impl Gate {
     /// A gate that lets `callers` in.
     pub fn new(callers: Callers) -> Self {
         Self { callers }
+    }
+
+    /// Who may come in.
+    pub fn callers(&self) -> &Callers {
+        &self.callers
     }
 
     /// Runs `work` with the request's message, on behalf of its caller, and renders what it answers.
@@ -52,6 +58,7 @@ impl Gate {
         let peer = Peer::of(request.extensions()).map(Arc::clone);
         let recognised = self.callers.recognise(request.metadata(), peer.as_deref());
         let caller = recognised.await?;
+        caller.admit()?;
         Ok(Call::new(method, caller, peer, deadline))
     }
 }
@@ -59,20 +66,22 @@ impl Gate {
 #[cfg(test)]
 mod tests {
     use aws_lc_rs::digest;
+    use evergrant_core::testing::clock::ManualClock;
     use tonic::Code;
 
     use super::*;
-    use crate::grpc::caller::{CallerRule, Permission};
+    use crate::grpc::caller::{CallerRule, Identity, Permission};
 
     fn gate() -> Gate {
         let digest = digest::digest(&digest::SHA256, b"s3cret");
         let rule = CallerRule {
             name: "billing".into(),
-            token_sha256: digest.as_ref().try_into().unwrap(),
+            identity: Identity::Token(digest.as_ref().try_into().unwrap()),
             tenants: None,
             allow: vec![Permission::TokenGet],
+            rate: None,
         };
-        Gate::new(Callers::new(vec![rule], 1))
+        Gate::new(Callers::new(vec![rule], 1, ManualClock::new()).unwrap())
     }
 
     #[tokio::test]

@@ -9,7 +9,6 @@ use evergrant_proto::v1::credential_service_server::CredentialServiceServer;
 use evergrant_proto::v1::integration_service_server::IntegrationServiceServer;
 use evergrant_proto::v1::provider_service_server::ProviderServiceServer;
 use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_health::pb::health_server::HealthServer;
@@ -19,7 +18,7 @@ use super::credential::Credentials;
 use super::integration::Integrations;
 use super::provider::Providers;
 use super::token::Tokens;
-use super::transport::{self, Leashes};
+use super::transport::{self, Acceptor, Leashes};
 use super::watch::Watches;
 
 /// The largest request: a batch of a thousand names, or token material with large tokens.
@@ -54,7 +53,7 @@ const HEALTH_GRACE: Duration = Duration::from_millis(100);
 /// connections. Who watches health then is cut off, connects again and finds the whole server.
 pub async fn serve_health(
     listener: TcpListener,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Acceptor>,
     health: HealthServer<HealthService>,
     started: CancellationToken,
 ) {
@@ -69,7 +68,7 @@ pub async fn serve_health(
 /// after that.
 pub async fn serve(
     listener: TcpListener,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Acceptor>,
     health: HealthServer<HealthService>,
     services: Services,
     grace: Duration,

@@ -153,6 +153,7 @@ fn code_of(reason: ErrorReason) -> Code {
         | Reason::ScopeSetLimit
         | Reason::StreamLimit => Code::ResourceExhausted,
         Reason::StoreUnavailable
+        | Reason::IssuerUnavailable
         | Reason::ShuttingDown
         | Reason::ProviderUnavailable
         | Reason::ProviderProtocolError

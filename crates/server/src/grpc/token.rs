@@ -97,6 +97,7 @@ impl Tokens {
                 "must be empty or the batch's tenant",
             ));
         }
+        call.count_batch(requests.len());
         let results = stream::iter(requests)
             .map(|mut one| {
                 one.tenant_id = owner.to_string();

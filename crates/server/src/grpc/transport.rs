@@ -18,7 +18,6 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::Status;
@@ -35,7 +34,7 @@ use leash::{LeashedBody, Requests};
 mod leash;
 mod tls;
 
-pub use tls::{TlsError, acceptor};
+pub use tls::{Acceptor, TlsError};
 
 /// Streams of one connection; a proxy may carry all watchers of a node over one.
 const MAX_STREAMS_PER_CONNECTION: u32 = 2_000;
@@ -49,7 +48,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// What all connections of a listener have in common.
 struct Shared {
     routes: Routes,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Acceptor>,
     leashes: Leashes,
     stop: CancellationToken,
 }
@@ -60,7 +59,7 @@ struct Shared {
 /// the grace of `leashes`.
 pub async fn serve(
     listener: TcpListener,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Acceptor>,
     routes: Routes,
     leashes: Leashes,
     stop: CancellationToken,
@@ -106,17 +105,25 @@ async fn connection(socket: TcpStream, shared: Arc<Shared>) {
             address,
             certificate,
         };
-        return speak(socket, peer, &shared).await;
+        return speak(socket, peer, std::future::pending(), &shared).await;
     };
+    // Before the handshake, which may be the last one with the authorities of now.
+    let mut authorities = tls.authorities();
     let handshake = tokio::time::timeout(HANDSHAKE, tls.accept(socket));
     match shared.stop.run_until_cancelled(handshake).await {
         Some(Ok(Ok(socket))) => {
             let certificate = tls::client_certificate(&socket);
+            let is_known = certificate.is_some();
+            let withdrawn = async move {
+                if !is_known || authorities.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            };
             let peer = Peer {
                 address,
                 certificate,
             };
-            speak(socket, peer, &shared).await;
+            speak(socket, peer, withdrawn, &shared).await;
         }
         Some(Ok(Err(error))) => debug!(%error, "a handshake failed"),
         Some(Err(_)) => debug!("a handshake took too long"),
@@ -124,9 +131,11 @@ async fn connection(socket: TcpStream, shared: Arc<Shared>) {
     }
 }
 
+/// From `withdrawn` on the connection takes no further request: who is at its other end must show itself anew.
 async fn speak(
     io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     peer: Peer,
+    withdrawn: impl Future<Output = ()>,
     shared: &Shared,
 ) {
     let peer = Arc::new(peer);
@@ -144,11 +153,20 @@ async fn speak(
         );
     let mut connection = pin!(connection);
     let mut kept = pin!(requests.keep(shared.leashes, &shared.stop));
-    tokio::select! {
-        ended = &mut connection => return tell(ended),
-        () = &mut kept => return,
-        () = shared.stop.cancelled() => connection.as_mut().graceful_shutdown(),
+    let mut withdrawn = pin!(withdrawn);
+    let mut is_withdrawn = false;
+    loop {
+        tokio::select! {
+            ended = &mut connection => return tell(ended),
+            () = &mut kept => return,
+            () = shared.stop.cancelled() => break,
+            () = &mut withdrawn, if !is_withdrawn => {
+                is_withdrawn = true;
+                connection.as_mut().graceful_shutdown();
+            }
+        }
     }
+    connection.as_mut().graceful_shutdown();
     // Answers that were given must still be taken: a peer that does not would hold the connection for ever.
     let grace = shared.leashes.grace;
     let untaken = async {

@@ -29,11 +29,13 @@ use super::cursor::{Cursor, CursorCodec, NoCursor, epoch_hash};
 use super::gate::Gate;
 use super::status::{ApiError, store_error};
 use delivery::Deliveries;
+use standing::Standing;
 use stream::{Begin, WatchStream};
 
 mod delivery;
 mod message;
 mod snapshot;
+mod standing;
 mod stream;
 
 /// Limits of a replica's streams.
@@ -139,6 +141,8 @@ impl Watches {
         let shared = &self.shared;
         let wanted = parse(request, shared.limits.heartbeat)?;
         call.require(Permission::EventWatch, wanted.filter.tenant.as_ref())?;
+        let callers = shared.gate.callers();
+        let standing = Standing::of(callers, call.caller(), wanted.filter.tenant.clone())?;
         if shared.stop.is_cancelled() {
             let error = ApiError::new(ErrorReason::ShuttingDown, "this replica is shutting down");
             return Err(error.retry_after(message::reconnect_after()));
@@ -169,6 +173,7 @@ impl Watches {
         };
         Ok(WatchStream::new(
             Arc::clone(shared),
+            standing,
             wanted,
             begin,
             reader,

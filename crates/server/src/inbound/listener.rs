@@ -12,12 +12,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
 use super::Inbox;
+use crate::grpc::transport::Acceptor;
 
 /// Connections at once; others wait to be accepted. With bodies of at most 256 KiB this bounds the memory, too.
 const CONNECTIONS: usize = 256;
@@ -42,7 +42,7 @@ pub struct Stop {
 }
 
 /// Serves `inbox` until `stop`, and ends when every connection has.
-pub async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, inbox: Inbox, stop: Stop) {
+pub async fn serve(listener: TcpListener, tls: Option<Acceptor>, inbox: Inbox, stop: Stop) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let connections = TaskTracker::new();
     connections.close();
@@ -69,7 +69,7 @@ pub async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, inbox: Inbox
     connections.wait().await;
 }
 
-async fn connection(socket: TcpStream, tls: Option<TlsAcceptor>, inbox: Inbox, stop: Stop) {
+async fn connection(socket: TcpStream, tls: Option<Acceptor>, inbox: Inbox, stop: Stop) {
     let Some(tls) = tls else {
         return speak(socket, inbox, stop).await;
     };

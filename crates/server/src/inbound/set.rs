@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use evergrant_core::clock::Timestamp;
 use evergrant_core::grant::InvalidationReason;
-use evergrant_providers::jwks::{Expect, Expiry, KeySets, VerifyError};
+use evergrant_providers::jwks::{Expect, Expiry, KeySets, LEEWAY, VerifyError};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -82,6 +82,7 @@ impl SecurityEvents {
             issuers: &[issuer],
             audiences: &audiences,
             expiry: Expiry::Optional,
+            leeway: LEEWAY,
             nonce: None,
             typ: Some(typ.as_str()).filter(|typ| !typ.is_empty()),
         };

@@ -8,13 +8,12 @@ use evergrant_core::broker::Broker;
 use evergrant_core::clock::Clock;
 use evergrant_providers::jwks::KeySets;
 use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
 
 use super::StartError;
 use super::socket::{listen, local_address};
 use crate::clock::SystemClock;
 use crate::config::inbound::Inbound;
-use crate::grpc::transport::acceptor;
+use crate::grpc::transport::Acceptor;
 use crate::inbound::Inbox;
 use crate::inbound::listener::{self, Stop};
 use crate::lifecycle::Lifecycle;
@@ -23,18 +22,23 @@ use crate::lifecycle::Lifecycle;
 pub(super) struct InboundListener<'a> {
     config: &'a Inbound,
     listener: TcpListener,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Acceptor>,
 }
 
 impl<'a> InboundListener<'a> {
     pub(super) async fn open(config: &'a Inbound) -> Result<Self, StartError> {
         let tls = config.tls.as_ref();
-        let tls = tls.map(|tls| acceptor(tls, "http/1.1")).transpose();
+        let tls = tls.map(|tls| Acceptor::new(tls, "http/1.1")).transpose();
         Ok(Self {
             config,
             listener: listen("inbound.listen", config.listen).await?,
             tls: tls.map_err(StartError::InboundTls)?,
         })
+    }
+
+    /// What takes its handshakes, if it speaks TLS.
+    pub(super) fn tls(&self) -> Option<&Acceptor> {
+        self.tls.as_ref()
     }
 
     /// Serves from now on, and until the drain begins; what was begun then gets `grace`. Answers the address.

@@ -23,10 +23,22 @@ use crate::grpc::watch::{WatchLimits, Watches};
 use crate::lifecycle::Lifecycle;
 use crate::store::SqlStore;
 
-use super::size;
+use super::{StartError, size};
 
+/// Who may call, and how often.
+pub(super) fn gate(config: &Config) -> Result<Gate, StartError> {
+    let streams = size(config.events.max_streams_per_caller);
+    let callers = Callers::new(config.callers.clone(), streams, Arc::new(SystemClock))?;
+    Ok(Gate::new(callers))
+}
+
+#[expect(
+    clippy::too_many_arguments,
+    reason = "a replica puts them together here alone"
+)]
 pub(super) fn services(
     config: &Config,
+    gate: Gate,
     store: &Arc<SqlStore>,
     broker: &Arc<Broker>,
     providers: &Arc<HttpProviders>,
@@ -37,8 +49,6 @@ pub(super) fn services(
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let store_port: Arc<dyn Store> = store.clone();
     let events = &config.events;
-    let streams = size(events.max_streams_per_caller);
-    let gate = Gate::new(Callers::new(config.callers.clone(), streams));
     let limits = WatchLimits {
         streams: size(events.max_streams),
         snapshots: size(events.max_snapshots),

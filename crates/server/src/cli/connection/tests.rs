@@ -97,6 +97,30 @@ async fn a_call_says_who_asks_for_which_tenant_and_how_long_it_may_take() {
 }
 
 #[tokio::test]
+async fn a_token_in_a_file_is_read_again_for_each_call() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("token");
+    std::fs::write(&path, "first\n").unwrap();
+    let mut caller = Caller {
+        authorization: Authorization::File(path.clone()),
+        timeout: None,
+    };
+    let sent = |caller: &mut Caller| {
+        let request = caller.call(Request::new(()));
+        request.map(|request| request.metadata().get("authorization").cloned().unwrap())
+    };
+    assert_eq!(sent(&mut caller).unwrap(), "Bearer first");
+    std::fs::write(&path, "second").unwrap();
+    assert_eq!(sent(&mut caller).unwrap(), "Bearer second");
+    std::fs::write(&path, "").unwrap();
+    assert!(sent(&mut caller).is_err());
+    let (result, requests, _) = get(&["a", "--auth-token-file", path.to_str().unwrap()]).await;
+    let failure = result.unwrap_err().to_string();
+    assert!(failure.contains("--auth-token-file"), "{failure}");
+    assert!(requests.is_empty());
+}
+
+#[tokio::test]
 async fn a_refused_token_is_sent_as_its_digest() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("token");

@@ -16,6 +16,8 @@ const PROVEN: Duration = Duration::from_mins(1);
 pub enum Step {
     /// Connect again with the last cursor.
     Reconnect,
+    /// What the reader showed has ended. If it was good before, connect again with what is good now.
+    Renew,
     /// Connect again without a cursor and take the snapshot.
     Snapshot,
     /// The request itself is refused.
@@ -28,6 +30,7 @@ pub fn step(status: &Status) -> Step {
     match reason(status).as_deref() {
         Some("CURSOR_EXPIRED" | "CURSOR_EPOCH_MISMATCH" | "FILTER_CHANGED") => Step::Snapshot,
         Some("SLOW_CONSUMER") => Step::Reconnect,
+        Some("UNAUTHENTICATED") => Step::Renew,
         Some(_) => match status.code() {
             Code::Unavailable
             | Code::ResourceExhausted
@@ -104,7 +107,8 @@ mod tests {
             ),
             (Code::FailedPrecondition, "FILTER_CHANGED", Step::Snapshot),
             (Code::InvalidArgument, "INVALID_REQUEST", Step::GiveUp),
-            (Code::Unauthenticated, "UNAUTHENTICATED", Step::GiveUp),
+            (Code::Unauthenticated, "UNAUTHENTICATED", Step::Renew),
+            (Code::Unavailable, "ISSUER_UNAVAILABLE", Step::Reconnect),
             (Code::PermissionDenied, "PERMISSION_DENIED", Step::GiveUp),
         ] {
             assert_eq!(step(&refused(code, reason)), expected, "{reason}");

@@ -160,6 +160,18 @@ async fn a_watch_goes_on_after_its_last_cursor_when_the_stream_is_rotated() {
 }
 
 #[tokio::test]
+async fn a_token_that_ended_is_followed_by_the_next_and_one_that_is_refused_is_the_end() {
+    let ended = || end(Code::Unauthenticated, "UNAUTHENTICATED");
+    let scripts = [vec![deleted(4), ended()], vec![deleted(5)]];
+    let (result, requests, _, _) = watch(scripts, &["--count", "2"]).await;
+    result.unwrap();
+    assert_eq!(requests[1].after, "c4");
+    let (result, requests, _, _) = watch([vec![ended()], vec![deleted(4)]], &[]).await;
+    result.unwrap_err();
+    assert_eq!(requests.len(), 1);
+}
+
+#[tokio::test]
 async fn an_expired_cursor_is_made_up_for_by_a_snapshot() {
     let first = vec![end(Code::OutOfRange, "CURSOR_EXPIRED")];
     let second = vec![deleted(90)];

@@ -11,7 +11,7 @@ fn each_mistake_is_told_in_one_line_with_key_reason_and_place() {
         ),
         (
             "[stores]\nurl = \"x\"",
-            "stores: is unknown; known here: server, store, redis, keys, providers, clients, callers, authorization, refresh, events, inbound, telemetry (evergrant.toml:1)",
+            "stores: is unknown; known here: server, store, callers, limits, redis, keys, providers, clients, authorization, refresh, events, inbound, telemetry (evergrant.toml:1)",
         ),
         ("store = 1", "store: must be a section (evergrant.toml:1)"),
         (
@@ -156,11 +156,11 @@ fn each_mistake_is_told_in_one_line_with_key_reason_and_place() {
         ),
         (
             "[[callers]]\nname = \"a\"\nsan = \"spiffe://x\"",
-            "callers[0].san: is not available in this version (evergrant.toml:3)",
+            "callers[0].san: needs server.tls.client_ca, which says whose certificates count (evergrant.toml:3)",
         ),
         (
             "[[callers]]\nname = \"a\"\njwt = { issuer = \"x\" }",
-            "callers[0].jwt: is not available in this version (evergrant.toml:3)",
+            "callers[0].jwt.audience: is missing (evergrant.toml:3)",
         ),
         (
             "[[callers]]\nname = \"a\"\ntoken_sha256 = \"12\"",

@@ -1,7 +1,12 @@
 use aws_lc_rs::digest;
+use evergrant_core::testing::clock::ManualClock;
 use tonic::metadata::MetadataMap;
 
 use super::*;
+
+mod certificate;
+mod jwt;
+mod replaced;
 
 fn sha256(text: &str) -> [u8; 32] {
     digest::digest(&digest::SHA256, text.as_bytes())
@@ -14,12 +19,15 @@ fn callers() -> Callers {
     Callers::new(
         vec![CallerRule {
             name: "billing".into(),
-            token_sha256: sha256("s3cret"),
+            identity: Identity::Token(sha256("s3cret")),
             tenants: Some(vec![TenantId::parse("acme").unwrap()]),
             allow: vec![Permission::TokenGet],
+            rate: None,
         }],
         32,
+        ManualClock::new(),
     )
+    .unwrap()
 }
 
 async fn recognised(metadata: &MetadataMap) -> Result<Caller, ApiError> {
@@ -35,7 +43,8 @@ async fn the_tenants_of_a_caller_are_its_own() {
         Some(vec![own])
     );
     assert!(caller.tenants(Permission::CredentialRead).is_err());
-    let anybody = Callers::default()
+    let anybody = Callers::new(Vec::new(), 32, ManualClock::new())
+        .unwrap()
         .recognise(&MetadataMap::new(), None)
         .await
         .unwrap();
@@ -79,7 +88,8 @@ async fn it_may_do_what_its_rule_says_where_its_rule_says() {
 
 #[tokio::test]
 async fn without_callers_everyone_is_trusted() {
-    let caller = Callers::default()
+    let caller = Callers::new(Vec::new(), 32, ManualClock::new())
+        .unwrap()
         .recognise(&MetadataMap::new(), None)
         .await
         .unwrap();

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::*;
-use crate::grpc::caller::{CallerRule, Callers};
+use crate::grpc::caller::{CallerRule, Callers, Identity};
 
 const ENTRY: &str = "name = \"acme\"\ntoken_url = \"https://acme.example/token\"\n\
     sources = [\"https://acme.example\"]";
@@ -31,9 +31,10 @@ fn gate() -> Gate {
     let one = Some(vec![TenantId::parse("t1").unwrap()]);
     let rule = |name: &str, tenants: Option<Vec<TenantId>>, permission| CallerRule {
         name: name.to_owned(),
-        token_sha256: sha256(name),
+        identity: Identity::Token(sha256(name)),
         tenants,
         allow: vec![permission],
+        rate: None,
     };
     let rules = vec![
         rule("reader", one.clone(), Permission::CredentialRead),
@@ -41,7 +42,7 @@ fn gate() -> Gate {
         rule("root", None, Permission::Admin),
         rule("getter", None, Permission::TokenGet),
     ];
-    Gate::new(Callers::new(rules, 1))
+    Gate::new(Callers::new(rules, 1, ManualClock::new()).unwrap())
 }
 
 fn key(client: &str) -> ClientKey {

@@ -1,6 +1,6 @@
 //! TLS of a listener: one protocol only, and client certificates where their authorities are configured.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::{Error as PemError, PemObject as _};
@@ -8,10 +8,13 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
 use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::config::server::Tls;
+use crate::config::server::{ClientAuth, PemFile, Tls};
+use crate::grpc::peer::ClientCertificate;
 
 /// Why a certificate and its key are of no use.
 #[derive(Debug, Error)]
@@ -27,12 +30,81 @@ pub enum TlsError {
     ClientCa(#[from] VerifierBuilderError),
 }
 
-/// What takes handshakes of clients that speak `protocol`, e.g. `h2` (RFC 7301), or do not say what they speak.
-pub fn acceptor(tls: &Tls, protocol: &str) -> Result<TlsAcceptor, TlsError> {
+/// Takes handshakes with the certificate of now, which may be replaced. Clones share it.
+#[derive(Clone)]
+pub struct Acceptor {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    protocol: String,
+    current: RwLock<Arc<ServerConfig>>,
+    /// Changes with the authorities of client certificates, which it holds.
+    authorities: watch::Sender<Option<PemFile>>,
+}
+
+impl Acceptor {
+    /// For clients that speak `protocol`, e.g. `h2` (RFC 7301), or do not say what they speak.
+    pub fn new(tls: &Tls, protocol: &str) -> Result<Self, TlsError> {
+        let shared = Shared {
+            current: RwLock::new(server_config(tls, protocol)?),
+            authorities: watch::Sender::new(tls.client_ca.clone()),
+            protocol: protocol.to_owned(),
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
+        })
+    }
+
+    /// What puts `tls` in place of what there is, once it is told to. Fails if it is of no use.
+    ///
+    /// Connections stay, except that one whose client showed a certificate takes no further request if its authority may
+    /// have been withdrawn.
+    pub fn replacement(&self, tls: &Tls) -> Result<impl FnOnce() + use<>, TlsError> {
+        let shared = Arc::clone(&self.shared);
+        let config = server_config(tls, &shared.protocol)?;
+        let authorities = tls.client_ca.clone();
+        Ok(move || {
+            let current = shared.current.write();
+            *current.unwrap_or_else(PoisonError::into_inner) = config;
+            shared.authorities.send_if_modified(|current| {
+                let is_new = *current != authorities;
+                *current = authorities;
+                is_new
+            });
+        })
+    }
+
+    /// Takes one handshake. Dropping the future breaks the connection off.
+    pub async fn accept<S>(&self, socket: S) -> std::io::Result<TlsStream<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let config = {
+            let current = self.shared.current.read();
+            Arc::clone(&*current.unwrap_or_else(PoisonError::into_inner))
+        };
+        TlsAcceptor::from(config).accept(socket).await
+    }
+
+    /// Changes once the authorities of client certificates are others.
+    pub(super) fn authorities(&self) -> watch::Receiver<Option<PemFile>> {
+        self.shared.authorities.subscribe()
+    }
+}
+
+impl std::fmt::Debug for Acceptor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Acceptor").finish_non_exhaustive()
+    }
+}
+
+fn server_config(tls: &Tls, protocol: &str) -> Result<Arc<ServerConfig>, TlsError> {
     let Tls {
         cert,
         key,
         client_ca,
+        client_auth,
     } = tls;
     let provider = Arc::new(aws_lc_rs::default_provider());
     let config = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -44,23 +116,26 @@ pub fn acceptor(tls: &Tls, protocol: &str) -> Result<TlsAcceptor, TlsError> {
             for authority in CertificateDer::pem_slice_iter(&authorities.pem) {
                 roots.add(authority?)?;
             }
-            let verifier =
-                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build()?;
-            config.with_client_cert_verifier(verifier)
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            let verifier = match client_auth {
+                ClientAuth::Required => verifier,
+                ClientAuth::Optional => verifier.allow_unauthenticated(),
+            };
+            config.with_client_cert_verifier(verifier.build()?)
         }
     };
     let chain = CertificateDer::pem_slice_iter(&cert.pem).collect::<Result<Vec<_>, _>>()?;
     let key = PrivateKeyDer::from_pem_slice(&key.pem)?;
     let mut config = config.with_single_cert(chain, key)?;
     config.alpn_protocols.push(protocol.into());
-    Ok(TlsAcceptor::from(Arc::new(config)))
+    Ok(Arc::new(config))
 }
 
 /// The certificate that a client showed, which the handshake verified; `None` if it was asked for none.
-pub(super) fn client_certificate<S>(socket: &TlsStream<S>) -> Option<CertificateDer<'static>> {
+pub(super) fn client_certificate<S>(socket: &TlsStream<S>) -> Option<ClientCertificate> {
     let (_, connection) = socket.get_ref();
     let leaf = connection.peer_certificates()?.first()?;
-    Some(leaf.clone().into_owned())
+    ClientCertificate::parse(leaf)
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::Status;
 
 use super::snapshot::Snapshot;
+use super::standing::Standing;
 use super::{Shared, Wanted, message};
 use crate::grpc::convert::event::to_invalidated;
 use crate::grpc::status::{ApiError, store_error};
@@ -39,6 +40,7 @@ pub(super) enum Begin {
 /// The state of one stream between two messages.
 pub(super) struct WatchStream {
     shared: Arc<Shared>,
+    standing: Standing,
     wanted: Wanted,
     /// Of the wanted filter.
     filter: Fingerprint,
@@ -80,6 +82,7 @@ struct SnapshotPhase {
 impl WatchStream {
     pub(super) fn new(
         shared: Arc<Shared>,
+        standing: Standing,
         wanted: Wanted,
         begin: Begin,
         reader: Reader,
@@ -106,6 +109,7 @@ impl WatchStream {
             sent_at: now,
             filter: wanted.filter.fingerprint(),
             shared,
+            standing,
             wanted,
             reader,
             phase,
@@ -129,6 +133,13 @@ impl WatchStream {
             self.close(ErrorReason::SlowConsumer, "nothing was taken for too long");
         }
         let item = loop {
+            let is_over = matches!(
+                self.phase,
+                Phase::Closing { .. } | Phase::Ending(_) | Phase::Ended
+            );
+            if !is_over && let Err(error) = self.standing.check() {
+                return self.fail(error);
+            }
             match &mut self.phase {
                 Phase::Ended => return None,
                 Phase::Closing { .. } => break self.closing_message()?,
@@ -257,15 +268,18 @@ impl WatchStream {
         } else {
             self.heartbeat_at
         };
-        self.wait(wake.min(self.ends_at)).await;
+        let ends_at = self.standing.ends_at().unwrap_or(self.ends_at);
+        self.wait(wake.min(self.ends_at).min(ends_at)).await;
         Ok(None)
     }
 
-    /// Waits until the tail has read further or has stopped, or `moment` at the latest; perhaps less long.
+    /// Waits until the tail has read further or has stopped, callers have changed, or `moment` at the latest; perhaps less
+    /// long.
     async fn wait(&mut self, moment: Instant) {
         self.set_timer(moment);
         tokio::select! {
             () = self.reader.changed() => {}
+            () = self.standing.changed() => {}
             () = &mut self.timer => {}
         }
     }

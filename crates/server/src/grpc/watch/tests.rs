@@ -11,6 +11,7 @@ use evergrant_core::ids::{
 };
 use evergrant_core::secret::AccessToken;
 use evergrant_core::store::{Credential, Directory as _, EventLog as _};
+use evergrant_core::testing::clock::ManualClock;
 use evergrant_core::testing::store::{MemoryStore, Op};
 use evergrant_proto::encoded::event::event_service_server::EventServiceServer;
 use futures_util::StreamExt as _;
@@ -22,7 +23,8 @@ use tonic::service::Routes;
 use v1::watch_response::Event as Wire;
 
 use super::*;
-use crate::grpc::caller::{Caller, Callers};
+use crate::grpc::caller::{Caller, CallerRule, Callers, Identity, San};
+use crate::grpc::peer::{ClientCertificate, Peer};
 use crate::grpc::transport::{self, Leashes};
 
 fn call() -> Call {
@@ -121,13 +123,21 @@ async fn standing_replica() -> (Watches, Arc<MemoryStore>) {
 }
 
 async fn standing_replica_with(limits: WatchLimits) -> (Watches, Arc<MemoryStore>) {
+    let callers = Callers::new(Vec::new(), 1, Arc::new(Noon)).unwrap();
+    standing_replica_for(callers, limits).await
+}
+
+async fn standing_replica_for(
+    callers: Callers,
+    limits: WatchLimits,
+) -> (Watches, Arc<MemoryStore>) {
     let store = Arc::new(MemoryStore::new(Arc::new(Noon)));
     let tail = Tail::open(store.clone(), TailOptions::default()).await;
     let watches = Watches::new(
         tail.unwrap(),
         store.clone(),
         Arc::new(Noon),
-        Gate::new(Callers::default()),
+        Gate::new(callers),
         CursorCodec::new(&[7; 32]),
         limits,
         CancellationToken::new(),
@@ -400,4 +410,104 @@ async fn a_watcher_that_reads_nothing_and_answers_pings_loses_its_place() {
     let error = reset.expect("it is reset").unwrap().unwrap_err();
     assert_eq!(error.reason(), Some(h2::Reason::CANCEL));
     assert_eq!(watches.open_streams(), 0);
+}
+
+/// `ops` may watch these tenants.
+fn watcher(tenants: &[&str], allow: Permission) -> CallerRule {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, b"ops");
+    let tenants = tenants.iter().map(|name| TenantId::parse(name).unwrap());
+    CallerRule {
+        name: "ops".into(),
+        identity: Identity::Token(digest.as_ref().try_into().unwrap()),
+        tenants: Some(tenants.collect()),
+        allow: vec![allow],
+        rate: None,
+    }
+}
+
+async fn watching_t1(watches: &Watches) -> Messages {
+    let mut request = Request::new(v1::WatchRequest {
+        tenant_id: "t1".into(),
+        skip_snapshot: true,
+        ..v1::WatchRequest::default()
+    });
+    let headers = request.metadata_mut();
+    headers.insert("authorization", "Bearer ops".parse().unwrap());
+    let mut messages = watches.watch(request).await.unwrap().into_inner();
+    let greeting = next(&mut messages).await.unwrap();
+    assert!(matches!(greeting.event, Some(Wire::Heartbeat(_))));
+    messages
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_ends_as_soon_as_its_caller_may_watch_no_more_and_not_before() {
+    let may = || watcher(&["t1", "t2"], Permission::EventWatch);
+    for (then, code) in [
+        (
+            vec![watcher(&["t2"], Permission::EventWatch)],
+            Code::PermissionDenied,
+        ),
+        (
+            vec![watcher(&["t1"], Permission::TokenGet)],
+            Code::PermissionDenied,
+        ),
+        (Vec::new(), Code::Unauthenticated),
+    ] {
+        let callers = Callers::new(vec![may()], 1, Arc::new(Noon)).unwrap();
+        let (watches, _) = standing_replica_for(callers.clone(), WatchLimits::default()).await;
+        let mut messages = watching_t1(&watches).await;
+        let began = tokio::time::Instant::now();
+        callers
+            .replace(vec![watcher(&["t1"], Permission::EventWatch)])
+            .unwrap();
+        let silence = tokio::time::timeout(Duration::from_secs(1), messages.next()).await;
+        assert!(silence.is_err(), "it may still watch");
+        callers.replace(then).unwrap();
+        let end = next(&mut messages).await.unwrap_err();
+        assert_eq!(end.code(), code);
+        assert!(
+            began.elapsed() < Duration::from_secs(2),
+            "no heartbeat was waited for"
+        );
+        assert!(messages.next().await.is_none());
+        drop(messages);
+        assert_eq!(watches.open_streams(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_ends_with_what_its_caller_showed() {
+    let clock = ManualClock::new();
+    let name = San::parse("ops.example.org").unwrap();
+    let rule = CallerRule {
+        identity: Identity::San(name.clone()),
+        ..watcher(&["t1"], Permission::EventWatch)
+    };
+    let callers = Callers::new(vec![rule], 1, clock).unwrap();
+    let (watches, _) = standing_replica_for(callers, WatchLimits::default()).await;
+    let lifetime = Duration::from_secs(7);
+    let certificate = ClientCertificate {
+        names: vec![name],
+        not_after: ManualClock::START.plus(lifetime),
+    };
+    let mut request = Request::new(v1::WatchRequest {
+        tenant_id: "t1".into(),
+        skip_snapshot: true,
+        ..v1::WatchRequest::default()
+    });
+    request.extensions_mut().insert(Arc::new(Peer {
+        address: ([192, 0, 2, 1], 4_711).into(),
+        certificate: Some(certificate),
+    }));
+    let began = tokio::time::Instant::now();
+    let mut messages = watches.watch(request).await.unwrap().into_inner();
+    next(&mut messages).await.unwrap();
+    let end = next(&mut messages).await.unwrap_err();
+    assert_eq!(end.code(), Code::Unauthenticated);
+    assert!(end.message().contains("has expired"), "{}", end.message());
+    let lived = began.elapsed();
+    assert!(
+        lived >= lifetime && lived < lifetime + Duration::from_secs(1),
+        "{lived:?}"
+    );
 }

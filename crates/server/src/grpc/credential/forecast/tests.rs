@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use evergrant_core::ids::Generation;
 
 use super::*;
-use crate::grpc::caller::CallerRule;
+use crate::grpc::caller::{CallerRule, Identity};
 use crate::grpc::sample;
 
 const NOW: Timestamp = sample::ISSUED_AT;
@@ -13,9 +13,10 @@ fn caller(tenants: Option<&[&str]>) -> Caller {
     let tenants = tenants.map(|names| names.iter().map(|name| tenant(name).unwrap()).collect());
     let rule = CallerRule {
         name: "ops".into(),
-        token_sha256: [0; 32],
+        identity: Identity::Token([0; 32]),
         tenants,
         allow: vec![Permission::CredentialRead],
+        rate: None,
     };
     Caller::known(rule, 1)
 }

@@ -26,6 +26,7 @@ fn tls(client_ca: Option<&str>) -> Tls {
         cert: pem(LEAF),
         key: pem(LEAF_KEY),
         client_ca: client_ca.map(pem),
+        client_auth: ClientAuth::Required,
     }
 }
 
@@ -39,7 +40,7 @@ async fn is_healthy(tls: &Tls, client: ClientTlsConfig) -> Result<bool, Error> {
         grace: Duration::from_secs(1),
     };
     let stop = CancellationToken::new();
-    let (tls, routes) = (acceptor(tls, "h2").unwrap(), Routes::new(health));
+    let (tls, routes) = (Acceptor::new(tls, "h2").unwrap(), Routes::new(health));
     let tasks = TaskTracker::new();
     tasks.spawn(serve(listener, Some(tls), routes, leashes, stop.clone()));
     let _ending = stop.drop_guard();
@@ -85,7 +86,7 @@ async fn a_client_that_speaks_another_protocol_is_refused() {
         let client = client.with_safe_default_protocol_versions().unwrap();
         let mut client = client.with_root_certificates(roots).with_no_client_auth();
         client.alpn_protocols.push(protocol.into());
-        let server = acceptor(&tls(None), "http/1.1").unwrap();
+        let server = Acceptor::new(&tls(None), "http/1.1").unwrap();
         let accepting = async {
             let (socket, _) = listener.accept().await.unwrap();
             server.accept(socket).await
@@ -108,9 +109,9 @@ async fn a_client_that_speaks_another_protocol_is_refused() {
 fn a_key_of_another_certificate_is_refused() {
     let mut tls = tls(None);
     tls.cert = pem(AUTHORITY);
-    assert!(acceptor(&tls, "h2").is_err());
+    assert!(Acceptor::new(&tls, "h2").is_err());
     tls.cert = pem("no PEM");
-    assert!(acceptor(&tls, "h2").is_err());
+    assert!(Acceptor::new(&tls, "h2").is_err());
 }
 
 // Made for these tests: an authority, and a certificate of it for `localhost`, good for servers and clients.
