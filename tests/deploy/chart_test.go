@@ -185,3 +185,30 @@ func expect(t *testing.T, found []string, expected ...string) {
 		t.Errorf("found\n\t%s\nand not\n\t%s", strings.Join(found, "\n\t"), strings.Join(expected, "\n\t"))
 	}
 }
+
+func TestTheApiServerIsReachedForItsKeysAndGivesNothingElse(t *testing.T) {
+	reaches := func(name string) bool {
+		for _, policy := range rendered(t, name).policies {
+			for _, rule := range policy.Spec.Egress {
+				if rule.Ports[0].Port.IntVal == 6443 {
+					return true
+				}
+			}
+		}
+		return false
+	}
+	if reaches("minimal") || !reaches("everything") {
+		t.Error("the API server is reached if kubernetesIssuer is on, and only then")
+	}
+	for _, volume := range rendered(t, "everything").statefulSets[0].Spec.Template.Spec.Volumes {
+		if volume.Name == "issuer" {
+			for _, source := range volume.Projected.Sources {
+				if token := source.ServiceAccountToken; token != nil && token.Audience != "" {
+					t.Errorf("a token for %s is not for the API server", token.Audience)
+				}
+			}
+			return
+		}
+	}
+	t.Error("there is nothing to ask the API server with")
+}

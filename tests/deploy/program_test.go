@@ -124,6 +124,9 @@ func writeVolumes(t *testing.T, all *objects, pod pod, root string) {
 		case mount.Name == "tls":
 			certificate, key := selfSigned(t)
 			files = map[string]string{"tls.crt": certificate, "ca.crt": certificate, "tls.key": key}
+		case mount.Name == "issuer":
+			certificate, _ := selfSigned(t)
+			files = map[string]string{"ca.crt": certificate, "token": "t"}
 		case volume.Secret != nil:
 			files = map[string]string{"client-secret": "s"}
 		}

@@ -1,24 +1,31 @@
 //! Who may call: rights are looked at before anything is done.
 
+mod identity;
+mod matrix;
+mod rate;
+mod reload;
+
 use anyhow::Result;
+use aws_lc_rs::digest;
 use evergrant_proto::v1::token_service_client::TokenServiceClient;
 use evergrant_proto::v1::{
     CreateCredentialRequest, GetTokenRequest, GetTokenResponse, WatchRequest,
 };
 use evergrant_providers::sandbox::RotationMode;
 use toml::{Table, Value};
-use tonic::{Code, Request, Status};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request, Response, Status};
 
+use crate::harness::authority::{Authority, Issued, TlsFiles};
 use crate::harness::caller::{credential, fresh, request};
+use crate::harness::jwt_issuer::JwtIssuer;
 use crate::harness::replica::Replica;
 use crate::harness::scene::Scene;
 
 /// Has every right in every tenant.
 const BILLING: &str = "token-of-billing";
-const BILLING_SHA256: &str = "10c8cea379378004fa26935b852df648a9d2bd4ded1b609af0d13ec14fcd2723";
 /// May watch, in the default tenant alone.
 const REPORTING: &str = "token-of-reporting";
-const REPORTING_SHA256: &str = "0f5a6100c849d70ab1db3143ff8c762d463f6c167cbe922658932a566c17cf6a";
 
 // E7
 #[tokio::test]
@@ -26,13 +33,8 @@ async fn a_caller_without_the_right_gets_no_token_and_causes_no_call() -> Result
     let scene = Scene::on_sqlite().await?.set(
         "callers",
         vec![
-            rule(
-                "billing",
-                BILLING_SHA256,
-                "*",
-                &["token.get", "credential.write"],
-            ),
-            rule("reporting", REPORTING_SHA256, "default", &["event.watch"]),
+            rule("billing", BILLING, "*", &["token.get", "credential.write"]),
+            rule("reporting", REPORTING, "default", &["event.watch"]),
         ],
     );
     let replica = scene.replica("replica").await?;
@@ -108,6 +110,64 @@ async fn report(replica: &Replica, token: Option<&str>) -> Result<GetTokenRespon
         .map(tonic::Response::into_inner)
 }
 
+/// What the tokens of issuers are for.
+const AUDIENCE: &str = "evergrant";
+
+/// A scene whose replicas speak TLS, and the authorities of both sides.
+struct Stage {
+    scene: Scene,
+    servers: Authority,
+    clients: Authority,
+    files: TlsFiles,
+}
+
+impl Stage {
+    async fn new(callers: Vec<Value>) -> Result<Self> {
+        let (servers, clients) = (Authority::new("servers")?, Authority::new("clients")?);
+        let files = TlsFiles::new(&servers.issue(&["localhost"])?, &clients)?;
+        let path = |path: std::path::PathBuf| path.to_string_lossy().into_owned();
+        let scene = Scene::on_sqlite().await?;
+        let scene = scene
+            .set("server.tls.cert", path(files.cert()))
+            .set("server.tls.key", path(files.key()))
+            .set("server.tls.client_ca", path(files.client_ca()))
+            .set("callers", callers);
+        Ok(Self {
+            scene,
+            servers,
+            clients,
+            files,
+        })
+    }
+
+    /// A connection that shows `identity` if there is one.
+    async fn channel(&self, replica: &Replica, identity: Option<&Issued>) -> Result<Channel> {
+        self.channel_trusting(replica, &self.servers, identity)
+            .await
+    }
+
+    async fn channel_trusting(
+        &self,
+        replica: &Replica,
+        servers: &Authority,
+        identity: Option<&Issued>,
+    ) -> Result<Channel> {
+        let endpoint = Endpoint::from_shared(format!("https://{}", replica.grpc()))?;
+        let endpoint = endpoint.tls_config(servers.client(identity))?;
+        Ok(endpoint.connect().await?)
+    }
+}
+
+/// Asks for the token of a credential that does not exist: who may ask learns that.
+async fn ask(channel: &Channel, token: Option<&str>) -> Result<Response<GetTokenResponse>, Status> {
+    let mut client = TokenServiceClient::new(channel.clone());
+    client.get_token(with(request("c"), token)).await
+}
+
+fn code_of<T>(answer: Result<T, Status>) -> Code {
+    answer.map_or_else(|status| status.code(), |_| Code::Ok)
+}
+
 fn with<T>(message: T, token: Option<&str>) -> Request<T> {
     let mut request = Request::new(message);
     if let Some(token) = token {
@@ -117,7 +177,35 @@ fn with<T>(message: T, token: Option<&str>) -> Request<T> {
     request
 }
 
-fn rule(name: &str, sha256: &str, tenant: &str, allow: &[&str]) -> Value {
+/// A caller with the bearer token `token`.
+fn rule(name: &str, token: &str, tenant: &str, allow: &[&str]) -> Value {
+    let digest = digest::digest(&digest::SHA256, token.as_bytes());
+    let digits: String = digest
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    caller(name, ("token_sha256", digits.into()), tenant, allow)
+}
+
+/// A caller in all tenants with a certificate of this name.
+fn san(name: &str, san: &str, allow: &[&str]) -> Value {
+    caller(name, ("san", san.into()), "*", allow)
+}
+
+/// A caller in all tenants with tokens of `issuer`, whose keys its discovery document finds.
+fn jwt(name: &str, issuer: &JwtIssuer, subject: &str, allow: &[&str]) -> Value {
+    let claims = [
+        ("issuer", issuer.url()),
+        ("audience", AUDIENCE.to_owned()),
+        ("subject", subject.to_owned()),
+    ];
+    let claims = claims.map(|(name, value)| (name.to_owned(), Value::from(value)));
+    let claims = Value::Table(Table::from_iter(claims));
+    caller(name, ("jwt", claims), "*", allow)
+}
+
+fn caller(name: &str, identity: (&str, Value), tenant: &str, allow: &[&str]) -> Value {
     let list = |words: &[&str]| {
         words
             .iter()
@@ -126,7 +214,7 @@ fn rule(name: &str, sha256: &str, tenant: &str, allow: &[&str]) -> Value {
     };
     Value::Table(Table::from_iter([
         ("name".to_owned(), name.into()),
-        ("token_sha256".to_owned(), sha256.into()),
+        (identity.0.to_owned(), identity.1),
         ("tenants".to_owned(), list(&[tenant]).into()),
         ("allow".to_owned(), list(allow).into()),
     ]))

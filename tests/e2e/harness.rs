@@ -4,7 +4,8 @@
 //! - [`postgres`], [`redis`]: servers that can be stopped, killed, frozen and started again on the same port.
 //! - [`oidc`]: a certified OAuth server of another project; [`browser`] is a person who consents there, and
 //!   [`application`] where they come back to.
-//! - [`issuer`]: a token endpoint that mints tokens.
+//! - [`issuer`]: a token endpoint that mints tokens; [`jwt_issuer`] signs those that callers show.
+//! - [`authority`]: certificates of both sides, and files of a listener that change.
 //! - [`sandbox`]: a strict OAuth server of our own, with faults, gates and a ledger.
 //! - [`scene`]: the usual set of them; [`caller`] asks and stores in few words.
 //! - [`table`]: the event log as the database holds it.
@@ -16,6 +17,7 @@
 //! - [`process`], [`background`], [`eventually`], [`http`], [`ports`]: what those are made of.
 
 pub mod application;
+pub mod authority;
 pub mod background;
 pub mod browser;
 pub mod caller;
@@ -23,6 +25,7 @@ pub mod cli;
 pub mod eventually;
 pub mod http;
 pub mod issuer;
+pub mod jwt_issuer;
 pub mod metrics;
 pub mod oidc;
 pub mod ports;

@@ -29,7 +29,7 @@ pub struct Replica {
     process: Process,
     ready: Ready,
     // Holds the configuration and the catalogue entries for as long as the process may read them.
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// The addresses of the line that a replica prints once it serves.
@@ -49,7 +49,7 @@ impl Replica {
         Ok(Self {
             process,
             ready,
-            _folder: folder,
+            folder,
         })
     }
 
@@ -133,6 +133,16 @@ impl Replica {
     /// Asks the replica to finish (SIGTERM), without waiting. A second time tells it to stop at once.
     pub fn terminate(&mut self) -> Result<()> {
         self.process.signal(Signal::SIGTERM)
+    }
+
+    /// Changes the configuration file, which the replica reads again by itself. Its environment stays.
+    pub fn reconfigure(&mut self, config: &ReplicaConfig) -> Result<()> {
+        config.write_to(self.folder.path()).map(drop)
+    }
+
+    /// Asks the replica to read its files again now (SIGHUP).
+    pub fn hang_up(&mut self) -> Result<()> {
+        self.process.signal(Signal::SIGHUP)
     }
 
     /// Freezes the replica (SIGSTOP): its connections stay open and say nothing.

@@ -67,6 +67,9 @@ evergrant.toml: |
 {{- if .Values.tls.existingSecret }}
 - { name: tls, mountPath: /etc/evergrant/tls, readOnly: true }
 {{- end }}
+{{- if .Values.kubernetesIssuer.enabled }}
+- { name: issuer, mountPath: /etc/evergrant/issuer, readOnly: true }
+{{- end }}
 {{- range .Values.secretFiles }}
 - { name: secret-{{ .name }}, mountPath: /etc/evergrant/secrets/{{ .name }}, readOnly: true }
 {{- end }}
@@ -88,6 +91,15 @@ evergrant.toml: |
 {{- if $values.tls.existingSecret }}
 - name: tls
   secret: { secretName: {{ $values.tls.existingSecret }}, defaultMode: 0440 }
+{{- end }}
+{{- if $values.kubernetesIssuer.enabled }}
+# What it takes to ask the API server for its keys, and nothing more: the service account has no role.
+- name: issuer
+  projected:
+    defaultMode: 0440
+    sources:
+      - serviceAccountToken: { path: token, expirationSeconds: 3600 }
+      - configMap: { name: kube-root-ca.crt, items: [{ key: ca.crt, path: ca.crt }] }
 {{- end }}
 {{- range $values.secretFiles }}
 - name: secret-{{ .name }}

@@ -120,15 +120,17 @@ impl ReplicaConfig {
     /// Writes the configuration and the catalogue to `folder`, and gives the configuration's path.
     pub(in super::super) fn write_to(&self, folder: &Path) -> Result<PathBuf> {
         let catalogue = folder.join("providers.d");
-        std::fs::create_dir(&catalogue)?;
+        std::fs::create_dir_all(&catalogue)?;
         for (name, entry) in &self.catalogue {
             std::fs::write(catalogue.join(format!("{name}.toml")), entry)?;
         }
         let config = self
             .clone()
             .set("providers.dir", catalogue.to_string_lossy().into_owned());
-        let file = folder.join("evergrant.toml");
-        std::fs::write(&file, toml::to_string(&config.settings)?)?;
+        let (file, next) = (folder.join("evergrant.toml"), folder.join("next.toml"));
+        std::fs::write(&next, toml::to_string(&config.settings)?)?;
+        // At once, since a replica may be reading it.
+        std::fs::rename(next, &file)?;
         Ok(file)
     }
 }
