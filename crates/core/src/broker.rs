@@ -327,6 +327,10 @@ impl Broker {
         self.subject(&grant, &[]).await.map_err(Outcome::Failed)
     }
 
+    pub(crate) fn ports(&self) -> &Ports {
+        &self.ports
+    }
+
     /// The registry whose changes this broker's memory follows at once.
     pub fn registry(&self) -> Registry {
         Registry::new(self.refresher.changes().clone())

@@ -13,6 +13,7 @@ use evergrant_core::clock::Clock;
 use evergrant_core::coherence::Coherence;
 use evergrant_core::coordinator::Bus;
 use evergrant_core::events::tail::{Tail, TailOptions};
+use evergrant_core::ids::ReplicaName;
 use evergrant_core::refresh::{Limits, Ports};
 use evergrant_core::schedule::{Pace, Scheduler};
 use evergrant_core::store::Store;
@@ -23,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::admin;
+use crate::attempts::{self, AttemptQueue};
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::config::keys::Keys;
@@ -47,6 +49,7 @@ mod consents;
 mod coordination;
 mod error;
 mod inbound;
+mod name;
 mod socket;
 
 use consents::Callback;
@@ -151,7 +154,12 @@ impl Replica {
         known_or_lost(config, unknown.iter())?;
         let coordination = Coordination::start(config, &sealer)?;
         let providers = Arc::new(http_providers(config)?);
-        let broker = broker(config, &store, &coordination, &providers, &life);
+        let (attempts, writer) = attempts::queue();
+        let name = name::of(grpc);
+        info!(replica = %name, "this replica is named in leases and attempts");
+        let witness = Witness { name, attempts };
+        let broker = broker(config, &store, &coordination, &providers, witness, &life);
+        life.tracker().spawn(writer.run(store.clone(), life.stop()));
         let replayed = broker.replay_escrow().await?;
         if replayed > 0 {
             info!(
@@ -299,11 +307,18 @@ fn http_providers(config: &Config) -> Result<HttpProviders, StartError> {
     )?)
 }
 
+/// Who a replica is to those who ask what became of a refresh.
+struct Witness {
+    name: ReplicaName,
+    attempts: AttemptQueue,
+}
+
 fn broker(
     config: &Config,
     store: &Arc<SqlStore>,
     coordination: &Coordination,
     providers: &Arc<HttpProviders>,
+    witness: Witness,
     life: &Lifecycle,
 ) -> Arc<Broker> {
     let refresh = &config.refresh;
@@ -314,6 +329,8 @@ fn broker(
         bus: coordination.bus.clone(),
         providers: providers.clone(),
         clock: Arc::new(SystemClock),
+        attempts: Arc::new(witness.attempts),
+        replica: witness.name,
     };
     let limits = Limits {
         attempt_timeout: refresh.attempt_timeout,
