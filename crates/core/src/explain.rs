@@ -37,6 +37,8 @@ pub struct Explanation {
     pub now: Timestamp,
     /// The grant.
     pub grant: GrantFacts,
+    /// The grant that it is derived from.
+    pub parent: Option<GrantFacts>,
     /// The credentials that use it, or the one that it is derived from, by key.
     pub credentials: Vec<Credential>,
     /// The integrations that need one of those.
@@ -84,6 +86,7 @@ impl Broker {
         };
         let Snapshot {
             now,
+            grants,
             credentials,
             integrations,
             ..
@@ -103,6 +106,9 @@ impl Broker {
         let diagnosis = self.diagnose(&grant, now);
         Ok(Some(Explanation {
             now,
+            parent: grants
+                .into_iter()
+                .find(|known| Some(&known.id) == grant.parent.as_ref()),
             client: clients
                 .into_iter()
                 .find(|standing| standing.client == grant.client),
