@@ -92,6 +92,7 @@ mod tests {
     use evergrant_core::store::GrantStore as _;
     use evergrant_core::testing::clock::ManualClock;
     use evergrant_core::testing::store::{MemoryStore, Op};
+    use tokio_util::task::TaskTracker;
 
     use super::*;
 
@@ -134,7 +135,8 @@ mod tests {
         store.faults().fail_next(Op::NoteAttempts, 1);
         let (queue, writer) = queue();
         let stop = CancellationToken::new();
-        let running = tokio::spawn(writer.run(store.clone(), stop.clone()));
+        let tasks = TaskTracker::new();
+        tasks.spawn(writer.run(store.clone(), stop.clone()));
         let (lost, kept) = (GrantId::random(), GrantId::random());
         queue.note(attempt(&lost, 1));
         tokio::time::sleep(2 * GATHER).await;
@@ -143,6 +145,7 @@ mod tests {
         assert_eq!(store.attempts_of(&lost).await.unwrap(), []);
         assert_eq!(store.attempts_of(&kept).await.unwrap().len(), 1);
         stop.cancel();
-        running.await.unwrap();
+        tasks.close();
+        tasks.wait().await;
     }
 }

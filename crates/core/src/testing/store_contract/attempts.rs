@@ -66,7 +66,11 @@ pub async fn attempts_come_back_as_they_were_told_the_latest_first(harness: &imp
     };
     let told = [second.clone(), first.clone(), attempt(&other, 1)];
     subject.0.note_attempts(&told).await.unwrap();
-    subject.0.note_attempts(&[third.clone()]).await.unwrap();
+    subject
+        .0
+        .note_attempts(std::slice::from_ref(&third))
+        .await
+        .unwrap();
     subject.0.note_attempts(&[]).await.unwrap();
 
     let mut known = subject.attempts(&grant).await;
