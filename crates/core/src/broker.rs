@@ -7,6 +7,7 @@ use thiserror::Error;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Span;
 
 use self::scoped::NoGrant;
 use self::subject::Trail;
@@ -23,7 +24,7 @@ use crate::grant::{GrantType, Invalidation};
 use crate::ids::{CredentialKey, Generation, GrantId};
 use crate::memory::{Known, Memory};
 use crate::refresh::{
-    Cause, Failure, Limits, Outcome, Ports, Refresher, Subject, Trigger, no_place,
+    Cause, Failure, Limits, Outcome, Ports, Refresher, Subject, Trigger, flight_span, no_place,
 };
 use crate::registry::Registry;
 use crate::revocation::Revoker;
@@ -401,9 +402,11 @@ impl Broker {
         let ports = self.ports.clone();
         let memory = Arc::clone(&self.memory);
         let wanted = key.clone();
-        let lookup = self.lookups.join(key.clone(), |landing| async move {
-            landing.land(look_up(&ports, &memory, &wanted).await);
-        });
+        let lookup = self
+            .lookups
+            .join(key.clone(), Span::none, |landing| async move {
+                landing.land(look_up(&ports, &memory, &wanted).await);
+            });
         match lookup.outcome().await {
             Ok(Ok(Some(known))) => Ok(known),
             Ok(Ok(None)) => Err(TokenError::NotFound(key.clone())),
@@ -455,9 +458,11 @@ impl Broker {
     fn join(&self, id: &GrantId, trigger: Trigger, subject: Subject) -> Flight<Outcome> {
         let refresher = Arc::clone(&self.refresher);
         let grant = id.clone();
-        let flight = self.flights.join(id.clone(), |landing| {
-            refresher.fly(grant, trigger, subject, landing)
-        });
+        let flight = self.flights.join(
+            id.clone(),
+            || flight_span(id, trigger),
+            |landing| refresher.fly(grant, trigger, subject, landing),
+        );
         if flight.joined() {
             metrics::counter!("evergrant_flight_joiners_total").increment(1);
         } else {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tracing::Span;
+
 use super::{Ask, Broker, TokenError, lost};
 use crate::cache::LiveGrant;
 use crate::change::Scope;
@@ -58,9 +60,11 @@ impl Broker {
         let (ports, memory) = (self.ports.clone(), Arc::clone(&self.memory));
         let changes = self.refresher.changes().clone();
         let (parent, of) = (Arc::clone(&base), scopes.clone());
-        let found = self.derivations.join(wanted, |landing| async move {
-            landing.land(find_or_derive(&ports, &memory, &changes, &parent, &of).await);
-        });
+        let found = self
+            .derivations
+            .join(wanted, Span::none, |landing| async move {
+                landing.land(find_or_derive(&ports, &memory, &changes, &parent, &of).await);
+            });
         let failure = match found.outcome().await {
             Ok(Ok(live)) => return Ok(Some(live)),
             Ok(Err(NoGrant::Moved)) => {
