@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use tracing::Span;
 
-use super::{Ask, Broker, TokenError, lost};
+use super::flight::lost;
+use super::{Ask, Broker, TokenError};
 use crate::cache::LiveGrant;
 use crate::change::Scope;
 use crate::change::plan::{self, Derive, DeriveError};
