@@ -12,6 +12,7 @@ use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use tokio::time::Instant;
 use tonic::Request;
 
+use crate::harness::background::background;
 use crate::harness::caller::{reason, request};
 use crate::harness::collector::{Collector, Seen};
 use crate::harness::eventually::eventually;
@@ -39,7 +40,7 @@ async fn callers_who_share_a_refresh_are_linked_to_its_one_provider_call() -> Re
     let grant = scene.fresh_credential(&replica, "c").await?;
     let hold = scene.sandbox.hold(&grant, Point::AfterProcessing);
 
-    let asked = tokio::spawn(join_all((0..CALLERS).map(|number| {
+    let asked = background(join_all((0..CALLERS).map(|number| {
         let mut tokens = replica.tokens();
         async move { tokens.get_token(refused("c", number, 1)).await }
     })));
