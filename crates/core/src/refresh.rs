@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::attempts::AttemptLog;
 use crate::budget::Budgets;
 use crate::cache::LiveGrant;
 use crate::change::run::Changes;
@@ -30,18 +31,19 @@ use crate::clock::{Clock, Timestamp};
 use crate::cooldown::ClientBreaker;
 use crate::coordinator::{Bus, Escrow, Locks};
 use crate::failure::FailureReason;
-use crate::ids::{Generation, GrantId};
+use crate::ids::{Generation, GrantId, ReplicaName};
 use crate::leader::LeaderLock;
 use crate::memory::Memory;
 use crate::provider::Providers;
 use crate::secret::AccessToken;
 use crate::store::{Store, StoreError};
 use crate::terminal::DeadGrant;
-pub(crate) use flight::no_place;
+pub(crate) use flight::{flight_span, no_place};
 use unsaved::Unsaved;
 
 mod attempt;
 mod flight;
+mod record;
 mod revoke;
 mod settle;
 mod unsaved;
@@ -61,6 +63,10 @@ pub struct Ports {
     pub providers: Arc<dyn Providers>,
     /// The time of day.
     pub clock: Arc<dyn Clock>,
+    /// What attempts came to.
+    pub attempts: Arc<dyn AttemptLog>,
+    /// What this process is called among replicas.
+    pub replica: ReplicaName,
 }
 
 impl std::fmt::Debug for Ports {
@@ -127,6 +133,17 @@ pub enum Cause {
     Renewal,
 }
 
+impl Cause {
+    /// Its name in traces.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Expiry => "expiry",
+            Self::Refusal => "refusal",
+            Self::Renewal => "renewal",
+        }
+    }
+}
+
 /// How a flight ended, for all who wait for it.
 #[derive(Debug, Clone)]
 pub enum Outcome {
@@ -145,6 +162,20 @@ pub enum Outcome {
     Gone,
     /// Another process is at it, and this flight was not to wait.
     Busy,
+}
+
+impl Outcome {
+    /// Its name in traces.
+    fn as_str(&self) -> &'static str {
+        match self {
+            Self::Token { called: true, .. } => "refreshed",
+            Self::Token { called: false, .. } => "newer",
+            Self::Dead(_) => "invalidated",
+            Self::Failed(failure) => failure.reason.as_str(),
+            Self::Gone => "gone",
+            Self::Busy => "busy",
+        }
+    }
 }
 
 /// Why there is no new token.
@@ -216,7 +247,11 @@ impl Refresher {
         stop: CancellationToken,
     ) -> Self {
         Self {
-            leader: LeaderLock::new(Arc::clone(&ports.locks), limits.lease),
+            leader: LeaderLock::new(
+                Arc::clone(&ports.locks),
+                limits.lease,
+                ports.replica.clone(),
+            ),
             changes: Changes::new(
                 Arc::clone(&ports.store),
                 Arc::clone(&ports.bus),

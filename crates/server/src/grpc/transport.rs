@@ -24,7 +24,7 @@ use tonic::Status;
 use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
 use tower::ServiceExt as _;
-use tracing::debug;
+use tracing::{Instrument as _, debug};
 
 use super::deadline;
 use super::peer::Peer;
@@ -32,6 +32,7 @@ pub use leash::{Leash, Leashes};
 use leash::{LeashedBody, Requests};
 
 mod leash;
+mod span;
 mod tls;
 
 pub use tls::{Acceptor, TlsError};
@@ -203,7 +204,8 @@ async fn answer(
     }
     request.extensions_mut().insert(peer);
     let timeout = deadline::timeout(request.headers());
-    let answer = routes.oneshot(request);
+    let span = span::begin(&request);
+    let answer = routes.oneshot(request).instrument(span.clone());
     let answer = match timeout {
         None => answer.await?,
         Some(timeout) => match tokio::time::timeout(timeout, answer).await {
@@ -211,6 +213,7 @@ async fn answer(
             Err(_) => Status::deadline_exceeded("the caller's deadline has passed").into_http(),
         },
     };
+    span::end(&span, answer.headers());
     Ok(answer.map(|body| LeashedBody::new(body, leash)))
 }
 

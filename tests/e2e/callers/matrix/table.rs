@@ -4,9 +4,10 @@ use evergrant_proto::v1::{
     BatchGetTokensRequest, BeginAuthorizationRequest, BeginDeviceAuthorizationRequest,
     CompleteAuthorizationRequest, CompleteDeviceAuthorizationRequest, CreateCredentialRequest,
     CreateIntegrationRequest, Credential, DeleteCredentialRequest, DeleteIntegrationRequest,
-    ForecastCredentialsRequest, GetCredentialRequest, GetIntegrationRequest, GetTokenRequest,
-    Integration, InvalidateCredentialRequest, ListCredentialsRequest, ListIntegrationsRequest,
-    ListProvidersRequest, ReconnectCredentialRequest, ReleaseBrakeRequest, UpdateCredentialRequest,
+    ExplainCredentialRequest, ForecastCredentialsRequest, GetCredentialRequest,
+    GetIntegrationRequest, GetTokenRequest, Integration, InvalidateCredentialRequest,
+    ListCredentialsRequest, ListIntegrationsRequest, ListProvidersRequest,
+    ReconnectCredentialRequest, ReleaseBrakeRequest, UpdateCredentialRequest,
     UpdateIntegrationRequest, WatchRequest,
 };
 use prost::Message as _;
@@ -62,11 +63,9 @@ use Where::{All, AnyOfItsOwn, Tenant};
 macro_rules! of_tenant {
     ($message:ident, $($id:ident),*) => {
         |tenant| {
-            let message = $message {
-                tenant_id: tenant.to_owned(),
-                $($id: "nothing".to_owned(),)*
-                ..$message::default()
-            };
+            let mut message = $message::default();
+            message.tenant_id = tenant.to_owned();
+            $(message.$id = "nothing".to_owned();)*
             message.encode_to_vec()
         }
     };
@@ -97,6 +96,7 @@ pub(super) const ROWS: &[Row] = &[
     row("CredentialService/GetCredential", "credential.read", Tenant, of_tenant!(GetCredentialRequest, credential_id)),
     row("CredentialService/ListCredentials", "credential.read", Tenant, of_tenant!(ListCredentialsRequest,)),
     row("CredentialService/ForecastCredentials", "credential.read", Tenant, of_tenant!(ForecastCredentialsRequest,)),
+    row("CredentialService/ExplainCredential", "credential.read", Tenant, of_tenant!(ExplainCredentialRequest, credential_id)),
     row("CredentialService/CreateCredential", "credential.write", Tenant,
         |tenant| CreateCredentialRequest { credential: credential(tenant), ..Default::default() }.encode_to_vec()),
     row("CredentialService/UpdateCredential", "credential.write", Tenant,
