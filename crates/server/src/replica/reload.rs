@@ -18,6 +18,8 @@ use crate::grpc::caller::{CallerRule, Callers};
 use crate::grpc::transport::{Acceptor, TlsError};
 
 const EVERY: Duration = Duration::from_secs(5);
+/// What changed is read once more after this: a file that is being written may be cut short, and good as far as it goes.
+const SETTLED: Duration = Duration::from_millis(250);
 
 /// What serves with what was read.
 pub(super) struct Serving {
@@ -95,22 +97,27 @@ impl Reload {
                 () = tokio::time::sleep(EVERY) => false,
                 _ = self.hangup.recv() => true,
             };
-            let read = self.read().await;
-            self.tell(read, is_asked);
+            match stop.run_until_cancelled(self.read()).await {
+                Some(read) => self.tell(read, is_asked),
+                None => return,
+            }
         }
     }
 
     /// Answers whether anything changed.
     async fn read(&mut self) -> Result<bool, Refused> {
-        let sources = self.sources.clone();
-        let config = tokio::task::spawn_blocking(move || sources.read_again()).await??;
-        let next = Changeable::of(&config);
-        if next == self.current {
-            return Ok(false);
+        let mut next = read_again(&self.sources).await?;
+        while next != self.current {
+            tokio::time::sleep(SETTLED).await;
+            let settled = read_again(&self.sources).await?;
+            if settled == next {
+                self.put_in_place(&next)?;
+                self.current = next;
+                return Ok(true);
+            }
+            next = settled;
         }
-        self.put_in_place(&next)?;
-        self.current = next;
-        Ok(true)
+        Ok(false)
     }
 
     /// All of it, or nothing.
@@ -158,6 +165,12 @@ impl Reload {
         }
         self.complaint = complaint;
     }
+}
+
+async fn read_again(sources: &Sources) -> Result<Changeable, Refused> {
+    let sources = sources.clone();
+    let config = tokio::task::spawn_blocking(move || sources.read_again()).await??;
+    Ok(Changeable::of(&config))
 }
 
 fn replacement(

@@ -155,3 +155,33 @@ fn a_callers_own_rate_wins_over_that_of_all() {
     let printed = config.to_toml();
     assert_eq!(load(&printed, &[]).unwrap().to_toml(), printed);
 }
+
+#[test]
+fn who_asks_for_no_certificate_cannot_make_it_optional() {
+    let folder = tempfile::tempdir().unwrap();
+    let issued = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (cert, key) = (folder.path().join("crt"), folder.path().join("key"));
+    fs::write(&cert, issued.cert.pem()).unwrap();
+    fs::write(&key, issued.signing_key.serialize_pem()).unwrap();
+    let tls = |more: &str| {
+        let (cert, key) = (cert.display(), key.display());
+        format!("[server.tls]\ncert = \"{cert}\"\nkey = \"{key}\"\n{more}")
+    };
+    let authority = format!("client_ca = \"{}\"\n", cert.display());
+    for (more, line) in [
+        (
+            "client_auth = \"optional\"",
+            "server.tls.client_auth: says nothing without client_ca (evergrant.toml:4)",
+        ),
+        (
+            "client_auth = \"never\"",
+            "server.tls.client_auth: must be \"required\" or \"optional\", not \"never\" (evergrant.toml:4)",
+        ),
+    ] {
+        assert_eq!(complaint(&tls(more), &[]), line);
+    }
+    let optional = tls(&(authority + "client_auth = \"optional\"\n"));
+    let printed = load(&optional, &[]).unwrap().to_toml();
+    assert!(printed.contains("client_auth = \"optional\""), "{printed}");
+    load(&(optional + &caller("a", "san = \"spiffe://x/y\"")), &[]).unwrap();
+}
