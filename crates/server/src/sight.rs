@@ -302,8 +302,37 @@ fn describe() {
         "evergrant_clients_rejected",
         "OAuth clients that their providers reject"
     );
+    describe_audit();
     clients::describe();
     describe_gauge!("evergrant_build_info", "Version and revision of this build");
+}
+
+fn describe_audit() {
+    describe_counter!(
+        "evergrant_audit_records_total",
+        "Records of the audit trail that were written"
+    );
+    describe_counter!(
+        "evergrant_audit_records_lost_total",
+        "Records of the audit trail that found no room"
+    );
+    describe_counter!(
+        "evergrant_audit_lines_lost_total",
+        "Lines of the audit trail that were not taken"
+    );
+    describe_counter!(
+        "evergrant_audit_write_failures_total",
+        "Batches of the audit trail that had to be tried again"
+    );
+    describe_histogram!(
+        "evergrant_audit_write_seconds",
+        Unit::Seconds,
+        "Time of writing a batch of the audit trail"
+    );
+    describe_gauge!(
+        "evergrant_audit_waiting",
+        "Records that wait while a batch of the audit trail cannot be written"
+    );
 }
 
 #[cfg(test)]

@@ -238,11 +238,11 @@ fn a_caller_must_be_told_apart_and_needs_tenants_and_permissions() {
         ),
         (
             caller("a", '1', "tenants = [\"t\"]"),
-            "callers[0].allow: of caller \"a\" must name at least one of token.get, event.watch, credential.read, credential.write, integration.read, integration.write, admin",
+            "callers[0].allow: of caller \"a\" must name at least one of token.get, event.watch, credential.read, credential.write, integration.read, integration.write, audit.read, admin",
         ),
         (
             caller("a", '1', "tenants = [\"t\"]\nallow = [\"token.put\"]"),
-            "callers[0].allow[0]: \"token.put\" is none of token.get, event.watch, credential.read, credential.write, integration.read, integration.write, admin (evergrant.toml:5)",
+            "callers[0].allow[0]: \"token.put\" is none of token.get, event.watch, credential.read, credential.write, integration.read, integration.write, audit.read, admin (evergrant.toml:5)",
         ),
         (
             caller("a", '1', rights) + &caller("a", '2', rights),
