@@ -27,3 +27,4 @@ mod sealing_keys;
 mod secrecy;
 mod shutdown;
 mod streams;
+mod traces;
