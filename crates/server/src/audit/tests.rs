@@ -1,3 +1,5 @@
+use tokio_util::task::TaskTracker;
+
 use super::*;
 use crate::audit::record::{ANONYMOUS, Subject};
 use crate::clock::SystemClock;
@@ -24,7 +26,7 @@ fn audit(capacity: usize, is_strict: bool) -> (Audit, Arc<Queue>, watch::Sender<
 async fn in_strict_mode_nothing_goes_on_before_it_is_stored() {
     let (audit, queue, told) = audit(10, true);
     let ticket = audit.note(act());
-    let waiting = tokio::spawn({
+    let waiting = TaskTracker::new().spawn({
         let audit = audit.clone();
         async move { audit.on_record(ticket).await }
     });
@@ -62,7 +64,7 @@ async fn otherwise_nobody_waits_even_where_there_is_no_room() {
 async fn whoever_must_know_waits_for_what_was_noted_before() {
     let (audit, queue, told) = audit(10, false);
     let _ticket = audit.note(act());
-    let flushed = tokio::spawn({
+    let flushed = TaskTracker::new().spawn({
         let audit = audit.clone();
         async move { audit.flushed().await }
     });

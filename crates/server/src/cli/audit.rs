@@ -20,7 +20,7 @@ pub struct Audit {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// List who got which token, who changed what, and who was refused
-    List(List),
+    List(Box<List>),
     /// Find out whether a record was altered or removed
     Verify(Verify),
 }

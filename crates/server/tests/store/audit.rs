@@ -19,6 +19,7 @@ use evergrant_server::store::{
     AuditBatch, AuditLog, AuditQuery, Order, Outcomes, SqlStore, StoreOptions,
 };
 use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
 
 use crate::harness::{Harness, first_change, postgres_options, sealer, tokens};
 
@@ -102,9 +103,10 @@ async fn replicas_that_write_at_once_leave_no_gap(harness: Harness) {
         let other = harness.reopen(&["k1"], postgres_options()).await.unwrap();
         stores.push(Arc::new(other));
     }
+    let tasks = TaskTracker::new();
     let writers = stores.iter().enumerate().map(|(replica, store)| {
         let log = store.audit_log().clone();
-        tokio::spawn(async move {
+        tasks.spawn(async move {
             for round in 0..15 {
                 let caller = format!("caller-{replica}");
                 let each =
