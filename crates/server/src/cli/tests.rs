@@ -332,7 +332,7 @@ fn a_key_is_replaced_by_the_verbs_for_keys_alone() {
     assert_eq!((run("keys verify").0, run("keys rotate").0), (0, 0));
     configure("active = \"k2\"\nk2 = @k2\nk1 = @other");
     let other =
-        "sealing key k1 does not open what k1 sealed in event_log.cursor_key: it has other bytes";
+        "sealing key k1 does not open what k1 sealed in audit_log.chain_key: it has other bytes";
     fails("keys verify", other);
     let broken = "these keys do not open what keys of their name sealed: k1 (2 values)";
     fails("keys rotate --pause 1ms", broken);
