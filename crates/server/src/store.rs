@@ -5,6 +5,7 @@
 //! domain, and every secret is sealed before it gets here.
 
 mod apply;
+mod attempts;
 mod audit;
 mod authorizations;
 mod clients;
