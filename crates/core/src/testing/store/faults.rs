@@ -24,6 +24,7 @@ pub enum Op {
     ToAnnounce,
     ChangedWithin,
     CountByState,
+    CountCredentials,
     Clients,
     Held,
     Credential,
