@@ -27,7 +27,7 @@ pub enum Kind {
 }
 
 /// All of them.
-pub const METRICS: [Metric; 54] = [
+pub const METRICS: [Metric; 55] = [
     // Requests.
     counter(
         "evergrant_requests_total",
@@ -221,6 +221,11 @@ pub const METRICS: [Metric; 54] = [
         "evergrant_rotations_lost_total",
         &[],
         "Token sets that could be stored nowhere before this process ended",
+    ),
+    counter(
+        "evergrant_attempts_lost_total",
+        &[],
+        "Attempts whose outcome could not be kept for who asks later",
     ),
     counter(
         "evergrant_escrow_written_total",
