@@ -19,6 +19,7 @@ mod health;
 mod inbound;
 mod invalidation;
 mod minting;
+mod observability;
 mod python;
 mod reconnect;
 mod replica_works;

@@ -48,7 +48,7 @@ pub(super) async fn give_up_cursor_key(
     let Some((sealed, key)) = CURSOR_KEY.lost(database, sealer, lost).await? else {
         return Ok(());
     };
-    tracing::warn!(%key, "the key of cursors is lost; there is a new one, and cursors of before are refused");
+    tracing::warn!(key_id = %key, "the key of cursors is lost; there is a new one, and cursors of before are refused");
     let (_, fresh) = CURSOR_KEY.generate(sealer);
     let write = "UPDATE event_log SET cursor_key = ?, epoch = ? WHERE id = 1 AND cursor_key = ?";
     let values = [fresh.into(), new_epoch().into(), sealed.into()];

@@ -44,9 +44,10 @@ pub(super) async fn begin(
             == 1
         {
             tracing::warn!(
-                key = %id,
-                "the key of the audit trail is lost; a new chain begins after record {head}, and nothing \
-                 shows any more that what is before is whole"
+                key_id = %id,
+                head,
+                "the key of the audit trail is lost; a new chain begins after its head, and nothing shows any more \
+                 that what is before is whole"
             );
         }
     }
