@@ -8,6 +8,7 @@ use super::error::ConfigError;
 use super::limits;
 use super::print::{Printer, quoted_list};
 use super::section::{Key, Section};
+use crate::audit::record::RESERVED;
 use crate::grpc::caller::{CallerRule, Identity, Permission, Rate};
 
 mod identity;
@@ -46,7 +47,11 @@ pub(super) fn read_all(
 
 /// The caller, and the key of what it is recognised by.
 fn read(mut section: Section<'_>, around: Surroundings) -> Result<(Key, CallerRule), ConfigError> {
-    let (_, name) = section.required("name")?;
+    let (name_key, name) = section.required("name")?;
+    if RESERVED.contains(&name.as_str()) {
+        let why = format!("{name:?} means something else in the audit trail; choose another");
+        return Err(name_key.refuse(why));
+    }
     let (key, identity) = identity::read(&mut section)?;
     if matches!(identity, Identity::San(_)) && !around.has_client_ca {
         return Err(key.refuse("needs server.tls.client_ca, which says whose certificates count"));

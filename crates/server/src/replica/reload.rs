@@ -80,6 +80,9 @@ impl Reload {
         let hangup = signal(SignalKind::hangup());
         let hangup = hangup.map_err(|error: io::Error| StartError::Task(error.to_string()))?;
         metrics::gauge!("evergrant_reload_failing").set(0.0);
+        for outcome in ["applied", "failed"] {
+            metrics::counter!("evergrant_reloads_total", "outcome" => outcome).increment(0);
+        }
         Ok(Self {
             sources: config.sources.clone(),
             current: Changeable::of(config),

@@ -11,6 +11,7 @@ use evergrant_providers::HttpProviders;
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::consent::Consents;
+use crate::grpc::audit::AuditRecords;
 use crate::grpc::caller::Callers;
 use crate::grpc::credential::Credentials;
 use crate::grpc::cursor::CursorCodec;
@@ -25,11 +26,11 @@ use crate::store::SqlStore;
 
 use super::{StartError, size};
 
-/// Who may call, and how often.
-pub(super) fn gate(config: &Config) -> Result<Gate, StartError> {
+/// Who may call, how often, and where it goes on record.
+pub(super) fn gate(config: &Config, store: &SqlStore) -> Result<Gate, StartError> {
     let streams = size(config.events.max_streams_per_caller);
     let callers = Callers::new(config.callers.clone(), streams, Arc::new(SystemClock))?;
-    Ok(Gate::new(callers))
+    Ok(Gate::new(callers).noting(store.audit().clone()))
 }
 
 #[expect(
@@ -76,6 +77,7 @@ pub(super) fn services(
             clock.clone(),
         ),
         integrations: Integrations::new(broker.registry(), store_port.clone(), gate.clone()),
+        audit: AuditRecords::new(store.audit_log().clone(), gate.clone()),
         providers: Providers::new(broker.clone(), store_port, providers.clone(), gate, clock),
     }
 }

@@ -6,7 +6,7 @@ use evergrant_proto::v1::{
     CreateIntegrationRequest, Credential, DeleteCredentialRequest, DeleteIntegrationRequest,
     ExplainCredentialRequest, ForecastCredentialsRequest, GetCredentialRequest,
     GetIntegrationRequest, GetTokenRequest, Integration, InvalidateCredentialRequest,
-    ListCredentialsRequest, ListIntegrationsRequest, ListProvidersRequest,
+    ListAuditRecordsRequest, ListCredentialsRequest, ListIntegrationsRequest, ListProvidersRequest,
     ReconnectCredentialRequest, ReleaseBrakeRequest, UpdateCredentialRequest,
     UpdateIntegrationRequest, WatchRequest,
 };
@@ -20,6 +20,7 @@ pub(super) const PERMISSIONS: &[&str] = &[
     "credential.write",
     "integration.read",
     "integration.write",
+    "audit.read",
     "admin",
 ];
 
@@ -119,6 +120,7 @@ pub(super) const ROWS: &[Row] = &[
     row("IntegrationService/UpdateIntegration", "integration.write", Tenant,
         |tenant| UpdateIntegrationRequest { integration: integration(tenant), ..Default::default() }.encode_to_vec()),
     row("IntegrationService/DeleteIntegration", "integration.write", Tenant, of_tenant!(DeleteIntegrationRequest, integration_id)),
+    row("AuditService/ListAuditRecords", "audit.read", Tenant, of_tenant!(ListAuditRecordsRequest,)),
     row("ProviderService/ListProviders", "credential.read", AnyOfItsOwn,
         |_| ListProvidersRequest::default().encode_to_vec()),
     row("ProviderService/ReleaseBrake", "admin", All,

@@ -40,6 +40,11 @@ impl Directory {
                 },
                 None => Known::new(rule, streams),
             });
+            if known.rule.rate.is_some() {
+                let name = known.rule.name.clone();
+                metrics::counter!("evergrant_caller_rate_limited_total", "caller" => name)
+                    .increment(0);
+            }
             match &known.rule.identity {
                 Identity::Token(digest) => {
                     next.by_token.insert(*digest, Arc::clone(&known));

@@ -19,6 +19,7 @@ use tonic::Status;
 use super::snapshot::Snapshot;
 use super::standing::Standing;
 use super::{Shared, Wanted, message};
+use crate::grpc::call::Ending;
 use crate::grpc::convert::event::to_invalidated;
 use crate::grpc::status::{ApiError, store_error};
 use crate::grpc::transport::Leash;
@@ -56,6 +57,8 @@ pub(super) struct WatchStream {
     /// message would wait for each other.
     timer: Pin<Box<Sleep>>,
     permits: Vec<OwnedSemaphorePermit>,
+    /// Goes on record when the stream is dropped.
+    ending: Box<Ending>,
     _open: OpenGauge,
 }
 
@@ -87,6 +90,7 @@ impl WatchStream {
         begin: Begin,
         reader: Reader,
         permits: Vec<OwnedSemaphorePermit>,
+        ending: Ending,
     ) -> Self {
         let now = Instant::now();
         let phase = match begin {
@@ -114,6 +118,7 @@ impl WatchStream {
             reader,
             phase,
             permits,
+            ending: Box::new(ending),
         }
     }
 
@@ -182,6 +187,7 @@ impl WatchStream {
     fn fail(&mut self, error: ApiError) -> Option<Result<Encoded, ApiError>> {
         self.phase = Phase::Ended;
         count_end(&error);
+        self.ending.because(error.reason_name());
         Some(Err(error))
     }
 
@@ -323,6 +329,7 @@ impl WatchStream {
     fn close(&mut self, reason: ErrorReason, why: &str) {
         let error = ApiError::new(reason, why).retry_after(message::reconnect_after());
         count_end(&error);
+        self.ending.because(error.reason_name());
         self.phase = Phase::Closing {
             error: Box::new(error),
             in_snapshot: matches!(self.phase, Phase::Snapshot(_)),
