@@ -3,6 +3,7 @@
 //! [`harness`] starts those things; every other module holds the tests of one promise.
 
 mod ageing;
+mod audit;
 mod bad_input;
 mod brake;
 mod callers;
