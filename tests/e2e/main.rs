@@ -13,6 +13,7 @@ mod consent;
 mod documents;
 mod explain;
 mod failover;
+mod handbook;
 mod harness;
 mod harness_works;
 mod health;
