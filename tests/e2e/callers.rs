@@ -111,7 +111,7 @@ async fn report(replica: &Replica, token: Option<&str>) -> Result<GetTokenRespon
 }
 
 /// What the tokens of issuers are for.
-const AUDIENCE: &str = "evergrant";
+pub const AUDIENCE: &str = "evergrant";
 
 /// A scene whose replicas speak TLS, and the authorities of both sides.
 struct Stage {
@@ -159,7 +159,10 @@ impl Stage {
 }
 
 /// Asks for the token of a credential that does not exist: who may ask learns that.
-async fn ask(channel: &Channel, token: Option<&str>) -> Result<Response<GetTokenResponse>, Status> {
+pub async fn ask(
+    channel: &Channel,
+    token: Option<&str>,
+) -> Result<Response<GetTokenResponse>, Status> {
     let mut client = TokenServiceClient::new(channel.clone());
     client.get_token(with(request("c"), token)).await
 }
@@ -188,13 +191,25 @@ fn rule(name: &str, token: &str, tenant: &str, allow: &[&str]) -> Value {
     caller(name, ("token_sha256", digits.into()), tenant, allow)
 }
 
+/// A caller in all tenants whose token is its name, and which may ask so often.
+pub fn rated(name: &str, per_second: i64, burst: i64) -> Value {
+    let mut rule = rule(name, name, "*", &["token.get"]);
+    let rate = Table::from_iter([
+        ("per_second".to_owned(), per_second.into()),
+        ("burst".to_owned(), burst.into()),
+    ]);
+    let table = rule.as_table_mut().expect("a rule is a table");
+    table.insert("rate".to_owned(), rate.into());
+    rule
+}
+
 /// A caller in all tenants with a certificate of this name.
 fn san(name: &str, san: &str, allow: &[&str]) -> Value {
     caller(name, ("san", san.into()), "*", allow)
 }
 
 /// A caller in all tenants with tokens of `issuer`, whose keys its discovery document finds.
-fn jwt(name: &str, issuer: &JwtIssuer, subject: &str, allow: &[&str]) -> Value {
+pub fn jwt(name: &str, issuer: &JwtIssuer, subject: &str, allow: &[&str]) -> Value {
     let claims = [
         ("issuer", issuer.url()),
         ("audience", AUDIENCE.to_owned()),

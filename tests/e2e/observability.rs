@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use self::documented::{Documented, documented_fields, documented_metrics};
 use self::queries::{Query, alerts, of_alerts, of_dashboard};
+use crate::callers::rated;
 use crate::harness::eventually::eventually;
 use crate::harness::metrics::Metrics;
 use crate::harness::promtool;
@@ -179,6 +180,7 @@ pub fn alert_names() -> Result<BTreeSet<String>> {
 async fn everything() -> Result<Scene> {
     let scene = Scene::with_redis().await?;
     Ok(scene
+        .set("callers", vec![rated("billing", 100, 100)])
         .set("inbound.listen", "127.0.0.1:0")
         .set("inbound.receivers.hooks.kind", "slack")
         .set("inbound.receivers.hooks.provider", PROVIDER)

@@ -7,20 +7,9 @@ use evergrant_proto::v1::{BatchGetTokensRequest, GetTokenRequest};
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
-use super::{ask, code_of, rule, with};
+use super::{ask, code_of, rated, with};
 use crate::harness::caller::reason;
 use crate::harness::scene::Scene;
-
-fn rated(name: &str, per_second: i64, burst: i64) -> toml::Value {
-    let mut rule = rule(name, name, "*", &["token.get"]);
-    let rate = toml::Table::from_iter([
-        ("per_second".to_owned(), per_second.into()),
-        ("burst".to_owned(), burst.into()),
-    ]);
-    let table = rule.as_table_mut().expect("a rule is a table");
-    table.insert("rate".to_owned(), rate.into());
-    rule
-}
 
 #[tokio::test]
 async fn who_waits_as_long_as_it_is_told_is_served_again() -> Result<()> {
