@@ -17,7 +17,7 @@ use tonic::{Code, Request, Status};
 use self::table::{PERMISSIONS, ROWS, Row, Where};
 use super::{AUDIENCE, Stage, jwt, rule, san, with};
 use crate::harness::authority::Issued;
-use crate::harness::caller::{credential, fresh};
+use crate::harness::caller::{credential, fresh, reason};
 use crate::harness::jwt_issuer::{JwtIssuer, SigningKey};
 use crate::harness::replica::Replica;
 use crate::harness::scene::Scene;
@@ -106,13 +106,11 @@ async fn every_method_lets_in_whom_it_should_and_nobody_else() -> Result<()> {
 
     // The handshake already refuses a certificate of an authority that nobody named.
     let foreign = crate::harness::authority::Authority::new("another")?.issue(&[SPIFFE])?;
-    let refused = match stage.channel(&replica, Some(&foreign)).await {
-        Ok(channel) => super::ask(&channel, None)
-            .await
-            .is_err_and(|status| [Code::Unavailable, Code::Unknown].contains(&status.code())),
-        Err(_) => true,
-    };
-    ensure!(refused, "a foreign certificate is served");
+    if let Ok(channel) = stage.channel(&replica, Some(&foreign)).await {
+        let refused = super::ask(&channel, None).await;
+        let refused = refused.err().context("a foreign certificate is served")?;
+        ensure!(reason(&refused).1.is_empty(), "{refused:?}");
+    }
     Ok(())
 }
 
