@@ -7,6 +7,7 @@
 //! - [`issuer`]: a token endpoint that mints tokens.
 //! - [`sandbox`]: a strict OAuth server of our own, with faults, gates and a ledger.
 //! - [`scene`]: the usual set of them; [`caller`] asks and stores in few words.
+//! - [`load`]: callers who never stop.
 //! - [`table`]: the event log as the database holds it.
 //! - [`watcher`] follows events as a client should.
 //! - [`replica`]: the program under test, with the configuration that a test writes; [`metrics`] reads its figures.
@@ -23,6 +24,7 @@ pub mod cli;
 pub mod eventually;
 pub mod http;
 pub mod issuer;
+pub mod load;
 pub mod metrics;
 pub mod oidc;
 pub mod ports;

@@ -35,6 +35,12 @@ impl Table {
         u64::try_from(row.try_get::<i64, _>(0)?).context("the head is below zero")
     }
 
+    /// Changes the schema, as a migration would.
+    pub async fn change(&mut self, statement: &'static str) -> Result<()> {
+        sqlx::query(statement).execute(&mut self.0).await?;
+        Ok(())
+    }
+
     /// Lets all events be a day older than they are, so that retention takes them.
     pub async fn age_events(&mut self, days: i64) -> Result<()> {
         sqlx::query("UPDATE events SET at = at - $1")

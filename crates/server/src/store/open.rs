@@ -14,7 +14,7 @@ use sqlx::{ConnectOptions, Connection, SqlitePool};
 use thiserror::Error;
 
 use super::database::{Database, Suspicion};
-use super::error::store_error;
+use super::error::{locked, store_error};
 use super::url::StoreUrl;
 
 const SQLITE_READERS: u32 = 4;
@@ -62,9 +62,14 @@ pub enum OpenStoreError {
     /// No replica has ever served this database.
     #[error("the database holds no event log yet")]
     NoLog,
-    /// The database was migrated by a newer program. Nothing was changed.
-    #[error("the database was written by a newer version: it has the migration {0}")]
+    /// The database was migrated by a newer program, which took away what this one needs. Nothing was changed.
+    #[error(
+        "the database was written by a newer version, and this one is too old for it: it has the migration {0}"
+    )]
     Newer(String),
+    /// Tables are in use, and were not to be had in time. Nothing was changed.
+    #[error("the database is in use: {0}")]
+    Locked(String),
     /// The schema is not up to date, and [`StoreOptions::migrate`] is off.
     #[error("the database lacks {0} migrations")]
     Outdated(u32),
@@ -75,7 +80,10 @@ pub enum OpenStoreError {
 
 impl From<DbErr> for OpenStoreError {
     fn from(error: DbErr) -> Self {
-        Self::Store(store_error(&error))
+        match locked(&error) {
+            Some(why) => Self::Locked(why),
+            None => Self::Store(store_error(&error)),
+        }
     }
 }
 

@@ -205,3 +205,17 @@ fn open_error(error: OpenError) -> StoreError {
         OpenError::Broken(column) => row::corrupt(format!("a sealed value of {column}")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Replicas of two versions share the rows.
+    #[test]
+    fn a_field_that_a_later_version_adds_does_no_harm() {
+        let text = r#"{"access_token":"a","refresh_token":null,"token_type":"Bearer","metadata":{},
+            "means":{"parameters":{},"signing_key":null,"later":1},"later":{"more":true}}"#;
+        let read: OpenSecrets = serde_json::from_str(text).unwrap();
+        assert_eq!(read.access_token, "a");
+    }
+}
