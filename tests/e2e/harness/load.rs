@@ -189,8 +189,10 @@ impl Insistent {
     }
 }
 
-/// What tonic tells of a request that a closing connection never sent is CANCELLED, where gRPC wants UNAVAILABLE.
+/// What is UNAVAILABLE to other clients of gRPC, a connection that is refused or reset, has other codes in tonic.
 fn is_unavailable(error: &Status) -> bool {
+    let mut sources =
+        std::iter::successors(std::error::Error::source(error), |error| error.source());
     error.code() == Code::Unavailable
-        || error.code() == Code::Cancelled && error.message() == "operation was canceled"
+        || sources.any(|source| source.is::<tonic::transport::Error>())
 }

@@ -7,8 +7,8 @@ use evergrant_core::clock::Timestamp;
 use evergrant_core::events::{Event, LogEpoch, LogPosition};
 use evergrant_core::store::{EventLog, StoreError};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter, QueryOrder,
-    QueryResult, QuerySelect,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QueryResult,
+    QuerySelect,
 };
 use zeroize::Zeroizing;
 
@@ -16,6 +16,7 @@ use super::database::Database;
 use super::entity::event;
 use super::grants::get;
 use super::row::{self, number, stored};
+use super::session::Session;
 use super::sql::{Sql, insert};
 use super::{SqlStore, payload};
 use crate::seal::{OpenError, Place, Sealer};
@@ -99,7 +100,7 @@ pub(super) async fn give_up_cursor_key(
 pub(super) async fn sealed_cursor_key(database: &Database) -> Result<Option<Vec<u8>>, StoreError> {
     let read = Sql::text("SELECT cursor_key FROM event_log WHERE id = 1");
     let read = read.build(database.backend());
-    let query = |reader: DatabaseConnection| {
+    let query = |reader: Session| {
         let read = read.clone();
         async move { reader.query_one_raw(read).await }
     };
@@ -157,7 +158,7 @@ fn no_log() -> StoreError {
     row::corrupt("the event log has no row")
 }
 
-async fn read_position(database: &DatabaseConnection) -> Result<Option<QueryResult>, DbErr> {
+async fn read_position(database: &Session) -> Result<Option<QueryResult>, DbErr> {
     let read = Sql::text("SELECT epoch, head, floor FROM event_log WHERE id = 1");
     let statement = read.build(database.get_database_backend());
     database.query_one_raw(statement).await
@@ -184,7 +185,7 @@ fn event(row: event::Model) -> Result<Event, StoreError> {
 #[async_trait]
 impl EventLog for SqlStore {
     async fn position(&self) -> Result<LogPosition, StoreError> {
-        let read = |database: DatabaseConnection| async move { read_position(&database).await };
+        let read = |database: Session| async move { read_position(&database).await };
         position(self.database.read(read).await?)
     }
 
@@ -193,7 +194,7 @@ impl EventLog for SqlStore {
         after: u64,
         limit: u32,
     ) -> Result<(Vec<Event>, LogPosition), StoreError> {
-        let read = |database: DatabaseConnection| async move {
+        let read = |database: Session| async move {
             let page = event::Entity::find()
                 .filter(event::Column::Seq.gt(stored(after)))
                 .order_by_asc(event::Column::Seq)

@@ -16,14 +16,15 @@ mod m0011_requirement;
 use std::time::{Duration, Instant};
 
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DbBackend, DbErr, SqliteTransactionMode,
-    TransactionOptions, TransactionTrait,
+    ConnectionTrait, DbBackend, DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
 use sea_orm_migration::{
     IntoSchemaManagerConnection, MigrationTrait, MigratorTrait, SchemaManager,
 };
 
+use super::database::Database;
 use super::open::OpenStoreError;
+use super::session::Session;
 use super::sql::Sql;
 
 /// Where sea-orm records what was applied.
@@ -68,7 +69,7 @@ impl MigratorTrait for Migrator {
 /// and the others wait for it. Cancelled or failed, it leaves the schema as it was.
 ///
 /// Replicas may go on meanwhile. A table that is in use for long is tried for again and again, for two minutes.
-pub(super) async fn migrate(database: &DatabaseConnection) -> Result<u32, OpenStoreError> {
+pub(super) async fn migrate(database: &Database) -> Result<u32, OpenStoreError> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         match try_to_migrate(database).await {
@@ -81,13 +82,16 @@ pub(super) async fn migrate(database: &DatabaseConnection) -> Result<u32, OpenSt
     }
 }
 
-async fn try_to_migrate(database: &DatabaseConnection) -> Result<u32, OpenStoreError> {
+async fn try_to_migrate(database: &Database) -> Result<u32, OpenStoreError> {
     let options = TransactionOptions {
         sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
         ..TransactionOptions::default()
     };
-    let transaction = database.begin_with_options(options).await?;
-    if database.get_database_backend() == DbBackend::Postgres {
+    let transaction = database.writer.begin_with_options(options).await?;
+    if let Some(opening) = &database.opening {
+        transaction.execute_unprepared(opening).await?;
+    }
+    if database.backend() == DbBackend::Postgres {
         transaction.execute_unprepared(BOUNDS).await?;
         let lock = format!("SELECT pg_advisory_xact_lock({POSTGRES_LOCK})");
         transaction.execute_unprepared(&lock).await?;
@@ -120,8 +124,8 @@ pub(super) enum Standing {
 }
 
 /// How the schema stands; an error if it is too new for this program. Changes nothing.
-pub(super) async fn standing(database: &DatabaseConnection) -> Result<Standing, OpenStoreError> {
-    let pending = check(database).await?;
+pub(super) async fn standing(database: &Database) -> Result<Standing, OpenStoreError> {
+    let pending = lacks(database).await?;
     Ok(match usize::try_from(pending) {
         Ok(0) => Standing::UpToDate,
         Ok(pending) if pending == Migrator::migrations().len() => Standing::Empty,
@@ -131,7 +135,12 @@ pub(super) async fn standing(database: &DatabaseConnection) -> Result<Standing, 
 
 /// How many migrations the database lacks. An error if it has one that this program does not know, unless all that came
 /// after this program only added. Changes nothing.
-pub(super) async fn check<'c, C>(database: &'c C) -> Result<u32, OpenStoreError>
+pub(super) async fn lacks(database: &Database) -> Result<u32, OpenStoreError> {
+    let look = |session: Session| async move { Ok(check(&session).await) };
+    database.read_patiently(look).await?
+}
+
+async fn check<'c, C>(database: &'c C) -> Result<u32, OpenStoreError>
 where
     C: ConnectionTrait,
     &'c C: IntoSchemaManagerConnection<'c>,

@@ -6,7 +6,7 @@ use evergrant_core::grant::{GrantFacts, Means, TokenSet};
 use evergrant_core::ids::{Generation, GrantId};
 use evergrant_core::secret::{AccessToken, Parameter, RefreshToken, SigningKey};
 use evergrant_core::store::StoreError;
-use sea_orm::{ConnectionTrait as _, DatabaseConnection};
+use sea_orm::ConnectionTrait as _;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -14,6 +14,7 @@ use super::database::Database;
 use super::grants::get;
 use super::row;
 use super::sealed::{GRANT_TOKENS, ORPHAN_TOKENS, SealedColumn};
+use super::session::Session;
 use super::sql::Sql;
 use crate::seal::{OpenError, Sealer};
 
@@ -181,7 +182,7 @@ fn open_for(
 pub(super) async fn sealed_by(database: &Database) -> Result<Option<String>, StoreError> {
     let one = |text: &'static str| {
         let query = Sql::text(text).build(database.backend());
-        let read = move |reader: DatabaseConnection| {
+        let read = move |reader: Session| {
             let query = query.clone();
             async move { reader.query_one_raw(query).await }
         };
