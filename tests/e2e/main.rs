@@ -28,4 +28,5 @@ mod sealing_keys;
 mod secrecy;
 mod shutdown;
 mod streams;
+mod traces;
 mod upgrade;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tracing::{error, info, warn};
+use tracing::{Instrument as _, error, info, info_span, warn};
 
 use super::count;
 use crate::ageing::{Dates, Life};
@@ -113,7 +113,8 @@ impl Refresher {
     }
 
     async fn escrow(&self, entry: &EscrowEntry, only_here: &OnlyHere<'_>) -> bool {
-        let escrowed = self.ports.escrow.put(entry).await.is_ok();
+        let put = self.ports.escrow.put(entry);
+        let escrowed = put.instrument(info_span!("escrow")).await.is_ok();
         if escrowed {
             metrics::counter!("evergrant_escrow_written_total").increment(1);
             only_here.saved();
@@ -126,6 +127,15 @@ impl Refresher {
     /// A row of an earlier generation than the one that bought them is of a backup: nobody refreshes what he has not read.
     /// What was bought after the backup is newer all the same, and becomes the row's next token set.
     pub(super) async fn commit(
+        &self,
+        grant: &Grant,
+        entry: &EscrowEntry,
+    ) -> Result<Committed, StoreError> {
+        let commit = self.commit_untraced(grant, entry);
+        commit.instrument(info_span!("commit")).await
+    }
+
+    async fn commit_untraced(
         &self,
         grant: &Grant,
         entry: &EscrowEntry,
