@@ -76,7 +76,7 @@ impl Refresher {
                     "the new tokens cannot be stored yet; they are served from memory"
                 );
                 let dates = self.dates(&attempt.grant, &entry);
-                let early = with_tokens(&attempt.grant, &entry, dates);
+                let early = with_tokens(&attempt.grant, &entry, entry.base, dates);
                 let made_for_refusal = attempt.trigger.cause == Cause::Refusal;
                 if let Ok(Known::Live(live)) = self.remember(early, made_for_refusal) {
                     attempt
@@ -147,7 +147,9 @@ impl Refresher {
             let commit = store.commit(&entry.grant, base, &entry.tokens, entry.issued_at, &dates);
             match tokio::time::timeout(self.limits.store_timeout, commit).await {
                 Ok(Ok(true)) if base == grant.facts.generation => {
-                    return Ok(Committed::kept(Some(with_tokens(grant, entry, dates))));
+                    return Ok(Committed::kept(Some(with_tokens(
+                        grant, entry, base, dates,
+                    ))));
                 }
                 Ok(Ok(true)) => return store.grant(&entry.grant).await.map(Committed::kept),
                 Ok(Ok(false)) => {}
@@ -320,11 +322,11 @@ impl Refresher {
     }
 }
 
-/// The grant as a commit of `entry` leaves it.
-fn with_tokens(grant: &Grant, entry: &EscrowEntry, dates: Dates) -> Grant {
+/// The grant as a commit of `entry` after `base` leaves it.
+fn with_tokens(grant: &Grant, entry: &EscrowEntry, base: Generation, dates: Dates) -> Grant {
     let tokens: &TokenSet = &entry.tokens;
     let mut facts = grant.facts.clone();
-    facts.generation = entry.base.next();
+    facts.generation = base.next();
     facts.version += 1;
     facts.state = GrantState::Active;
     facts.issued_at = entry.issued_at;
