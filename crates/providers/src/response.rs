@@ -291,6 +291,7 @@ impl Context<'_> {
             error: CallError {
                 verdict: meaning.verdict,
                 delivery,
+                status: Some(answer.status),
                 code,
                 message,
                 retry_after: patience.and_then(|text| {
