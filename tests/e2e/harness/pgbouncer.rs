@@ -1,7 +1,6 @@
 //! PgBouncer in front of the PostgreSQL of a test. It lends connections by transaction, with what its package sets and
 //! nothing else.
 
-use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
@@ -133,7 +132,7 @@ fn knows_prepared_statements(program: &Path) -> Result<bool> {
 }
 
 fn program() -> Result<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_else(OsString::new);
+    let path = std::env::var_os("PATH").unwrap_or_default();
     let folders =
         std::env::split_paths(&path).chain(["/usr/sbin".into(), "/opt/homebrew/bin".into()]);
     folders

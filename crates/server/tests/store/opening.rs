@@ -102,22 +102,23 @@ async fn a_migration_waits_for_a_table_that_is_in_use_and_holds_nobody_up() {
         .execute_unprepared("LOCK TABLE seaql_migrations IN SHARE MODE")
         .await
         .unwrap();
-    let url = harness.url.clone();
-    let migrating = tokio::spawn(async move { SqlStore::migrate(&url).await });
     let waits =
         "SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'seaql_migrations'::regclass";
     let look = Statement::from_string(DbBackend::Postgres, waits);
-    let mut turns = 0;
-    let mut waited = false;
-    // It comes, gives way, and comes again.
-    while turns < 2 {
-        let waits = harness.database.query_one_raw(look.clone()).await.unwrap();
-        turns += u32::from(waits.is_some() && !waited);
-        waited = waits.is_some();
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    reading.rollback().await.unwrap();
-    assert_eq!(migrating.await.unwrap().unwrap(), 1);
+    let twice = async {
+        let mut turns = 0;
+        let mut waited = false;
+        // It comes, gives way, and comes again.
+        while turns < 2 {
+            let waits = harness.database.query_one_raw(look.clone()).await.unwrap();
+            turns += u32::from(waits.is_some() && !waited);
+            waited = waits.is_some();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        reading.rollback().await.unwrap();
+    };
+    let (migrated, ()) = tokio::join!(SqlStore::migrate(&harness.url), twice);
+    assert_eq!(migrated.unwrap(), 1);
 }
 
 #[tokio::test]
