@@ -18,6 +18,7 @@ mod health;
 mod inbound;
 mod invalidation;
 mod minting;
+mod observability;
 mod pgbouncer;
 mod python;
 mod reconnect;
