@@ -78,7 +78,7 @@ pub(super) async fn migrate(database: &Database) -> Result<u32, OpenStoreError> 
     loop {
         match try_to_migrate(database).await {
             Err(OpenStoreError::Locked(why)) if Instant::now() < deadline => {
-                tracing::info!(why, "waiting for a table that is in use");
+                tracing::info!(error = why, "waiting for a table that is in use");
                 tokio::time::sleep(PAUSE).await;
             }
             result => return result,
@@ -160,8 +160,7 @@ where
             return Err(OpenStoreError::Newer(stranger));
         }
         tracing::info!(
-            newest = stranger,
-            "the database was written by a newer version, and serves this one as well"
+            "the database was written by a newer version, up to {stranger}, and serves this one as well"
         );
     }
     Ok(u32::try_from(pending).unwrap_or(u32::MAX))

@@ -164,7 +164,7 @@ impl Refresher {
             };
             if now.facts.generation < base {
                 warn!(
-                    grant = %entry.grant, bought_by = %base, stored = %now.facts.generation,
+                    grant = %entry.grant, %base, generation = %now.facts.generation,
                     "the database has been restored: a newer token set than it holds is stored again"
                 );
                 base = now.facts.generation;
