@@ -1,16 +1,20 @@
 //! The gRPC edge: a method is parse, call, render.
 //!
-//! `tonic::Status` appears under this module and nowhere else. What callers may do is decided in [`caller`], what they
-//! see of an error in [`status`], and messages are converted in [`convert`].
+//! `tonic::Status` appears under this module and nowhere else. Every request passes the [`gate`], which recognises its [`caller`]
+//! and hands the services a [`call`]. What callers see of an error in [`status`], and messages are converted in [`convert`].
 
+pub mod call;
 pub mod caller;
 pub mod convert;
 pub mod credential;
 pub mod cursor;
 pub mod deadline;
+pub mod gate;
 pub mod integration;
 pub mod listener;
 pub mod meter;
+pub mod paging;
+pub mod peer;
 pub mod provider;
 #[cfg(test)]
 mod sample;

@@ -9,14 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evergrant_core::broker::Broker;
-use evergrant_core::clock::Clock;
-use evergrant_core::coherence::Coherence;
-use evergrant_core::coordinator::Bus;
 use evergrant_core::events::tail::{Tail, TailOptions};
-use evergrant_core::refresh::{Limits, Ports};
-use evergrant_core::schedule::{Pace, Scheduler};
-use evergrant_core::store::Store;
-use evergrant_providers::HttpProviders;
+use evergrant_core::store::Store as _;
 use metrics_exporter_prometheus::PrometheusHandle;
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
@@ -25,42 +19,33 @@ use tracing::{error, info};
 use crate::admin;
 use crate::clock::SystemClock;
 use crate::config::Config;
-use crate::config::keys::Keys;
-use crate::consent::Consents;
-use crate::grpc::caller::Callers;
-use crate::grpc::credential::Credentials;
-use crate::grpc::cursor::CursorCodec;
-use crate::grpc::integration::Integrations;
-use crate::grpc::listener::{self, Services};
-use crate::grpc::provider::Providers;
-use crate::grpc::token::Tokens;
+use crate::grpc::listener;
 use crate::grpc::transport::acceptor;
-use crate::grpc::watch::{WatchLimits, Watches};
+use crate::grpc::watch::Watches;
 use crate::health::Health;
 use crate::lifecycle::Lifecycle;
-use crate::retention::{self, Retention};
-use crate::seal::Sealer;
 use crate::sight::Sampler;
 use crate::store::{SqlStore, StoreOptions};
 
+mod broker;
 mod consents;
 mod coordination;
 mod error;
 mod inbound;
+mod sealing;
+mod services;
 mod socket;
+mod tasks;
 
+use broker::{broker, http_providers};
 use consents::Callback;
 use coordination::Coordination;
 pub use error::StartError;
 use inbound::InboundListener;
+use sealing::{known_or_lost, sealer};
+use services::services;
 use socket::{listen, local_address, share};
 
-/// Credentials that a replica remembers. An entry takes about a kilobyte.
-const REMEMBERED: usize = 100_000;
-/// How often to look for grants to renew.
-const RENEW_EVERY: Duration = Duration::from_secs(1);
-/// How often to look for grants that come near to their end.
-const ANNOUNCE_EVERY: Duration = Duration::from_secs(10);
 /// What readers that take nothing get of a shutdown, at most.
 const UNREAD: Duration = Duration::from_secs(5);
 /// What Redis gets to send its last notices.
@@ -173,7 +158,7 @@ impl Replica {
             metrics,
             redis: coordination.redis_up(),
         };
-        spawn_tasks(
+        tasks::spawn(
             config,
             &store,
             &coordination,
@@ -261,164 +246,6 @@ impl Replica {
         error!(refreshes, streams, "the shutdown left something behind");
         Err(left)
     }
-}
-
-/// The sealing keys. A key file is made for a store in which nothing is sealed yet, and for no other.
-async fn sealer(config: &Config) -> Result<Sealer, StartError> {
-    if let Keys::File { path, .. } = &config.keys
-        && !path.exists()
-        && let Some(id) = SqlStore::sealed_by(&config.store.url).await?
-        && !config.keys.lost().contains(&id)
-    {
-        let path = path.clone();
-        return Err(StartError::MissingKeyFile { path, id });
-    }
-    let (active, keys) = config.sealing_keys()?;
-    Ok(Sealer::new(&active, keys)?)
-}
-
-/// What an unknown key sealed would fail one caller after the other, so it stops the start.
-fn known_or_lost<'a>(
-    config: &Config,
-    unknown: impl IntoIterator<Item = &'a String>,
-) -> Result<(), StartError> {
-    let lost = config.keys.lost();
-    match unknown.into_iter().find(|id| !lost.contains(id)) {
-        Some(id) => Err(StartError::MissingKey(id.clone())),
-        None => Ok(()),
-    }
-}
-
-fn http_providers(config: &Config) -> Result<HttpProviders, StartError> {
-    let catalogue = Arc::new(config.catalogue()?);
-    let clock = Arc::new(SystemClock);
-    Ok(HttpProviders::new(
-        catalogue,
-        config.oauth_clients(),
-        clock,
-    )?)
-}
-
-fn broker(
-    config: &Config,
-    store: &Arc<SqlStore>,
-    coordination: &Coordination,
-    providers: &Arc<HttpProviders>,
-    life: &Lifecycle,
-) -> Arc<Broker> {
-    let refresh = &config.refresh;
-    let ports = Ports {
-        store: store.clone(),
-        locks: coordination.locks.clone(),
-        escrow: coordination.escrow.clone(),
-        bus: coordination.bus.clone(),
-        providers: providers.clone(),
-        clock: Arc::new(SystemClock),
-    };
-    let limits = Limits {
-        attempt_timeout: refresh.attempt_timeout,
-        store_timeout: refresh.store_timeout,
-        lease: refresh.lease,
-        per_client: size(refresh.per_provider),
-    };
-    let broker = Broker::new(ports, limits, REMEMBERED, life.tracker(), life.stop());
-    Arc::new(broker)
-}
-
-fn services(
-    config: &Config,
-    store: &Arc<SqlStore>,
-    broker: &Arc<Broker>,
-    providers: &Arc<HttpProviders>,
-    consents: &Consents,
-    tail: &Arc<Tail>,
-    life: &Lifecycle,
-) -> Services {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let store_port: Arc<dyn Store> = store.clone();
-    let events = &config.events;
-    let callers = Callers::new(config.callers.clone(), size(events.max_streams_per_caller));
-    let limits = WatchLimits {
-        streams: size(events.max_streams),
-        snapshots: size(events.max_snapshots),
-        heartbeat: events.heartbeat,
-        max_age: events.stream_lifetime,
-        ..WatchLimits::default()
-    };
-    Services {
-        tokens: Tokens::new(broker.clone(), callers.clone(), clock.clone()),
-        watches: Watches::new(
-            tail.clone(),
-            store_port.clone(),
-            clock.clone(),
-            callers.clone(),
-            CursorCodec::new(store.cursor_key()),
-            limits,
-            life.stop(),
-        ),
-        credentials: Credentials::new(
-            broker.registry(),
-            broker.revoker(),
-            store_port.clone(),
-            providers.clone(),
-            consents.clone(),
-            callers.clone(),
-            clock.clone(),
-        ),
-        integrations: Integrations::new(broker.registry(), store_port.clone(), callers.clone()),
-        providers: Providers::new(
-            broker.clone(),
-            store_port,
-            providers.clone(),
-            callers,
-            clock,
-        ),
-    }
-}
-
-fn spawn_tasks(
-    config: &Config,
-    store: &Arc<SqlStore>,
-    coordination: &Coordination,
-    broker: &Arc<Broker>,
-    tail: &Arc<Tail>,
-    sampler: Sampler,
-    life: &Lifecycle,
-) {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let tasks = life.tracker();
-    let retention = Retention {
-        events: config.events.retention,
-        orphans: config.store.orphan_retention,
-    };
-    tasks.spawn(retention::run(store.clone(), retention, life.stop()));
-    tasks.spawn(retention::of_authorizations(store.clone(), life.stop()));
-
-    let store: Arc<dyn Store> = store.clone();
-    let bus: Arc<dyn Bus> = coordination.bus.clone();
-
-    let coherence = Coherence::new(broker.clone(), store.clone(), bus.clone());
-    tasks.spawn(coherence.run(life.stop()));
-
-    let notices = bus.subscribe();
-    let (follower, observer, stop) = (tail.clone(), broker.clone(), life.stop());
-    tasks.spawn(async move {
-        follower
-            .run(notices, |event| observer.observe(event), stop)
-            .await;
-    });
-
-    let pace = Pace {
-        interval: RENEW_EVERY,
-        concurrency: size(config.refresh.concurrency),
-        per_client: config.refresh.per_provider,
-    };
-    let scheduler = Scheduler::new(broker.clone(), store, clock, pace, tasks.clone());
-    tasks.spawn(scheduler.run(life.stop()));
-
-    tasks.spawn(broker.announcer(ANNOUNCE_EVERY).run(life.stop()));
-
-    tasks.spawn(sampler.run(life.stop()));
 }
 
 fn size(count: u32) -> usize {

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Ask, Broker, TokenError, lost};
+use super::flight::lost;
+use super::{Ask, Broker, TokenError};
 use crate::cache::LiveGrant;
 use crate::change::Scope;
 use crate::change::plan::{self, Derive, DeriveError};

@@ -8,14 +8,14 @@ use evergrant_core::registry::Registry;
 use evergrant_core::store::{IntegrationQuery, Store};
 use evergrant_proto::v1::integration_service_server::IntegrationService;
 use evergrant_proto::v1::{self, ErrorReason};
-use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
-use super::caller::{Callers, Permission};
+use super::call::Call;
+use super::caller::Permission;
 use super::convert::integration::{to_integration, update, whole};
 use super::convert::{integration_key, page_size, tenant};
-use super::credential::{after_token, bad_page_token, cut};
-use super::meter;
+use super::gate::Gate;
+use super::paging::{after_token, bad_page_token, cut};
 use super::status::{ApiError, change_error, store_error};
 
 /// Serves IntegrationService.
@@ -23,7 +23,7 @@ use super::status::{ApiError, change_error, store_error};
 pub struct Integrations {
     registry: Registry,
     store: Arc<dyn Store>,
-    callers: Callers,
+    gate: Gate,
 }
 
 impl std::fmt::Debug for Integrations {
@@ -34,31 +34,22 @@ impl std::fmt::Debug for Integrations {
 
 impl Integrations {
     /// A service that changes integrations through `registry`.
-    pub fn new(registry: Registry, store: Arc<dyn Store>, callers: Callers) -> Self {
+    pub fn new(registry: Registry, store: Arc<dyn Store>, gate: Gate) -> Self {
         Self {
             registry,
             store,
-            callers,
+            gate,
         }
-    }
-
-    fn allow(
-        &self,
-        metadata: &MetadataMap,
-        permission: Permission,
-        key: &IntegrationKey,
-    ) -> Result<(), ApiError> {
-        self.callers
-            .recognise(metadata)?
-            .require(permission, Some(&key.tenant))
     }
 
     async fn create(
         &self,
-        metadata: MetadataMap,
-        wire: Option<v1::Integration>,
+        call: &Call,
+        request: v1::CreateIntegrationRequest,
     ) -> Result<v1::CreateIntegrationResponse, ApiError> {
-        let wire = wire.ok_or_else(|| ApiError::invalid("integration", "must be set"))?;
+        let wire = request
+            .integration
+            .ok_or_else(|| ApiError::invalid("integration", "must be set"))?;
         if wire.status != 0
             || !wire.cause.is_empty()
             || wire.status_changed_at.is_some()
@@ -72,7 +63,7 @@ impl Integrations {
             id = uuid::Uuid::now_v7().to_string();
         }
         let key = integration_key(&wire.tenant_id, &id)?;
-        self.allow(&metadata, Permission::IntegrationWrite, &key)?;
+        call.require(Permission::IntegrationWrite, Some(&key.tenant))?;
         let integration = self
             .registry
             .create_integration(&key, &whole(wire)?)
@@ -85,11 +76,11 @@ impl Integrations {
 
     async fn get(
         &self,
-        metadata: MetadataMap,
+        call: &Call,
         request: v1::GetIntegrationRequest,
     ) -> Result<v1::GetIntegrationResponse, ApiError> {
         let key = integration_key(&request.tenant_id, &request.integration_id)?;
-        self.allow(&metadata, Permission::IntegrationRead, &key)?;
+        call.require(Permission::IntegrationRead, Some(&key.tenant))?;
         let integration = self
             .store
             .integration(&key)
@@ -103,7 +94,7 @@ impl Integrations {
 
     async fn list(
         &self,
-        metadata: MetadataMap,
+        call: &Call,
         request: v1::ListIntegrationsRequest,
     ) -> Result<v1::ListIntegrationsResponse, ApiError> {
         let v1::ListIntegrationsRequest {
@@ -114,9 +105,7 @@ impl Integrations {
             credential_id,
         } = request;
         let owner = tenant(&tenant_id)?;
-        self.callers
-            .recognise(&metadata)?
-            .require(Permission::IntegrationRead, Some(&owner))?;
+        call.require(Permission::IntegrationRead, Some(&owner))?;
         let limit = page_size(size)?;
         let credential = match credential_id.as_str() {
             "" => None,
@@ -148,14 +137,14 @@ impl Integrations {
 
     async fn update(
         &self,
-        metadata: MetadataMap,
+        call: &Call,
         request: v1::UpdateIntegrationRequest,
     ) -> Result<v1::UpdateIntegrationResponse, ApiError> {
         let wire = request
             .integration
             .ok_or_else(|| ApiError::invalid("integration", "must be set"))?;
         let key = integration_key(&wire.tenant_id, &wire.integration_id)?;
-        self.allow(&metadata, Permission::IntegrationWrite, &key)?;
+        call.require(Permission::IntegrationWrite, Some(&key.tenant))?;
         let integration = self
             .registry
             .update_integration(&key, &update(wire, request.update_mask)?)
@@ -168,11 +157,11 @@ impl Integrations {
 
     async fn delete(
         &self,
-        metadata: MetadataMap,
+        call: &Call,
         request: v1::DeleteIntegrationRequest,
     ) -> Result<v1::DeleteIntegrationResponse, ApiError> {
         let key = integration_key(&request.tenant_id, &request.integration_id)?;
-        self.allow(&metadata, Permission::IntegrationWrite, &key)?;
+        call.require(Permission::IntegrationWrite, Some(&key.tenant))?;
         let found = self
             .registry
             .delete_integration(&key)
@@ -191,44 +180,40 @@ impl IntegrationService for Integrations {
         &self,
         request: Request<v1::CreateIntegrationRequest>,
     ) -> Result<Response<v1::CreateIntegrationResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
-        meter::request(
-            "CreateIntegration",
-            self.create(metadata, request.integration),
-        )
-        .await
+        let work = async |call: Call, message| self.create(&call, message).await;
+        self.gate.serve("CreateIntegration", request, work).await
     }
 
     async fn get_integration(
         &self,
         request: Request<v1::GetIntegrationRequest>,
     ) -> Result<Response<v1::GetIntegrationResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
-        meter::request("GetIntegration", self.get(metadata, request)).await
+        let work = async |call: Call, message| self.get(&call, message).await;
+        self.gate.serve("GetIntegration", request, work).await
     }
 
     async fn list_integrations(
         &self,
         request: Request<v1::ListIntegrationsRequest>,
     ) -> Result<Response<v1::ListIntegrationsResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
-        meter::request("ListIntegrations", self.list(metadata, request)).await
+        let work = async |call: Call, message| self.list(&call, message).await;
+        self.gate.serve("ListIntegrations", request, work).await
     }
 
     async fn update_integration(
         &self,
         request: Request<v1::UpdateIntegrationRequest>,
     ) -> Result<Response<v1::UpdateIntegrationResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
-        meter::request("UpdateIntegration", self.update(metadata, request)).await
+        let work = async |call: Call, message| self.update(&call, message).await;
+        self.gate.serve("UpdateIntegration", request, work).await
     }
 
     async fn delete_integration(
         &self,
         request: Request<v1::DeleteIntegrationRequest>,
     ) -> Result<Response<v1::DeleteIntegrationResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
-        meter::request("DeleteIntegration", self.delete(metadata, request)).await
+        let work = async |call: Call, message| self.delete(&call, message).await;
+        self.gate.serve("DeleteIntegration", request, work).await
     }
 }
 

@@ -14,13 +14,13 @@ use evergrant_proto::v1::provider_service_server::ProviderService;
 use evergrant_proto::v1::{self, ErrorReason};
 use evergrant_providers::HttpProviders;
 use evergrant_providers::catalogue::Entry;
-use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
-use super::caller::{Callers, Permission};
+use super::call::Call;
+use super::caller::Permission;
 use super::convert::credential::to_grant_type;
 use super::convert::to_timestamp;
-use super::meter;
+use super::gate::Gate;
 use super::status::{ApiError, store_error};
 
 /// Serves ProviderService.
@@ -29,7 +29,7 @@ pub struct Providers {
     broker: Arc<Broker>,
     store: Arc<dyn Store>,
     providers: Arc<HttpProviders>,
-    callers: Callers,
+    gate: Gate,
     clock: Arc<dyn Clock>,
 }
 
@@ -45,26 +45,24 @@ impl Providers {
         broker: Arc<Broker>,
         store: Arc<dyn Store>,
         providers: Arc<HttpProviders>,
-        callers: Callers,
+        gate: Gate,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
             broker,
             store,
             providers,
-            callers,
+            gate,
             clock,
         }
     }
 
     async fn list(
         &self,
-        metadata: MetadataMap,
+        call: &Call,
         request: v1::ListProvidersRequest,
     ) -> Result<v1::ListProvidersResponse, ApiError> {
-        self.callers
-            .recognise(&metadata)?
-            .tenants(Permission::CredentialRead)?;
+        call.tenants(Permission::CredentialRead)?;
         let only = match request.provider.as_str() {
             "" => None,
             name => Some(self.entry(name)?.name.clone()),
@@ -134,12 +132,10 @@ impl Providers {
 
     async fn release(
         &self,
-        metadata: MetadataMap,
+        call: &Call,
         request: v1::ReleaseBrakeRequest,
     ) -> Result<v1::ReleaseBrakeResponse, ApiError> {
-        self.callers
-            .recognise(&metadata)?
-            .require(Permission::Admin, None)?;
+        call.require(Permission::Admin, None)?;
         let v1::ReleaseBrakeRequest {
             provider,
             client,
@@ -190,16 +186,16 @@ impl ProviderService for Providers {
         &self,
         request: Request<v1::ListProvidersRequest>,
     ) -> Result<Response<v1::ListProvidersResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
-        meter::request("ListProviders", self.list(metadata, request)).await
+        let work = async |call: Call, message| self.list(&call, message).await;
+        self.gate.serve("ListProviders", request, work).await
     }
 
     async fn release_brake(
         &self,
         request: Request<v1::ReleaseBrakeRequest>,
     ) -> Result<Response<v1::ReleaseBrakeResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
-        meter::request("ReleaseBrake", self.release(metadata, request)).await
+        let work = async |call: Call, message| self.release(&call, message).await;
+        self.gate.serve("ReleaseBrake", request, work).await
     }
 }
 

@@ -15,14 +15,13 @@ use evergrant_proto::v1;
 use futures_util::stream::{self, StreamExt as _};
 use prost::Message as _;
 use tokio::time::Instant;
-use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
-use super::caller::{Callers, Permission};
+use super::call::Call;
+use super::caller::Permission;
 use super::convert::means::scope_set;
 use super::convert::{credential_key, duration, tenant, to_duration, to_timestamp};
-use super::deadline;
-use super::meter;
+use super::gate::Gate;
 use super::status::{ApiError, failure_reason, reason_name, token_error};
 
 const MAX_BATCH: usize = 1_000;
@@ -33,7 +32,7 @@ const BATCH_CONCURRENCY: usize = 64;
 #[derive(Clone)]
 pub struct Tokens {
     broker: Arc<Broker>,
-    callers: Callers,
+    gate: Gate,
     clock: Arc<dyn Clock>,
 }
 
@@ -45,19 +44,17 @@ impl std::fmt::Debug for Tokens {
 
 impl Tokens {
     /// A service that asks `broker`.
-    pub fn new(broker: Arc<Broker>, callers: Callers, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(broker: Arc<Broker>, gate: Gate, clock: Arc<dyn Clock>) -> Self {
         Self {
             broker,
-            callers,
+            gate,
             clock,
         }
     }
 
-    async fn get(&self, request: Request<v1::GetTokenRequest>) -> Result<Encoded, ApiError> {
-        let deadline = deadline::of(request.metadata());
-        let caller = self.callers.recognise(request.metadata())?;
-        let (key, ask) = parse(request.into_inner(), deadline)?;
-        caller.require(Permission::TokenGet, Some(&key.tenant))?;
+    async fn get(&self, call: &Call, request: v1::GetTokenRequest) -> Result<Encoded, ApiError> {
+        let (key, ask) = parse(request, call.deadline())?;
+        call.require(Permission::TokenGet, Some(&key.tenant))?;
         let answer = self.ask(&key, &ask).await?;
         Ok(encode(&answer))
     }
@@ -75,17 +72,15 @@ impl Tokens {
 
     async fn get_batch(
         &self,
-        metadata: MetadataMap,
+        call: &Call,
         batch: v1::BatchGetTokensRequest,
     ) -> Result<v1::BatchGetTokensResponse, ApiError> {
         let v1::BatchGetTokensRequest {
             tenant_id,
             requests,
         } = batch;
-        let deadline = deadline::of(&metadata);
-        let caller = self.callers.recognise(&metadata)?;
         let owner = tenant(&tenant_id)?;
-        caller.require(Permission::TokenGet, Some(&owner))?;
+        call.require(Permission::TokenGet, Some(&owner))?;
         if requests.is_empty() || requests.len() > MAX_BATCH {
             return Err(ApiError::invalid(
                 "requests",
@@ -105,7 +100,7 @@ impl Tokens {
         let results = stream::iter(requests)
             .map(|mut one| {
                 one.tenant_id = owner.to_string();
-                self.get_one(one, deadline)
+                self.get_one(one, call.deadline())
             })
             .buffered(BATCH_CONCURRENCY)
             .collect()
@@ -144,15 +139,16 @@ impl TokenService for Tokens {
         &self,
         request: Request<v1::GetTokenRequest>,
     ) -> Result<Response<Encoded>, Status> {
-        meter::request("GetToken", self.get(request)).await
+        let work = async |call: Call, message| self.get(&call, message).await;
+        self.gate.serve("GetToken", request, work).await
     }
 
     async fn batch_get_tokens(
         &self,
         request: Request<v1::BatchGetTokensRequest>,
     ) -> Result<Response<v1::BatchGetTokensResponse>, Status> {
-        let (metadata, _, batch) = request.into_parts();
-        meter::request("BatchGetTokens", self.get_batch(metadata, batch)).await
+        let work = async |call: Call, message| self.get_batch(&call, message).await;
+        self.gate.serve("BatchGetTokens", request, work).await
     }
 }
 

@@ -28,6 +28,7 @@ use tower::ServiceExt as _;
 use tracing::debug;
 
 use super::deadline;
+use super::peer::Peer;
 pub use leash::{Leash, Leashes};
 use leash::{LeashedBody, Requests};
 
@@ -95,19 +96,40 @@ async fn accept(listener: TcpListener, shared: &Arc<Shared>, connections: &TaskT
 }
 
 async fn connection(socket: TcpStream, shared: Arc<Shared>) {
+    let address = match socket.peer_addr() {
+        Ok(address) => address,
+        Err(error) => return debug!(%error, "a connection was gone at once"),
+    };
     let Some(tls) = shared.tls.clone() else {
-        return speak(socket, &shared).await;
+        let certificate = None;
+        let peer = Peer {
+            address,
+            certificate,
+        };
+        return speak(socket, peer, &shared).await;
     };
     let handshake = tokio::time::timeout(HANDSHAKE, tls.accept(socket));
     match shared.stop.run_until_cancelled(handshake).await {
-        Some(Ok(Ok(socket))) => speak(socket, &shared).await,
+        Some(Ok(Ok(socket))) => {
+            let certificate = tls::client_certificate(&socket);
+            let peer = Peer {
+                address,
+                certificate,
+            };
+            speak(socket, peer, &shared).await;
+        }
         Some(Ok(Err(error))) => debug!(%error, "a handshake failed"),
         Some(Err(_)) => debug!("a handshake took too long"),
         None => {}
     }
 }
 
-async fn speak(io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, shared: &Shared) {
+async fn speak(
+    io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: Peer,
+    shared: &Shared,
+) {
+    let peer = Arc::new(peer);
     let requests = Requests::default();
     let routes = shared.routes.clone();
     let connection = http2::Builder::new(requests.clone())
@@ -118,7 +140,7 @@ async fn speak(io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, shared:
         .serve_connection(
             TokioIo::new(io),
             // Boxed, since the task of a stream would keep room for it to its end.
-            service_fn(move |request| Box::pin(answer(routes.clone(), request))),
+            service_fn(move |request| Box::pin(answer(routes.clone(), peer.clone(), request))),
         );
     let mut connection = pin!(connection);
     let mut kept = pin!(requests.keep(shared.leashes, &shared.stop));
@@ -153,13 +175,15 @@ fn tell(ended: hyper::Result<()>) {
 
 async fn answer(
     routes: Routes,
-    request: Request<Incoming>,
+    peer: Arc<Peer>,
+    mut request: Request<Incoming>,
 ) -> Result<Response<LeashedBody>, Infallible> {
     let leash = Leash::current().unwrap_or_default();
     // Health and reflection.
     if !request.uri().path().starts_with("/evergrant.") {
         leash.set_endless();
     }
+    request.extensions_mut().insert(peer);
     let timeout = deadline::timeout(request.headers());
     let answer = routes.oneshot(request);
     let answer = match timeout {

@@ -22,10 +22,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
-use super::caller::{Callers, Permission};
+use super::call::Call;
+use super::caller::Permission;
 use super::convert::{credential_id_of, duration, event, tenant};
 use super::cursor::{Cursor, CursorCodec, NoCursor, epoch_hash};
-use super::meter;
+use super::gate::Gate;
 use super::status::{ApiError, store_error};
 use delivery::Deliveries;
 use stream::{Begin, WatchStream};
@@ -89,7 +90,7 @@ struct Shared {
     tail: Arc<Tail>,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
-    callers: Callers,
+    gate: Gate,
     deliveries: Deliveries,
     limits: WatchLimits,
     streams: Arc<Semaphore>,
@@ -109,7 +110,7 @@ impl Watches {
         tail: Arc<Tail>,
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
-        callers: Callers,
+        gate: Gate,
         cursors: CursorCodec,
         limits: WatchLimits,
         stop: CancellationToken,
@@ -120,7 +121,7 @@ impl Watches {
                 store,
                 deliveries: Deliveries::new(cursors, Arc::clone(&clock)),
                 clock,
-                callers,
+                gate,
                 streams: Arc::new(Semaphore::new(limits.streams)),
                 snapshots: Arc::new(Semaphore::new(limits.snapshots)),
                 limits,
@@ -134,11 +135,10 @@ impl Watches {
         self.shared.limits.streams - self.shared.streams.available_permits()
     }
 
-    async fn open(&self, request: Request<v1::WatchRequest>) -> Result<WatchStream, ApiError> {
+    async fn open(&self, call: &Call, request: v1::WatchRequest) -> Result<WatchStream, ApiError> {
         let shared = &self.shared;
-        let caller = shared.callers.recognise(request.metadata())?;
-        let wanted = parse(request.into_inner(), shared.limits.heartbeat)?;
-        caller.require(Permission::EventWatch, wanted.filter.tenant.as_ref())?;
+        let wanted = parse(request, shared.limits.heartbeat)?;
+        call.require(Permission::EventWatch, wanted.filter.tenant.as_ref())?;
         if shared.stop.is_cancelled() {
             let error = ApiError::new(ErrorReason::ShuttingDown, "this replica is shutting down");
             return Err(error.retry_after(message::reconnect_after()));
@@ -155,7 +155,7 @@ impl Watches {
             &shared.streams,
             "this replica holds as many streams as it may",
         )?);
-        if let Some(own) = caller.streams() {
+        if let Some(own) = call.caller().streams() {
             permits.push(take(own, "this caller holds as many streams as it may")?);
         }
         if matches!(begin, Begin::Snapshot) {
@@ -241,11 +241,9 @@ impl EventService for Watches {
         &self,
         request: Request<v1::WatchRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        meter::request("Watch", self.open(request))
-            .await
-            .map(|response| {
-                response.map(|stream| Box::pin(stream.into_stream()) as Self::WatchStream)
-            })
+        let work = async |call: Call, message| self.open(&call, message).await;
+        let opened = self.shared.gate.serve("Watch", request, work).await?;
+        Ok(opened.map(|stream| Box::pin(stream.into_stream()) as Self::WatchStream))
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 use metrics_exporter_prometheus::PrometheusBuilder;
 
 use super::*;
+use crate::seal::Sealer;
 
 fn config(folder: &Path, more: &str) -> Config {
     let file = folder.join("evergrant.toml");

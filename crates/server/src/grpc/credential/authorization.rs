@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use evergrant_core::grant::GrantType;
-use evergrant_core::ids::{ClientKey, CredentialKey, TenantId};
+use evergrant_core::ids::{ClientKey, CredentialKey};
 use evergrant_core::provider::Providers as _;
 use evergrant_proto::v1;
-use tonic::metadata::MetadataMap;
 
 use super::{Credentials, refuse_server_fields};
 use crate::consent::{Answer, Begin, BeginDevice, ConsentError, Outcome, Polled};
+use crate::grpc::call::Call;
 use crate::grpc::caller::Permission;
 use crate::grpc::convert::integration::to_integration;
 use crate::grpc::convert::{credential_key, labels, to_duration, to_timestamp};
@@ -21,7 +21,7 @@ const MAX_BYTES: usize = 16 * 1024;
 impl Credentials {
     pub(super) async fn begin(
         &self,
-        metadata: MetadataMap,
+        call: &Call,
         request: v1::BeginAuthorizationRequest,
     ) -> Result<v1::BeginAuthorizationResponse, ApiError> {
         let v1::BeginAuthorizationRequest {
@@ -33,7 +33,7 @@ impl Credentials {
             return_url,
             placeholders,
         } = request;
-        let wanted = self.wanted(&metadata, credential).await?;
+        let wanted = self.wanted(call, credential).await?;
         let credential_id = wanted.key.id.to_string();
         let begun = self.consents.begin(Begin {
             key: wanted.key,
@@ -57,7 +57,7 @@ impl Credentials {
 
     pub(super) async fn begin_device(
         &self,
-        metadata: MetadataMap,
+        call: &Call,
         request: v1::BeginDeviceAuthorizationRequest,
     ) -> Result<v1::BeginDeviceAuthorizationResponse, ApiError> {
         let v1::BeginDeviceAuthorizationRequest {
@@ -66,7 +66,7 @@ impl Credentials {
             allow_account_change,
             placeholders,
         } = request;
-        let wanted = self.wanted(&metadata, credential).await?;
+        let wanted = self.wanted(call, credential).await?;
         let credential_id = wanted.key.id.to_string();
         let begun = self.consents.begin_device(BeginDevice {
             key: wanted.key,
@@ -91,7 +91,7 @@ impl Credentials {
     /// The credential that a request wants to be there in the end, if its caller may have it made.
     async fn wanted(
         &self,
-        metadata: &MetadataMap,
+        call: &Call,
         credential: Option<v1::Credential>,
     ) -> Result<Wanted, ApiError> {
         let wire = credential.ok_or_else(|| ApiError::invalid("credential", "must be set"))?;
@@ -110,7 +110,7 @@ impl Credentials {
             id => id.to_owned(),
         };
         let key = credential_key(&wire.tenant_id, &id)?;
-        self.allow(metadata, Permission::CredentialWrite, &key)?;
+        call.require(Permission::CredentialWrite, Some(&key.tenant))?;
         let client = self.consenting_client(&key, &wire).await?;
         let profile = self.providers.profile(&client)?;
         if !profile.grant_types.contains(&GrantType::AuthorizationCode) {
@@ -148,10 +148,10 @@ impl Credentials {
 
     pub(super) async fn complete(
         &self,
-        metadata: MetadataMap,
+        call: &Call,
         request: v1::CompleteAuthorizationRequest,
     ) -> Result<v1::CompleteAuthorizationResponse, ApiError> {
-        let tenants = self.completing(&metadata)?;
+        let tenants = call.tenants(Permission::CredentialWrite)?;
         let done = self.consents.complete(answer(request)?, tenants).await;
         let done = done.result?;
         Ok(v1::CompleteAuthorizationResponse {
@@ -163,10 +163,10 @@ impl Credentials {
 
     pub(super) async fn complete_device(
         &self,
-        metadata: MetadataMap,
+        call: &Call,
         request: v1::CompleteDeviceAuthorizationRequest,
     ) -> Result<v1::CompleteDeviceAuthorizationResponse, ApiError> {
-        let tenants = self.completing(&metadata)?;
+        let tenants = call.tenants(Permission::CredentialWrite)?;
         let v1::CompleteDeviceAuthorizationRequest { state } = request;
         check_text("state", &state)?;
         match self.consents.poll_device(state.into(), tenants).await? {
@@ -183,12 +183,6 @@ impl Credentials {
                 integrations: done.integrations.into_iter().map(to_integration).collect(),
             }),
         }
-    }
-
-    /// The tenants whose consents a caller may complete; `None` for all.
-    fn completing(&self, metadata: &MetadataMap) -> Result<Option<Vec<TenantId>>, ApiError> {
-        let caller = self.callers.recognise(metadata)?;
-        caller.tenants(Permission::CredentialWrite)
     }
 }
 

@@ -6,12 +6,11 @@ use evergrant_core::clock::Clock;
 use evergrant_core::registry::Registry;
 use evergrant_core::revocation::Revoker;
 use evergrant_proto::v1;
-use tonic::metadata::MetadataMap;
 
 use super::not_found;
-use crate::grpc::caller::{Callers, Permission};
+use crate::grpc::call::Call;
+use crate::grpc::caller::Permission;
 use crate::grpc::convert::credential_key;
-use crate::grpc::deadline;
 use crate::grpc::status::{ApiError, change_error, revoke_error};
 
 /// Deletes credentials for callers.
@@ -19,29 +18,22 @@ use crate::grpc::status::{ApiError, change_error, revoke_error};
 pub(super) struct Deletions {
     registry: Registry,
     revoker: Revoker,
-    callers: Callers,
     clock: Arc<dyn Clock>,
 }
 
 impl Deletions {
     /// Deletes through `registry`, and through `revoker` where the grant is to be revoked first.
-    pub(super) fn new(
-        registry: Registry,
-        revoker: Revoker,
-        callers: Callers,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
+    pub(super) fn new(registry: Registry, revoker: Revoker, clock: Arc<dyn Clock>) -> Self {
         Self {
             registry,
             revoker,
-            callers,
             clock,
         }
     }
 
     pub(super) async fn delete(
         &self,
-        metadata: MetadataMap,
+        call: &Call,
         request: v1::DeleteCredentialRequest,
     ) -> Result<v1::DeleteCredentialResponse, ApiError> {
         let v1::DeleteCredentialRequest {
@@ -50,12 +42,9 @@ impl Deletions {
             revoke_at_provider,
         } = request;
         let key = credential_key(&tenant_id, &credential_id)?;
-        self.callers
-            .recognise(&metadata)?
-            .require(Permission::CredentialWrite, Some(&key.tenant))?;
+        call.require(Permission::CredentialWrite, Some(&key.tenant))?;
         if revoke_at_provider {
-            let deadline = deadline::of(&metadata);
-            let deleted = self.revoker.delete_credential(&key, deadline).await;
+            let deleted = self.revoker.delete_credential(&key, call.deadline()).await;
             let revoked_at_provider =
                 deleted.map_err(|error| revoke_error(error, self.clock.now()))?;
             return Ok(v1::DeleteCredentialResponse {

@@ -5,11 +5,12 @@ use evergrant_core::clock::Timestamp;
 use evergrant_core::ids::{CredentialKey, ProviderName};
 use evergrant_core::store::{Forecast, ForecastPlace, ForecastQuery};
 use evergrant_proto::v1::{self, CredentialEndKind};
-use tonic::metadata::MetadataMap;
 
-use super::{Credentials, after_token, bad_page_token, cut};
+use super::Credentials;
+use crate::grpc::call::Call;
 use crate::grpc::caller::{Caller, Permission};
 use crate::grpc::convert::{credential_key, duration, page_size, tenant, to_timestamp};
+use crate::grpc::paging::{after_token, bad_page_token, cut};
 use crate::grpc::status::{ApiError, store_error};
 
 /// In a request: all tenants that the caller may read.
@@ -18,11 +19,10 @@ const ALL_TENANTS: &str = "*";
 impl Credentials {
     pub(super) async fn forecast(
         &self,
-        metadata: MetadataMap,
+        call: &Call,
         request: v1::ForecastCredentialsRequest,
     ) -> Result<v1::ForecastCredentialsResponse, ApiError> {
-        let caller = self.callers.recognise(&metadata)?;
-        let (mut query, limit) = query(&caller, request, self.clock.now())?;
+        let (mut query, limit) = query(call.caller(), request, self.clock.now())?;
         query.limit = limit + 1;
         let found = self.store.forecast(&query).await;
         let mut ends = found.map_err(|error| store_error(&error))?;

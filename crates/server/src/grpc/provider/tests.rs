@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::*;
-use crate::grpc::caller::CallerRule;
+use crate::grpc::caller::{CallerRule, Callers};
 
 const ENTRY: &str = "name = \"acme\"\ntoken_url = \"https://acme.example/token\"\n\
     sources = [\"https://acme.example\"]";
@@ -27,7 +27,7 @@ fn sha256(text: &str) -> [u8; 32] {
 }
 
 /// `reader` may read in one tenant, `little` is the admin of one, `root` of all.
-fn callers() -> Callers {
+fn gate() -> Gate {
     let one = Some(vec![TenantId::parse("t1").unwrap()]);
     let rule = |name: &str, tenants: Option<Vec<TenantId>>, permission| CallerRule {
         name: name.to_owned(),
@@ -41,7 +41,7 @@ fn callers() -> Callers {
         rule("root", None, Permission::Admin),
         rule("getter", None, Permission::TokenGet),
     ];
-    Callers::new(rules, 1)
+    Gate::new(Callers::new(rules, 1))
 }
 
 fn key(client: &str) -> ClientKey {
@@ -99,7 +99,7 @@ fn service() -> (Providers, Arc<MemoryStore>) {
         &TaskTracker::new(),
         CancellationToken::new(),
     );
-    let service = Providers::new(Arc::new(broker), store.clone(), providers, callers(), clock);
+    let service = Providers::new(Arc::new(broker), store.clone(), providers, gate(), clock);
     (service, store)
 }
 

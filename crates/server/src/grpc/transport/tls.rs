@@ -9,6 +9,7 @@ use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
 use thiserror::Error;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use crate::config::server::Tls;
 
@@ -53,6 +54,13 @@ pub fn acceptor(tls: &Tls, protocol: &str) -> Result<TlsAcceptor, TlsError> {
     let mut config = config.with_single_cert(chain, key)?;
     config.alpn_protocols.push(protocol.into());
     Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// The certificate that a client showed, which the handshake verified; `None` if it was asked for none.
+pub(super) fn client_certificate<S>(socket: &TlsStream<S>) -> Option<CertificateDer<'static>> {
+    let (_, connection) = socket.get_ref();
+    let leaf = connection.peer_certificates()?.first()?;
+    Some(leaf.clone().into_owned())
 }
 
 #[cfg(test)]

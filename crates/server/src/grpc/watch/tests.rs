@@ -22,7 +22,12 @@ use tonic::service::Routes;
 use v1::watch_response::Event as Wire;
 
 use super::*;
+use crate::grpc::caller::{Caller, Callers};
 use crate::grpc::transport::{self, Leashes};
+
+fn call() -> Call {
+    Call::new("Watch", Caller::trusted(), None, None)
+}
 
 #[test]
 fn a_malformed_filter_names_its_field() {
@@ -122,7 +127,7 @@ async fn standing_replica_with(limits: WatchLimits) -> (Watches, Arc<MemoryStore
         tail.unwrap(),
         store.clone(),
         Arc::new(Noon),
-        Callers::default(),
+        Gate::new(Callers::default()),
         CursorCodec::new(&[7; 32]),
         limits,
         CancellationToken::new(),
@@ -235,7 +240,7 @@ async fn go_on_after(watches: &Watches, store: &MemoryStore, seq: u64) -> Result
         after: watches.shared.deliveries.cursors().encode(&cursor),
         ..v1::WatchRequest::default()
     };
-    let opened = watches.open(Request::new(request)).await;
+    let opened = watches.open(&call(), request).await;
     opened.map(drop).map_err(|error| error.reason())
 }
 
@@ -281,7 +286,7 @@ async fn watch(watches: &Watches, skip_snapshot: bool) -> Messages {
         skip_snapshot,
         ..v1::WatchRequest::default()
     };
-    let stream = watches.open(Request::new(request)).await.unwrap();
+    let stream = watches.open(&call(), request).await.unwrap();
     Box::pin(stream.into_stream())
 }
 

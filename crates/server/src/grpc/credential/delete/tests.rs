@@ -14,9 +14,11 @@ use evergrant_proto::v1::ErrorReason;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::Code;
+use tonic::metadata::MetadataMap;
 
 use super::*;
-use crate::grpc::sample;
+use crate::grpc::caller::Caller;
+use crate::grpc::{deadline, sample};
 
 /// The service over ports in memory, with credentials of one account or of one each.
 struct Stage {
@@ -48,12 +50,7 @@ impl Stage {
         };
         let stop = CancellationToken::new();
         let broker = Broker::new(ports, limits, 100, &TaskTracker::new(), stop);
-        let service = Deletions::new(
-            broker.registry(),
-            broker.revoker(),
-            Callers::new(Vec::new(), 1),
-            clock,
-        );
+        let service = Deletions::new(broker.registry(), broker.revoker(), clock);
         Self {
             store,
             provider,
@@ -90,12 +87,14 @@ impl Stage {
     ) -> Result<bool, ApiError> {
         let mut metadata = MetadataMap::new();
         metadata.insert("grpc-timeout", timeout.parse().unwrap());
+        let deadline = deadline::of(&metadata);
+        let call = Call::new("DeleteCredential", Caller::trusted(), None, deadline);
         let request = v1::DeleteCredentialRequest {
             tenant_id: key(name).tenant.to_string(),
             credential_id: name.to_owned(),
             revoke_at_provider,
         };
-        let answer = self.service.delete(metadata, request).await?;
+        let answer = self.service.delete(&call, request).await?;
         Ok(answer.revoked_at_provider)
     }
 

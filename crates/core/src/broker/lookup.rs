@@ -1,0 +1,57 @@
+//! Where a credential stands: from memory, or from one read that all who ask share.
+
+use std::sync::Arc;
+
+use super::flight::lost;
+use super::{Broker, TokenError};
+use crate::failure::FailureReason;
+use crate::ids::CredentialKey;
+use crate::memory::{Known, Memory};
+use crate::refresh::{Failure, Ports};
+use crate::singleflight::FlightLost;
+
+impl Broker {
+    /// The grant of a credential, from memory or from one read that all concurrent callers share.
+    pub(super) async fn find(&self, key: &CredentialKey) -> Result<Known, TokenError> {
+        if let Some(known) = self.memory.find(key) {
+            return Ok(known);
+        }
+        metrics::counter!("evergrant_cache_misses_total").increment(1);
+        let ports = self.ports.clone();
+        let memory = Arc::clone(&self.memory);
+        let wanted = key.clone();
+        let lookup = self.lookups.join(key.clone(), |landing| async move {
+            landing.land(look_up(&ports, &memory, &wanted).await);
+        });
+        match lookup.outcome().await {
+            Ok(Ok(Some(known))) => Ok(known),
+            Ok(Ok(None)) => Err(TokenError::NotFound(key.clone())),
+            Ok(Err(failure)) => Err(TokenError::Failed {
+                key: key.clone(),
+                failure,
+            }),
+            Err(FlightLost) => Err(TokenError::Failed {
+                key: key.clone(),
+                failure: lost(),
+            }),
+        }
+    }
+}
+
+async fn look_up(
+    ports: &Ports,
+    memory: &Memory,
+    key: &CredentialKey,
+) -> Result<Option<Known>, Failure> {
+    let grant = ports.store.grant_of(key).await;
+    let Some(grant) = grant.map_err(|error| Failure::from_store(&error))? else {
+        return Ok(None);
+    };
+    let profile = ports
+        .providers
+        .profile(&grant.facts.client)
+        .map_err(|error| Failure::new(FailureReason::UnknownClient, error.to_string()))?;
+    let known = memory.remember(grant, profile, false);
+    memory.bind(key, known.id());
+    Ok(Some(known))
+}

@@ -1,0 +1,59 @@
+//! ReconnectCredential: new tokens or means for a credential, dead or alive.
+
+use evergrant_core::change::plan::Reconnect;
+use evergrant_core::ids::ClientKey;
+use evergrant_core::provider::{Providers as _, Renewal};
+use evergrant_proto::v1;
+
+use super::Credentials;
+use crate::grpc::call::Call;
+use crate::grpc::caller::Permission;
+use crate::grpc::convert::credential::account;
+use crate::grpc::convert::credential_key;
+use crate::grpc::convert::integration::to_integration;
+use crate::grpc::status::{ApiError, change_error};
+
+impl Credentials {
+    pub(super) async fn reconnect(
+        &self,
+        call: &Call,
+        request: v1::ReconnectCredentialRequest,
+    ) -> Result<v1::ReconnectCredentialResponse, ApiError> {
+        let v1::ReconnectCredentialRequest {
+            tenant_id,
+            credential_id,
+            material,
+            provider_account,
+            allow_account_change,
+            resume_paused,
+        } = request;
+        let key = credential_key(&tenant_id, &credential_id)?;
+        call.require(Permission::CredentialWrite, Some(&key.tenant))?;
+        let grant = self.view(&key).await?.grant;
+        let now = self.clock.now();
+        let ask = Reconnect {
+            account: account(grant.grant_type, "provider_account", provider_account)?,
+            allow_account_change,
+            resume_paused,
+            tokens: self.tokens(&grant.client, grant.grant_type, material, now)?,
+            issued_at: now,
+            renewal: self.renewal(&grant.client),
+            key: key.clone(),
+        };
+        let changed = self
+            .registry
+            .reconnect(&ask, &grant.client)
+            .await
+            .map_err(|error| change_error(error, ApiError::from))?;
+        Ok(v1::ReconnectCredentialResponse {
+            credential: self.rendered(&key).await?,
+            integrations: changed.into_iter().map(to_integration).collect(),
+        })
+    }
+
+    /// How the grants of a client are renewed; as usual, where the catalogue no longer knows the provider.
+    fn renewal(&self, client: &ClientKey) -> Renewal {
+        let profile = self.providers.profile(client);
+        profile.map_or_else(|_| Renewal::default(), |profile| profile.renewal)
+    }
+}

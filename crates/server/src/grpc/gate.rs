@@ -1,0 +1,105 @@
+//! What every request to a service passes, once: its caller is recognised, and it is counted and timed.
+
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status};
+
+use super::call::Call;
+use super::caller::Callers;
+use super::deadline;
+use super::meter;
+use super::peer::Peer;
+use super::status::ApiError;
+
+/// The one way into every service. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Gate {
+    callers: Callers,
+}
+
+impl Gate {
+    /// A gate that lets `callers` in.
+    pub fn new(callers: Callers) -> Self {
+        Self { callers }
+    }
+
+    /// Runs `work` with the request's message, on behalf of its caller, and renders what it answers.
+    ///
+    /// A request whose caller is unknown never reaches `work`; what a caller may do is for `work` to ask
+    /// ([`Call::require`]), which knows the tenant.
+    pub async fn serve<Message, Answer, Work>(
+        &self,
+        method: &'static str,
+        request: Request<Message>,
+        work: impl FnOnce(Call, Message) -> Work,
+    ) -> Result<Response<Answer>, Status>
+    where
+        Work: Future<Output = Result<Answer, ApiError>>,
+    {
+        let served = async {
+            let call = self.admit(method, &request).await?;
+            work(call, request.into_inner()).await
+        };
+        meter::request(method, served).await
+    }
+
+    async fn admit<Message>(
+        &self,
+        method: &'static str,
+        request: &Request<Message>,
+    ) -> Result<Call, ApiError> {
+        let deadline = deadline::of(request.metadata());
+        let peer = Peer::of(request.extensions()).map(Arc::clone);
+        let recognised = self.callers.recognise(request.metadata(), peer.as_deref());
+        let caller = recognised.await?;
+        Ok(Call::new(method, caller, peer, deadline))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::digest;
+    use tonic::Code;
+
+    use super::*;
+    use crate::grpc::caller::{CallerRule, Permission};
+
+    fn gate() -> Gate {
+        let digest = digest::digest(&digest::SHA256, b"s3cret");
+        let rule = CallerRule {
+            name: "billing".into(),
+            token_sha256: digest.as_ref().try_into().unwrap(),
+            tenants: None,
+            allow: vec![Permission::TokenGet],
+        };
+        Gate::new(Callers::new(vec![rule], 1))
+    }
+
+    #[tokio::test]
+    async fn who_is_not_recognised_never_reaches_the_work() {
+        let work = async |_call: Call, ()| -> Result<(), ApiError> { panic!("it was reached") };
+        let refused = gate().serve("Test", Request::new(()), work).await;
+        assert_eq!(refused.unwrap_err().code(), Code::Unauthenticated);
+    }
+
+    #[tokio::test]
+    async fn the_work_learns_who_asks_from_where_and_until_when() {
+        let peer = Peer {
+            address: ([192, 0, 2, 1], 4_711).into(),
+            certificate: None,
+        };
+        let mut request = Request::new(7);
+        request.extensions_mut().insert(Arc::new(peer.clone()));
+        let headers = request.metadata_mut();
+        headers.insert("authorization", "Bearer s3cret".parse().unwrap());
+        headers.insert("grpc-timeout", "5S".parse().unwrap());
+        let work = async |call: Call, message: i32| {
+            assert_eq!(call.caller().name(), Some("billing"));
+            assert_eq!(call.peer(), Some(&peer));
+            assert!(call.deadline().is_some());
+            Ok((call.method(), message))
+        };
+        let served = gate().serve("Test", request, work).await;
+        assert_eq!(served.unwrap().into_inner(), ("Test", 7));
+    }
+}

@@ -1,0 +1,72 @@
+//! The gRPC services of a replica.
+
+use std::sync::Arc;
+
+use evergrant_core::broker::Broker;
+use evergrant_core::clock::Clock;
+use evergrant_core::events::tail::Tail;
+use evergrant_core::store::Store;
+use evergrant_providers::HttpProviders;
+
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::consent::Consents;
+use crate::grpc::caller::Callers;
+use crate::grpc::credential::Credentials;
+use crate::grpc::cursor::CursorCodec;
+use crate::grpc::gate::Gate;
+use crate::grpc::integration::Integrations;
+use crate::grpc::listener::Services;
+use crate::grpc::provider::Providers;
+use crate::grpc::token::Tokens;
+use crate::grpc::watch::{WatchLimits, Watches};
+use crate::lifecycle::Lifecycle;
+use crate::store::SqlStore;
+
+use super::size;
+
+pub(super) fn services(
+    config: &Config,
+    store: &Arc<SqlStore>,
+    broker: &Arc<Broker>,
+    providers: &Arc<HttpProviders>,
+    consents: &Consents,
+    tail: &Arc<Tail>,
+    life: &Lifecycle,
+) -> Services {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let store_port: Arc<dyn Store> = store.clone();
+    let events = &config.events;
+    let streams = size(events.max_streams_per_caller);
+    let gate = Gate::new(Callers::new(config.callers.clone(), streams));
+    let limits = WatchLimits {
+        streams: size(events.max_streams),
+        snapshots: size(events.max_snapshots),
+        heartbeat: events.heartbeat,
+        max_age: events.stream_lifetime,
+        ..WatchLimits::default()
+    };
+    Services {
+        tokens: Tokens::new(broker.clone(), gate.clone(), clock.clone()),
+        watches: Watches::new(
+            tail.clone(),
+            store_port.clone(),
+            clock.clone(),
+            gate.clone(),
+            CursorCodec::new(store.cursor_key()),
+            limits,
+            life.stop(),
+        ),
+        credentials: Credentials::new(
+            broker.registry(),
+            broker.revoker(),
+            store_port.clone(),
+            providers.clone(),
+            consents.clone(),
+            gate.clone(),
+            clock.clone(),
+        ),
+        integrations: Integrations::new(broker.registry(), store_port.clone(), gate.clone()),
+        providers: Providers::new(broker.clone(), store_port, providers.clone(), gate, clock),
+    }
+}
