@@ -26,3 +26,4 @@ mod sealing_keys;
 mod secrecy;
 mod shutdown;
 mod streams;
+mod unusable;

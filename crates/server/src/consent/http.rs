@@ -16,7 +16,7 @@ use evergrant_providers::{CodeExchange, Consent, Consented, HttpProviders};
 use secrecy::ExposeSecret as _;
 use url::Url;
 
-use super::authority::{Authority, Denied, DeviceAnswer, DeviceCodes, Facts, Granted};
+use super::authority::{Authority, Denied, DeviceAnswer, DeviceCodes, Facts, Granted, Way};
 use super::pending::Pending;
 
 /// The providers of the catalogue, and the keys with which they sign.
@@ -48,7 +48,21 @@ impl Authority for HttpAuthority {
             renewal: self.providers.profile(client)?.renewal,
             scope_parameter: facts.scope_parameter,
             placeholders: facts.placeholders,
+            known_placeholders: facts.known_placeholders,
         })
+    }
+
+    fn check(&self, pending: &Pending, way: Way) -> Result<(), String> {
+        let (client, placeholders) = (&pending.client, &pending.placeholders);
+        let checked = match way {
+            Way::Browser => {
+                let redirect_uri = &pending.redirect_uri;
+                self.providers
+                    .check_consent(client, redirect_uri, placeholders)
+            }
+            Way::Device => self.providers.check_device(client, placeholders),
+        };
+        checked.map_err(|error| error.to_string())
     }
 
     fn url(
