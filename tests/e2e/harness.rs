@@ -11,6 +11,7 @@
 //! - [`watcher`] follows events as a client should.
 //! - [`replica`]: the program under test, with the configuration that a test writes; [`metrics`] reads its figures.
 //! - [`cli`]: the program under test as a command that ends.
+//! - [`collector`]: where a replica's traces go.
 //! - [`proxy`]: a network between two of them, with faults.
 //! - [`python`]: a client in another language.
 //! - [`process`], [`background`], [`eventually`], [`http`], [`ports`]: what those are made of.
@@ -20,6 +21,7 @@ pub mod background;
 pub mod browser;
 pub mod caller;
 pub mod cli;
+pub mod collector;
 pub mod eventually;
 pub mod http;
 pub mod issuer;

@@ -26,4 +26,5 @@ mod sealing_keys;
 mod secrecy;
 mod shutdown;
 mod streams;
+mod traces;
 mod unusable;

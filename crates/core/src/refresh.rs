@@ -37,7 +37,7 @@ use crate::provider::Providers;
 use crate::secret::AccessToken;
 use crate::store::{Store, StoreError};
 use crate::terminal::DeadGrant;
-pub(crate) use flight::no_place;
+pub(crate) use flight::{flight_span, no_place};
 use unsaved::Unsaved;
 
 mod attempt;
@@ -127,6 +127,17 @@ pub enum Cause {
     Renewal,
 }
 
+impl Cause {
+    /// Its name in traces.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Expiry => "expiry",
+            Self::Refusal => "refusal",
+            Self::Renewal => "renewal",
+        }
+    }
+}
+
 /// How a flight ended, for all who wait for it.
 #[derive(Debug, Clone)]
 pub enum Outcome {
@@ -145,6 +156,20 @@ pub enum Outcome {
     Gone,
     /// Another process is at it, and this flight was not to wait.
     Busy,
+}
+
+impl Outcome {
+    /// Its name in traces.
+    fn as_str(&self) -> &'static str {
+        match self {
+            Self::Token { called: true, .. } => "refreshed",
+            Self::Token { called: false, .. } => "newer",
+            Self::Dead(_) => "invalidated",
+            Self::Failed(failure) => failure.reason.as_str(),
+            Self::Gone => "gone",
+            Self::Busy => "busy",
+        }
+    }
 }
 
 /// Why there is no new token.

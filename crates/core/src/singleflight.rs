@@ -3,6 +3,9 @@
 //! A flight is a task of its own. Whoever asks for its key while it flies joins it, and a caller that leaves
 //! changes nothing. An outcome is stored and its entry removed in one step, then the waiters are woken, so that
 //! a waiter that asks again starts a new flight instead of finding the old one.
+//!
+//! A flight has a span of its own, which belongs to none of its callers: the one that starts it and those that join it
+//! are linked to it.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use thiserror::Error;
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
+use tracing::{Instrument as _, Span};
 
 /// The flight ended without an outcome: its task panicked or was dropped with the runtime.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -36,6 +40,7 @@ struct Slot<V> {
     outcome: OnceLock<Result<V, FlightLost>>,
     ready: Notify,
     landed: AtomicBool,
+    span: Span,
 }
 
 impl<K, V> Clone for Flights<K, V> {
@@ -75,37 +80,44 @@ where
         }
     }
 
-    /// Joins the flight of `key`, or starts one with `work` if none is in the air.
+    /// Joins the flight of `key`, or starts one with `work` if none is in the air, within the span that `span` makes.
     ///
+    /// The caller's span is made to follow from that of the flight; the first caller's is followed by it too.
     /// `work` gets the [`Landing`] by which it tells its outcome. Dropping the returned [`Flight`], or the
     /// future that waits for it, changes nothing for the work or for others.
-    pub fn join<W, F>(&self, key: K, work: W) -> Flight<V>
+    pub fn join<W, F>(&self, key: K, span: impl FnOnce() -> Span, work: W) -> Flight<V>
     where
         W: FnOnce(Landing<K, V>) -> F,
         F: Future<Output = ()> + Send + 'static,
     {
         let mut entries = self.shared.lock();
         if let Some(slot) = entries.get(&key) {
-            return Flight {
-                slot: Arc::clone(slot),
-                joined: true,
-            };
+            let slot = Arc::clone(slot);
+            drop(entries);
+            Span::current().follows_from(&slot.span);
+            return Flight { slot, joined: true };
         }
+        let span = span();
         let slot = Arc::new(Slot {
             id: self.shared.next_id.fetch_add(1, Ordering::Relaxed),
             outcome: OnceLock::new(),
             ready: Notify::new(),
             landed: AtomicBool::new(false),
+            span: span.clone(),
         });
         entries.insert(key.clone(), Arc::clone(&slot));
         drop(entries);
 
+        // Before the work begins, so that whoever decides whether the span is kept knows where it came from.
+        let caller = Span::current();
+        span.follows_from(&caller);
+        caller.follows_from(&span);
         let landing = Landing {
             shared: Arc::clone(&self.shared),
             slot: Arc::clone(&slot),
             key,
         };
-        self.shared.tracker.spawn(work(landing));
+        self.shared.tracker.spawn(work(landing).instrument(span));
         Flight {
             slot,
             joined: false,

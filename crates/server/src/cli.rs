@@ -153,7 +153,7 @@ fn dispatch(verb: Verb, build: Build, out: Out<'_>, notes: Out<'_>) -> Result<()
         Verb::Serve(serve) => on_all_cores(serve.run(build, out)),
         Verb::Demo(demo) => on_all_cores(demo.run(build)),
         Verb::Sandbox(sandbox) => on_all_cores(sandbox.run(out)),
-        Verb::Migrate(migrate) => on_all_cores(migrate.run(out)),
+        Verb::Migrate(migrate) => on_all_cores(migrate.run(build, out)),
         Verb::Events(events) => on_this_thread(events.run(out)),
         Verb::Token(token) => on_this_thread(token.run(out)),
         Verb::Connect(connect) => on_this_thread(connect.run(out, notes)),

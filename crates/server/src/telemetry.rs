@@ -1,26 +1,105 @@
-//! Logs: lines to standard error, as text or as JSON.
+//! Logs, as lines to standard error, and traces, sent to a collector.
+
+mod export;
+mod sampler;
 
 use std::io::{self, IsTerminal as _};
+use std::time::Duration;
 
-use tracing_subscriber::EnvFilter;
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing::{Metadata, Subscriber, warn};
+use tracing_subscriber::filter::{FilterExt as _, FilterFn, LevelFilter};
+use tracing_subscriber::layer::{Layer, SubscriberExt as _};
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Registry, fmt};
 
+use crate::Build;
 use crate::config::telemetry::{LogFormat, Telemetry};
 
-/// Begins to log for the rest of the process's life. A filter in `rust_log` wins over the configuration's, unless
-/// it is empty or no filter; then a line says so. If logging was begun before, it goes on as it was.
-pub fn init(telemetry: &Telemetry, rust_log: Option<&str>) {
-    let (filter, complaint) = filter(telemetry, rust_log);
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+/// What the last traces get to reach their collector when the process ends.
+const FLUSH: Duration = Duration::from_secs(2);
+
+/// Begins to log and, where an endpoint is configured, to trace, for the rest of the process's life. A filter in
+/// `rust_log` wins over the configuration's, unless it is empty or no filter; then a line says so. If logging was begun
+/// before, it goes on as it was. Where traces are configured this must be called within a Tokio runtime.
+pub fn init(telemetry: &Telemetry, build: Build, rust_log: Option<&str>) -> Traces {
+    let (filter, not_a_filter) = filter(telemetry, rust_log);
+    let (provider, no_export) = match &telemetry.otlp_endpoint {
+        None => (None, None),
+        Some(endpoint) => match export::provider(endpoint, telemetry.trace_ratio, build) {
+            Ok(provider) => (Some(provider), None),
+            Err(error) => (None, Some(format!("traces cannot be exported: {error}"))),
+        },
+    };
+    let format = telemetry.format;
+    // A layer that is absent, in place of none, would have every span made and thrown away.
+    let begun = match &provider {
+        None => Registry::default().with(lines(format, filter)).try_init(),
+        Some(provider) => {
+            let registry = Registry::default().with(spans(provider));
+            registry.with(lines(format, filter)).try_init()
+        }
+    };
+    if begun.is_ok() {
+        for complaint in [not_a_filter, no_export].into_iter().flatten() {
+            warn!("{complaint}");
+        }
+    }
+    Traces(provider)
+}
+
+/// Spans on their way to the collector, if there is one.
+#[derive(Debug, Default)]
+#[must_use = "the last spans are sent by `finish`"]
+pub struct Traces(Option<SdkTracerProvider>);
+
+impl Traces {
+    /// Sends what was not sent yet, for two seconds at most. Cancelled, it goes on by itself.
+    pub async fn finish(self) {
+        let Some(provider) = self.0 else { return };
+        let sent = tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(FLUSH)).await;
+        match sent {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => warn!(%error, "the last traces did not reach their collector"),
+            Err(error) => warn!(%error, "the last traces were not sent"),
+        }
+    }
+}
+
+/// The layer that exports our own spans, and nobody else's. Log lines are no part of it.
+fn spans(provider: &SdkTracerProvider) -> impl Layer<Registry> + use<> {
+    let ours =
+        |metadata: &Metadata<'_>| metadata.is_span() && metadata.target().starts_with("evergrant");
+    tracing_opentelemetry::layer()
+        .with_tracer(provider.tracer("evergrant"))
+        .with_context_activation(false)
+        .with_tracked_inactivity(false)
+        .with_location(false)
+        .with_threads(false)
+        .with_target(false)
+        .with_filter(FilterFn::new(ours).with_max_level_hint(LevelFilter::INFO))
+}
+
+/// The layer that writes lines. Spans are no part of it, so that without an exporter there are none at all.
+fn lines<S>(format: LogFormat, filter: EnvFilter) -> impl Layer<S>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    let lines = fmt::layer()
         .with_ansi(io::stderr().is_terminal())
         .with_writer(io::stderr);
-    let begun = match telemetry.format {
-        LogFormat::Text => lines.try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+    let lines = match format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .with_span_list(false)
+            .boxed(),
     };
-    if let (Ok(()), Some(complaint)) = (begun, complaint) {
-        tracing::warn!("{complaint}");
-    }
+    lines.with_filter(FilterFn::new(|metadata: &Metadata<'_>| metadata.is_event()).and(filter))
 }
 
 fn filter(telemetry: &Telemetry, rust_log: Option<&str>) -> (EnvFilter, Option<String>) {
@@ -38,34 +117,4 @@ fn filter(telemetry: &Telemetry, rust_log: Option<&str>) -> (EnvFilter, Option<S
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn chosen(rust_log: Option<&str>) -> (String, bool) {
-        let telemetry = Telemetry {
-            level: "evergrant_core=debug,warn".into(),
-            format: LogFormat::Text,
-        };
-        let (filter, complaint) = filter(&telemetry, rust_log);
-        (filter.to_string(), complaint.is_some())
-    }
-
-    #[test]
-    fn rust_log_wins_unless_it_is_empty_or_no_filter() {
-        let configured = "evergrant_core=debug,warn".to_owned();
-        assert_eq!(chosen(None), (configured.clone(), false));
-        assert_eq!(chosen(Some(" ")), (configured.clone(), false));
-        assert_eq!(chosen(Some("a=loud")), (configured, true));
-        assert_eq!(chosen(Some("trace")), ("trace".to_owned(), false));
-    }
-
-    #[test]
-    fn a_second_beginning_changes_nothing_and_does_not_panic() {
-        let telemetry = Telemetry {
-            level: "off".into(),
-            format: LogFormat::Json,
-        };
-        init(&telemetry, None);
-        init(&telemetry, None);
-    }
-}
+mod tests;

@@ -6,7 +6,7 @@ use super::Broker;
 use crate::cache::LiveGrant;
 use crate::failure::FailureReason;
 use crate::ids::GrantId;
-use crate::refresh::{Cause, Failure, Outcome, Subject, Trigger};
+use crate::refresh::{Cause, Failure, Outcome, Subject, Trigger, flight_span};
 use crate::singleflight::{Flight, FlightLost};
 
 impl Broker {
@@ -52,9 +52,11 @@ impl Broker {
     fn join(&self, id: &GrantId, trigger: Trigger, subject: Subject) -> Flight<Outcome> {
         let refresher = Arc::clone(&self.refresher);
         let grant = id.clone();
-        let flight = self.flights.join(id.clone(), |landing| {
-            refresher.fly(grant, trigger, subject, landing)
-        });
+        let flight = self.flights.join(
+            id.clone(),
+            || flight_span(id, trigger),
+            |landing| refresher.fly(grant, trigger, subject, landing),
+        );
         if flight.joined() {
             metrics::counter!("evergrant_flight_joiners_total").increment(1);
         } else {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tracing::Span;
+
 use super::flight::lost;
 use super::{Broker, TokenError};
 use crate::failure::FailureReason;
@@ -20,9 +22,11 @@ impl Broker {
         let ports = self.ports.clone();
         let memory = Arc::clone(&self.memory);
         let wanted = key.clone();
-        let lookup = self.lookups.join(key.clone(), |landing| async move {
-            landing.land(look_up(&ports, &memory, &wanted).await);
-        });
+        let lookup = self
+            .lookups
+            .join(key.clone(), Span::none, |landing| async move {
+                landing.land(look_up(&ports, &memory, &wanted).await);
+            });
         match lookup.outcome().await {
             Ok(Ok(Some(known))) => Ok(known),
             Ok(Ok(None)) => Err(TokenError::NotFound(key.clone())),

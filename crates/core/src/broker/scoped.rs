@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tracing::Span;
+
 use super::flight::lost;
 use super::{Ask, Broker, TokenError};
 use crate::cache::LiveGrant;
@@ -59,9 +61,11 @@ impl Broker {
         let (ports, memory) = (self.ports.clone(), Arc::clone(&self.memory));
         let changes = self.refresher.changes().clone();
         let (parent, of) = (Arc::clone(&base), scopes.clone());
-        let found = self.derivations.join(wanted, |landing| async move {
-            landing.land(find_or_derive(&ports, &memory, &changes, &parent, &of).await);
-        });
+        let found = self
+            .derivations
+            .join(wanted, Span::none, |landing| async move {
+                landing.land(find_or_derive(&ports, &memory, &changes, &parent, &of).await);
+            });
         let failure = match found.outcome().await {
             Ok(Ok(live)) => return Ok(Some(live)),
             Ok(Err(NoGrant::Moved)) => {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tracing::{debug, info};
+use tracing::{Instrument as _, debug, info, info_span};
 
 use super::flight::rejected;
 use super::settle::NotAdopted;
@@ -67,6 +67,7 @@ impl Refresher {
             .ports
             .store
             .claim(id, generation, held.owner(), self.limits.lease)
+            .instrument(info_span!("lease"))
             .await;
         let claimed = match claim {
             Ok(Some(claimed)) => claimed,

@@ -18,6 +18,8 @@ use crate::memory::Known;
 use crate::singleflight::Landing;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span, info_span};
 
 /// How long a waiting flight goes without a look when no notice comes; doubled up to the last.
 pub(super) const FIRST_POLL: Duration = Duration::from_millis(100);
@@ -49,17 +51,29 @@ impl Refresher {
         subject: Subject,
         landing: Landing<GrantId, Outcome>,
     ) {
+        let outcome = self.fly_to_the_end(&id, trigger, &subject, &landing).await;
+        Span::current().record("evergrant.outcome", outcome.as_str());
+        landing.land(outcome);
+    }
+
+    async fn fly_to_the_end(
+        &self,
+        id: &GrantId,
+        trigger: Trigger,
+        subject: &Subject,
+        landing: &Landing<GrantId, Outcome>,
+    ) -> Outcome {
         // Subscribed before the first look, so that no result falls between a look and a wait.
         let mut notices = self.ports.bus.subscribe();
         let mut poll = FIRST_POLL;
         let mut waited_for = None;
         loop {
-            let grant = match self.look(&id, trigger).await {
-                Look::Done(outcome) => return landing.land(outcome),
+            let grant = match self.look(id, trigger).await {
+                Look::Done(outcome) => return outcome,
                 Look::Refresh(grant) => grant,
             };
             if self.stop.is_cancelled() {
-                return landing.land(Outcome::Failed(shutting_down()));
+                return Outcome::Failed(shutting_down());
             }
             let place = match waited_for.take() {
                 Some(place) => place,
@@ -70,19 +84,20 @@ impl Refresher {
                         waited_for = Some(place);
                         continue;
                     }
-                    Entered::Not(outcome) => return landing.land(outcome),
+                    Entered::Not(outcome) => return outcome,
                 },
             };
             let mut wait = poll;
-            match self.leader.claim(&id).await {
+            let claim = self.leader.claim(id).instrument(info_span!("leader lock"));
+            match claim.await {
                 Leadership::Leader(held) => {
                     let led = self
-                        .lead(*grant, trigger, &subject, &place, &held, &landing)
+                        .lead(*grant, trigger, subject, &place, &held, landing)
                         .await;
                     drop(place);
                     held.release().await;
                     match led {
-                        Led::Ended(outcome) => return landing.land(outcome),
+                        Led::Ended(outcome) => return outcome,
                         Led::LookAgain => {}
                     }
                 }
@@ -90,15 +105,17 @@ impl Refresher {
                     drop(place);
                     // A leader that died after the provider's answer left its tokens in escrow.
                     if let Ok(Some(outcome)) = self.adopt_from_escrow(&grant).await {
-                        return landing.land(outcome);
+                        return outcome;
                     }
                     wait = wait.min(left.max(Duration::from_millis(10)));
                 }
             }
             if trigger.cause == Cause::Renewal {
-                return landing.land(Outcome::Busy);
+                return Outcome::Busy;
             }
-            self.wait_for_news(&id, &mut notices, wait).await;
+            self.wait_for_news(id, &mut notices, wait)
+                .instrument(info_span!("wait for the leader"))
+                .await;
             poll = (poll * 2).min(LAST_POLL);
         }
     }
@@ -114,7 +131,7 @@ impl Refresher {
         let limits = profile.map(|profile| profile.limits).unwrap_or_default();
         let entered = tokio::select! {
             biased;
-            entered = self.budgets.enter(client, limits, urgency) => entered,
+            entered = self.budgets.enter(client, limits, urgency).instrument(info_span!("place")) => entered,
             () = self.stop.cancelled() => {
                 return Entered::Not(Outcome::Failed(shutting_down()));
             }
@@ -263,6 +280,18 @@ impl Refresher {
             () = self.stop.cancelled() => {}
         }
     }
+}
+
+/// The span of a flight. It has no parent, since the flight outlives whoever starts it and serves others too.
+pub(crate) fn flight_span(id: &GrantId, trigger: Trigger) -> Span {
+    info_span!(
+        parent: None,
+        "refresh",
+        evergrant.grant = %id,
+        evergrant.generation = trigger.seen.0,
+        evergrant.cause = trigger.cause.as_str(),
+        evergrant.outcome = Empty,
+    )
 }
 
 /// Whether somebody may be calling the provider now.

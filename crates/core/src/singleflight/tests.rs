@@ -22,7 +22,7 @@ fn gated(
 ) {
     let (open, gate) = oneshot::channel();
     let runs = Arc::clone(runs);
-    let flight = flights.join("k", move |landing| async move {
+    let flight = flights.join("k", Span::none, move |landing| async move {
         runs.fetch_add(1, Ordering::SeqCst);
         let _ = gate.await;
         landing.land(outcome);
@@ -69,8 +69,8 @@ async fn after_success_and_after_failure_the_next_call_runs_again() {
 #[tokio::test]
 async fn distinct_keys_do_not_share_a_flight() {
     let flights = flights();
-    let a = flights.join("a", |landing| async { landing.land(Ok(1)) });
-    let b = flights.join("b", |landing| async { landing.land(Ok(2)) });
+    let a = flights.join("a", Span::none, |landing| async { landing.land(Ok(1)) });
+    let b = flights.join("b", Span::none, |landing| async { landing.land(Ok(2)) });
     assert!(!a.joined() && !b.joined());
     assert_eq!(a.outcome().await, Ok(Ok(1)));
     assert_eq!(b.outcome().await, Ok(Ok(2)));
@@ -80,12 +80,12 @@ async fn distinct_keys_do_not_share_a_flight() {
 #[tokio::test]
 async fn a_panic_reaches_every_waiter_and_frees_the_key() {
     let flights = flights();
-    let flight = flights.join("k", |landing| async move {
+    let flight = flights.join("k", Span::none, |landing| async move {
         let _landing = landing;
         panic!("deliberate");
     });
     assert_eq!(flight.outcome().await, Err(FlightLost));
-    let next = flights.join("k", |landing| async { landing.land(Ok(1)) });
+    let next = flights.join("k", Span::none, |landing| async { landing.land(Ok(1)) });
     assert!(!next.joined());
     assert_eq!(next.outcome().await, Ok(Ok(1)));
 }
@@ -95,21 +95,21 @@ async fn a_panic_reaches_every_waiter_and_frees_the_key() {
 async fn a_late_end_does_not_evict_a_successor() {
     let flights = flights();
     let (send, receive) = oneshot::channel();
-    let first = flights.join("k", |landing| async move {
+    let first = flights.join("k", Span::none, |landing| async move {
         let _ = send.send(landing);
     });
     let late = receive.await.unwrap();
     // The entry is taken away as `land` does it, and a successor takes off under the same key.
     flights.shared.lock().remove("k");
     let (_open, gate) = oneshot::channel::<()>();
-    let successor = flights.join("k", |landing| async move {
+    let successor = flights.join("k", Span::none, |landing| async move {
         let _ = gate.await;
         landing.land(Ok(2));
     });
     assert!(!successor.joined());
     late.land(Ok(1));
     assert_eq!(first.outcome().await, Ok(Ok(1)));
-    let joiner = flights.join("k", |landing| async { landing.land(Ok(3)) });
+    let joiner = flights.join("k", Span::none, |landing| async { landing.land(Ok(3)) });
     assert!(joiner.joined(), "the successor still flies");
 }
 
@@ -133,13 +133,13 @@ async fn a_caller_that_leaves_changes_nothing() {
 async fn an_announced_outcome_serves_callers_while_the_work_goes_on() {
     let flights = flights();
     let (open, gate) = oneshot::channel::<()>();
-    let first = flights.join("k", |landing| async move {
+    let first = flights.join("k", Span::none, |landing| async move {
         landing.announce(Ok(1));
         let _ = gate.await;
         landing.land(Ok(2));
     });
     assert_eq!(first.outcome().await, Ok(Ok(1)));
-    let joiner = flights.join("k", |landing| async { landing.land(Ok(3)) });
+    let joiner = flights.join("k", Span::none, |landing| async { landing.land(Ok(3)) });
     assert!(joiner.joined());
     assert_eq!(joiner.outcome().await, Ok(Ok(1)));
     open.send(()).unwrap();
@@ -164,7 +164,7 @@ async fn a_woken_waiter_that_asks_again_never_finds_the_flight_that_woke_it() {
                     let mut last = 0;
                     for _ in 0..3 {
                         let runs = Arc::clone(&runs);
-                        let flight = flights.join("k", |landing| async move {
+                        let flight = flights.join("k", Span::none, |landing| async move {
                             landing.land(runs.fetch_add(1, Ordering::SeqCst) + 1);
                         });
                         let now = flight.outcome().await.unwrap();
@@ -184,15 +184,15 @@ async fn a_woken_waiter_that_asks_again_never_finds_the_flight_that_woke_it() {
 async fn a_flight_that_told_its_outcome_has_landed_only_when_its_work_is_done() {
     let flights = flights();
     let (open, gate) = oneshot::channel::<()>();
-    let flight = flights.join("k", |landing| async move {
+    let flight = flights.join("k", Span::none, |landing| async move {
         landing.announce(Ok(1));
         let _ = gate.await;
     });
     assert_eq!(flight.outcome().await, Ok(Ok(1)));
     let soon = Duration::from_secs(1);
     assert!(tokio::time::timeout(soon, flight.landed()).await.is_err());
-    assert!(flights.join("k", |_| async {}).joined());
+    assert!(flights.join("k", Span::none, |_| async {}).joined());
     open.send(()).unwrap();
     flight.landed().await;
-    assert!(!flights.join("k", |_| async {}).joined());
+    assert!(!flights.join("k", Span::none, |_| async {}).joined());
 }

@@ -11,6 +11,7 @@ use evergrant_core::singleflight::Flights;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Span;
 
 use super::world::World;
 
@@ -36,7 +37,7 @@ impl Doomed {
         let tracker = TaskTracker::new();
         let id = grant.facts.id;
         let mut task = None;
-        Flights::new(tracker.clone()).join(id.clone(), |landing| {
+        Flights::new(tracker.clone()).join(id.clone(), Span::none, |landing| {
             task = Some(tracker.spawn(refresher.fly(id, trigger, Subject::default(), landing)));
             std::future::ready(())
         });

@@ -2,12 +2,14 @@
 //! not refused.
 
 mod express;
+mod trace;
 
 use std::time::Duration;
 
 use evergrant_core::grant::TokenSet;
 use evergrant_core::provider::{CallError, Delivery, Verdict};
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 pub(super) use self::express::express;
 use super::client::Client;
@@ -263,8 +265,25 @@ impl HttpProviders {
         }
     }
 
-    /// One request with one secret.
+    /// One request with one secret, in a span of its own.
     async fn attempt<T>(
+        &self,
+        client: &Client,
+        ask: &Ask<'_>,
+        client_secret: &str,
+        deadline: Instant,
+        read: impl Fn(Context<'_>, &Answer) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        let span = trace::call(client, ask);
+        let outcome = self
+            .send(client, ask, client_secret, deadline, read)
+            .instrument(span.clone())
+            .await;
+        trace::tell(&span, outcome.as_ref().err().map(|refusal| &refusal.error));
+        outcome
+    }
+
+    async fn send<T>(
         &self,
         client: &Client,
         ask: &Ask<'_>,
@@ -276,11 +295,13 @@ impl HttpProviders {
         let sent_at = self.clock.now();
         let request = express(client, ask, client_secret, sent_at)
             .map_err(|error| Refusal::of(cannot_ask(entry, &error)))?;
+        trace::tell_request(&request);
         let answer = self
             .http
             .send(request, deadline)
             .await
             .map_err(|fault| Refusal::of(unanswered(entry, &ask.url.field, fault)))?;
+        trace::tell_status(answer.status);
         let public = [
             Parameter::GrantType,
             Parameter::TokenTypeHint,

@@ -47,7 +47,8 @@ impl Serve {
             })
         });
         let config = self.config.load_with(overrides.collect())?;
-        telemetry::init(&config.telemetry, std::env::var("RUST_LOG").ok().as_deref());
+        let rust_log = std::env::var("RUST_LOG").ok();
+        let traces = telemetry::init(&config.telemetry, build, rust_log.as_deref());
         tracing::info!(
             version = build.version,
             revision = build.revision,
@@ -55,7 +56,9 @@ impl Serve {
             "evergrant starts"
         );
         let mut told = Ok(());
-        app::serve(config, build, |ready| told = tell(ready, out)).await?;
+        let served = app::serve(config, build, |ready| told = tell(ready, out)).await;
+        traces.finish().await;
+        served?;
         Ok(told?)
     }
 }
@@ -84,10 +87,13 @@ pub struct Migrate {
 
 impl Migrate {
     /// Brings the store's schema up to date.
-    pub async fn run(self, out: Out<'_>) -> Result<(), Failure> {
+    pub async fn run(self, build: Build, out: Out<'_>) -> Result<(), Failure> {
         let config = self.config.load()?;
-        telemetry::init(&config.telemetry, std::env::var("RUST_LOG").ok().as_deref());
-        app::migrate(config).await?;
+        let rust_log = std::env::var("RUST_LOG").ok();
+        let traces = telemetry::init(&config.telemetry, build, rust_log.as_deref());
+        let migrated = app::migrate(config).await;
+        traces.finish().await;
+        migrated?;
         writeln!(out, "ok")?;
         Ok(())
     }

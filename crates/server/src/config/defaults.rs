@@ -32,3 +32,5 @@ pub(super) const SET_TYPE: &str = "secevent+jwt";
 
 pub(super) const LEVEL: &str = "info";
 pub(super) const FORMAT: &str = "text";
+/// The default of OpenTelemetry: whoever turns traces on sees them.
+pub(super) const TRACE_RATIO: f64 = 1.0;

@@ -24,9 +24,10 @@ pub(super) struct Node {
 pub(super) enum Value {
     Text(Text),
     Integer(i64),
+    Float(f64),
     List(Vec<Node>),
     Table(Table),
-    /// A truth value, a float, a date or a number beyond 64 bits: no key takes one.
+    /// A truth value, a date or a number beyond 64 bits: no key takes one.
     Foreign,
 }
 
@@ -90,7 +91,11 @@ fn node_of(key: usize, value: Spanned<DeValue<'_>>, place: &dyn Fn(usize) -> Ori
             Ok(number) => (Value::Integer(number), start),
             Err(_) => (Value::Foreign, start),
         },
-        DeValue::Boolean(_) | DeValue::Float(_) | DeValue::Datetime(_) => (Value::Foreign, start),
+        DeValue::Float(float) => match float.as_str().parse() {
+            Ok(number) => (Value::Float(number), start),
+            Err(_) => (Value::Foreign, start),
+        },
+        DeValue::Boolean(_) | DeValue::Datetime(_) => (Value::Foreign, start),
         DeValue::Array(items) => {
             let items = items
                 .into_iter()

@@ -214,6 +214,25 @@ impl<'e> Section<'e> {
             })
     }
 
+    /// A number from 0 to 1.
+    pub(super) fn ratio(&mut self, name: &'static str, default: f64) -> Result<f64, ConfigError> {
+        let (key, node) = self.take(name);
+        let found = match node.as_ref().map(|node| (&node.value, &node.origin)) {
+            None => return Ok(default),
+            Some((Value::Float(number), _)) => Some(*number),
+            Some((Value::Integer(0), _)) => Some(0.0),
+            Some((Value::Integer(1), _)) => Some(1.0),
+            // The environment has nothing but text.
+            Some((Value::Text(text), Origin::Environment(_) | Origin::Argument(_))) => {
+                text.trim().parse().ok()
+            }
+            Some(_) => None,
+        };
+        found
+            .filter(|number| (0.0..=1.0).contains(number))
+            .ok_or_else(|| key.refuse("must be a number from 0 to 1"))
+    }
+
     /// A list of texts, empty if it is not there. From the environment it is divided by commas.
     pub(super) fn texts(&mut self, name: &'static str) -> Result<Vec<(Key, String)>, ConfigError> {
         let (key, node) = self.take(name);

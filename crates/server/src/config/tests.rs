@@ -96,6 +96,8 @@ fn the_environment_wins_over_the_file_and_the_command_line_over_both() {
         ("EVERGRANT__REFRESH__LEASE", "50s"),
         ("EVERGRANT__EVENTS__MAX_STREAMS", "7"),
         ("EVERGRANT__TELEMETRY__FORMAT", "json"),
+        ("EVERGRANT__TELEMETRY__OTLP_ENDPOINT", "http://otel:4317"),
+        ("EVERGRANT__TELEMETRY__TRACE_RATIO", "0.25"),
         ("EVERGRANT_SERVER", "not ours"),
         ("PATH", "/bin"),
     ];
@@ -103,6 +105,9 @@ fn the_environment_wins_over_the_file_and_the_command_line_over_both() {
     assert_eq!(config.refresh.lease, Duration::from_secs(50));
     assert_eq!(config.events.max_streams, 7);
     assert_eq!(config.telemetry.format, LogFormat::Json);
+    let endpoint = config.telemetry.otlp_endpoint.unwrap();
+    assert_eq!(endpoint, "http://otel:4317");
+    assert_eq!(config.telemetry.trace_ratio, 0.25);
 
     let listen = |value: &str| {
         let given = Override {

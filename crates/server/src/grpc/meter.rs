@@ -18,6 +18,9 @@ pub async fn request<T>(
         Ok(_) => ("OK", ""),
         Err(error) => (code_name(error.code()), error.reason_name()),
     };
+    if !reason.is_empty() {
+        tracing::Span::current().record("evergrant.reason", reason);
+    }
     metrics::counter!(
         "evergrant_requests_total", "method" => method, "code" => code, "reason" => reason
     )

@@ -25,7 +25,7 @@ use tonic::Status;
 use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
 use tower::ServiceExt as _;
-use tracing::debug;
+use tracing::{Instrument as _, debug};
 
 use super::deadline;
 use super::peer::Peer;
@@ -33,6 +33,7 @@ pub use leash::{Leash, Leashes};
 use leash::{LeashedBody, Requests};
 
 mod leash;
+mod span;
 mod tls;
 
 pub use tls::{TlsError, acceptor};
@@ -185,7 +186,8 @@ async fn answer(
     }
     request.extensions_mut().insert(peer);
     let timeout = deadline::timeout(request.headers());
-    let answer = routes.oneshot(request);
+    let span = span::begin(&request);
+    let answer = routes.oneshot(request).instrument(span.clone());
     let answer = match timeout {
         None => answer.await?,
         Some(timeout) => match tokio::time::timeout(timeout, answer).await {
@@ -193,6 +195,7 @@ async fn answer(
             Err(_) => Status::deadline_exceeded("the caller's deadline has passed").into_http(),
         },
     };
+    span::end(&span, answer.headers());
     Ok(answer.map(|body| LeashedBody::new(body, leash)))
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tracing::{error, info, warn};
+use tracing::{Instrument as _, error, info, info_span, warn};
 
 use super::count;
 use crate::ageing::{Dates, Life};
@@ -112,7 +112,8 @@ impl Refresher {
     }
 
     async fn escrow(&self, entry: &EscrowEntry, only_here: &OnlyHere<'_>) -> bool {
-        let escrowed = self.ports.escrow.put(entry).await.is_ok();
+        let put = self.ports.escrow.put(entry);
+        let escrowed = put.instrument(info_span!("escrow")).await.is_ok();
         if escrowed {
             metrics::counter!("evergrant_escrow_written_total").increment(1);
             only_here.saved();
@@ -122,6 +123,15 @@ impl Refresher {
 
     /// Stores the tokens of `entry`, or puts them aside where they came too late.
     pub(super) async fn commit(
+        &self,
+        grant: &Grant,
+        entry: &EscrowEntry,
+    ) -> Result<Committed, StoreError> {
+        let commit = self.commit_untraced(grant, entry);
+        commit.instrument(info_span!("commit")).await
+    }
+
+    async fn commit_untraced(
         &self,
         grant: &Grant,
         entry: &EscrowEntry,

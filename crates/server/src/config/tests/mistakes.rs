@@ -215,8 +215,20 @@ fn each_mistake_is_told_in_one_line_with_key_reason_and_place() {
             "telemetry.format: must be \"text\" or \"json\", not \"xml\" (evergrant.toml:2)",
         ),
         (
-            "[telemetry]\notlp_endpoint = \"http://x\"",
-            "telemetry.otlp_endpoint: is not available in this version; leave it empty (evergrant.toml:2)",
+            "[telemetry]\notlp_endpoint = \"http://hush:hush@x:4317\"",
+            "telemetry.otlp_endpoint: must be http:// or https:// with host and port alone; headers come from OTEL_EXPORTER_OTLP_HEADERS (evergrant.toml:2)",
+        ),
+        (
+            "[telemetry]\notlp_endpoint = \"x:4317\"",
+            "telemetry.otlp_endpoint: must be http:// or https:// with host and port alone; headers come from OTEL_EXPORTER_OTLP_HEADERS (evergrant.toml:2)",
+        ),
+        (
+            "[telemetry]\ntrace_ratio = 1.5",
+            "telemetry.trace_ratio: must be a number from 0 to 1 (evergrant.toml:2)",
+        ),
+        (
+            "[telemetry]\ntrace_ratio = \"0.5\"",
+            "telemetry.trace_ratio: must be a number from 0 to 1 (evergrant.toml:2)",
         ),
     ];
     for (text, line) in table {
