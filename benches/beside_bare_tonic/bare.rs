@@ -124,6 +124,13 @@ impl CredentialService for Bare {
         Err(Status::unimplemented("not compared"))
     }
 
+    async fn explain_credential(
+        &self,
+        _: Request<ExplainCredentialRequest>,
+    ) -> Result<Response<ExplainCredentialResponse>, Status> {
+        Err(Status::unimplemented("not compared"))
+    }
+
     async fn list_credentials(
         &self,
         _: Request<ListCredentialsRequest>,

@@ -10,6 +10,7 @@ mod client_rejected;
 mod coherence;
 mod consent;
 mod documents;
+mod explain;
 mod failover;
 mod harness;
 mod harness_works;

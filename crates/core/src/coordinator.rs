@@ -61,6 +61,18 @@ pub trait Locks: Send + Sync + 'static {
 
     /// Gives the lock up if `owner` holds it; otherwise changes nothing and answers `false`.
     async fn release(&self, grant: &GrantId, owner: &OwnerToken) -> Result<bool, Unreachable>;
+
+    /// Who holds the lock, for people who ask. `None` if nobody does.
+    async fn holder(&self, grant: &GrantId) -> Result<Option<LockHolder>, Unreachable>;
+}
+
+/// Who holds a lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LockHolder {
+    /// Its owner.
+    pub owner: OwnerToken,
+    /// For how long, unless it is renewed or released.
+    pub left: Duration,
 }
 
 /// A token set that a provider issued and that may not be stored yet.

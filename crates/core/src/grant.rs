@@ -289,6 +289,8 @@ pub struct GrantFacts {
     pub attempts: Attempts,
     /// The lease of an attempt that has begun and not ended; it may have run out.
     pub lease: Option<Lease>,
+    /// Whether an attempt that has ended, or whose lease ran out, may have spent the stored refresh token.
+    pub in_doubt: bool,
     /// When the grant was first stored.
     pub created_at: Timestamp,
 }

@@ -84,6 +84,11 @@ name! {
     GrantId
 }
 
+name! {
+    /// One process of the service among those that share a database, e.g. `evergrant-0:7070`.
+    ReplicaName
+}
+
 impl GrantId {
     /// A new id, unique without coordination and ascending in time (UUID version 7).
     pub fn random() -> Self {
@@ -170,6 +175,18 @@ impl OwnerToken {
         Self(uuid::Uuid::new_v4().simple().to_string().into())
     }
 
+    /// A fresh token that also tells whose it is.
+    pub fn of(replica: &ReplicaName) -> Self {
+        let random = uuid::Uuid::new_v4().simple();
+        Self(format!("{replica}/{random}").into())
+    }
+
+    /// The replica that it was made for, if it tells.
+    pub fn replica(&self) -> Option<&str> {
+        let (replica, _) = self.0.rsplit_once('/')?;
+        Some(replica)
+    }
+
     /// The token read back from where it was stored.
     pub fn from_stored(text: &str) -> Self {
         Self(text.into())
@@ -199,5 +216,15 @@ mod tests {
     fn random_ids_and_owner_tokens_differ() {
         assert_ne!(GrantId::random(), GrantId::random());
         assert_ne!(OwnerToken::random(), OwnerToken::random());
+        let replica = ReplicaName::parse("evergrant-0:7070").unwrap();
+        assert_ne!(OwnerToken::of(&replica), OwnerToken::of(&replica));
+    }
+
+    #[test]
+    fn an_owner_token_tells_its_replica_if_it_was_made_for_one() {
+        let replica = ReplicaName::parse("evergrant-0:7070").unwrap();
+        let token = OwnerToken::from_stored(OwnerToken::of(&replica).as_str());
+        assert_eq!(token.replica(), Some("evergrant-0:7070"));
+        assert_eq!(OwnerToken::random().replica(), None);
     }
 }

@@ -9,13 +9,14 @@ use std::time::Duration;
 use tracing::debug;
 
 use crate::coordinator::{Acquired, Locks};
-use crate::ids::{GrantId, OwnerToken};
+use crate::ids::{GrantId, OwnerToken, ReplicaName};
 
 /// Takes leader locks that live for `ttl`.
 #[derive(Clone)]
 pub struct LeaderLock {
     locks: Arc<dyn Locks>,
     ttl: Duration,
+    replica: ReplicaName,
 }
 
 /// Whether this process leads.
@@ -31,16 +32,20 @@ pub enum Leadership {
 }
 
 impl LeaderLock {
-    /// Locks of `locks` that live for `ttl`: as long as the lease that they precede.
-    pub fn new(locks: Arc<dyn Locks>, ttl: Duration) -> Self {
-        Self { locks, ttl }
+    /// Locks of `locks` that live for `ttl`: as long as the lease that they precede. Their owner tells `replica`.
+    pub fn new(locks: Arc<dyn Locks>, ttl: Duration, replica: ReplicaName) -> Self {
+        Self {
+            locks,
+            ttl,
+            replica,
+        }
     }
 
     /// Tries once to lead the refresh of `grant`, under a fresh owner token.
     ///
     /// When this is cancelled the lock may have been taken; it then ends by its time to live.
     pub async fn claim(&self, grant: &GrantId) -> Leadership {
-        let owner = OwnerToken::random();
+        let owner = OwnerToken::of(&self.replica);
         let answer = self.locks.acquire(grant, &owner, self.ttl).await;
         let is_certain = match answer {
             Ok(Acquired::HeldElsewhere { left }) => {

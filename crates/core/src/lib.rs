@@ -18,6 +18,7 @@ pub mod secret;
 
 pub mod ageing;
 pub mod announce;
+pub mod attempts;
 pub mod brake;
 pub mod broker;
 pub mod budget;
@@ -26,6 +27,7 @@ pub mod change;
 pub mod coherence;
 pub mod cooldown;
 pub mod events;
+pub mod explain;
 pub mod freshness;
 pub mod leader;
 pub mod memory;

@@ -201,6 +201,8 @@ pub struct CallError {
     pub verdict: Verdict,
     /// Whether the provider may have acted on the request.
     pub delivery: Delivery,
+    /// The HTTP status of the answer, as far as one came.
+    pub status: Option<u16>,
     /// The provider's own error code, e.g. `invalid_grant`; empty if none.
     pub code: String,
     /// For people; lower case, without full stop, holds no secret.

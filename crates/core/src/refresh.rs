@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::attempts::AttemptLog;
 use crate::budget::Budgets;
 use crate::cache::LiveGrant;
 use crate::change::run::Changes;
@@ -30,7 +31,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::cooldown::ClientBreaker;
 use crate::coordinator::{Bus, Escrow, Locks};
 use crate::failure::FailureReason;
-use crate::ids::{Generation, GrantId};
+use crate::ids::{Generation, GrantId, ReplicaName};
 use crate::leader::LeaderLock;
 use crate::memory::Memory;
 use crate::provider::Providers;
@@ -42,6 +43,7 @@ use unsaved::Unsaved;
 
 mod attempt;
 mod flight;
+mod record;
 mod revoke;
 mod settle;
 mod unsaved;
@@ -61,6 +63,10 @@ pub struct Ports {
     pub providers: Arc<dyn Providers>,
     /// The time of day.
     pub clock: Arc<dyn Clock>,
+    /// What attempts came to.
+    pub attempts: Arc<dyn AttemptLog>,
+    /// What this process is called among replicas.
+    pub replica: ReplicaName,
 }
 
 impl std::fmt::Debug for Ports {
@@ -241,7 +247,11 @@ impl Refresher {
         stop: CancellationToken,
     ) -> Self {
         Self {
-            leader: LeaderLock::new(Arc::clone(&ports.locks), limits.lease),
+            leader: LeaderLock::new(
+                Arc::clone(&ports.locks),
+                limits.lease,
+                ports.replica.clone(),
+            ),
             changes: Changes::new(
                 Arc::clone(&ports.store),
                 Arc::clone(&ports.bus),

@@ -11,6 +11,9 @@ use async_trait::async_trait;
 use thiserror::Error;
 
 use crate::ageing::{Dates, EndOf};
+use crate::attempts::AttemptRecord;
+#[cfg(doc)]
+use crate::attempts::REMEMBERED;
 use crate::brake::Brake;
 use crate::change::{ChangeSet, ClientHealth, Scope, Snapshot};
 use crate::clock::Timestamp;
@@ -178,6 +181,16 @@ pub trait GrantStore: Send + Sync + 'static {
     /// Deletes at most `limit` token sets that were kept for longer than `retention` by the store's clock. Answers how
     /// many.
     async fn prune_orphans(&self, retention: Duration, limit: u32) -> Result<u64, StoreError>;
+
+    /// Remembers what attempts came to: of each grant the [`REMEMBERED`] with the highest epochs or fewer, and an
+    /// attempt once however often it is told. Grants that are gone do not matter.
+    async fn note_attempts(&self, records: &[AttemptRecord]) -> Result<(), StoreError>;
+
+    /// What is remembered of the attempts of a grant, the latest first.
+    async fn attempts_of(&self, id: &GrantId) -> Result<Vec<AttemptRecord>, StoreError>;
+
+    /// Forgets at most `limit` attempts that began longer ago than `older_than` by the store's clock. Answers how many.
+    async fn prune_attempts(&self, older_than: Duration, limit: u32) -> Result<u64, StoreError>;
 
     /// Active grants that are due at `now`, whose next attempt is not held back and whose lease is not
     /// live: the longest due first, at most `limit`, and at most `per_client` of any one client.
@@ -385,6 +398,9 @@ pub trait EventLog: Send + Sync + 'static {
         after: u64,
         limit: u32,
     ) -> Result<(Vec<Event>, LogPosition), StoreError>;
+
+    /// The last events about a credential, the latest first, at most `limit`.
+    async fn events_of(&self, key: &CredentialKey, limit: u32) -> Result<Vec<Event>, StoreError>;
 
     /// Raises the floor to the last event that is older than `retention` (at most `limit` events further),
     /// then deletes what lies at or below it. Answers how many were deleted.

@@ -1,5 +1,6 @@
 //! In-memory ports, a clock and a provider under a test's control, and one contract suite per port.
 
+pub mod attempts;
 pub mod clock;
 pub mod coordinator;
 pub mod coordinator_contract;

@@ -6,6 +6,7 @@
 
 mod protocol {
     mod ageing;
+    mod attempts;
     mod brake;
     mod budgets;
     mod chaos;
@@ -18,6 +19,7 @@ mod protocol {
     mod etag;
     mod events;
     mod exchange;
+    mod explain;
     mod heal;
     mod instagram;
     mod minted;

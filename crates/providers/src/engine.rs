@@ -316,6 +316,7 @@ fn not_sent(verdict: Verdict, message: String) -> CallError {
     CallError {
         verdict,
         delivery: Delivery::NotSent,
+        status: None,
         code: String::new(),
         message,
         retry_after: None,

@@ -332,6 +332,7 @@ impl Context<'_> {
             error: CallError {
                 verdict: meaning.verdict,
                 delivery,
+                status: Some(answer.status),
                 code,
                 message,
                 retry_after: patience.and_then(|text| {

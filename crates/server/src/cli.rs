@@ -6,6 +6,7 @@ mod credential;
 mod credential_view;
 mod events;
 mod exit;
+mod explain;
 mod forecast;
 mod integration;
 mod integration_view;
@@ -71,6 +72,8 @@ enum Verb {
     Watch(watch::Watch),
     /// Keep credentials
     Credential(credential::Credential),
+    /// Say why a credential is dead, slow or not refreshed
+    Explain(explain::Explain),
     /// List what ends when, soonest first
     Forecast(forecast::Forecast),
     /// Keep integrations
@@ -114,7 +117,7 @@ pub(crate) fn run_with(
 ) -> Exit {
     let cli = match parse(build, arguments) {
         Ok(cli) => cli,
-        Err(error) => return explain(&error),
+        Err(error) => return say(&error),
     };
     match dispatch(cli.verb, build, out, notes) {
         Ok(()) => Exit::Success,
@@ -138,7 +141,7 @@ fn parse(build: Build, arguments: impl IntoIterator<Item = OsString>) -> Result<
 }
 
 /// Prints what clap has to say: help and version to standard output, mistakes to standard error.
-fn explain(error: &clap::Error) -> Exit {
+fn say(error: &clap::Error) -> Exit {
     let _untold = error.print();
     match error.use_stderr() {
         true => Exit::Usage,
@@ -159,6 +162,7 @@ fn dispatch(verb: Verb, build: Build, out: Out<'_>, notes: Out<'_>) -> Result<()
         Verb::Connect(connect) => on_this_thread(connect.run(out, notes)),
         Verb::Watch(watch) => on_this_thread(watch.run(out, notes)),
         Verb::Credential(credential) => on_this_thread(credential.run(&SystemClock, out)),
+        Verb::Explain(explain) => on_this_thread(explain.run(out)),
         Verb::Forecast(forecast) => on_this_thread(forecast.run(out)),
         Verb::Integration(integration) => on_this_thread(integration.run(out)),
         Verb::Provider(provider) => on_this_thread(provider.run(out)),

@@ -4,6 +4,7 @@ mod build_info;
 
 pub mod admin;
 pub mod app;
+pub mod attempts;
 pub mod callback;
 pub mod cli;
 pub mod clock;

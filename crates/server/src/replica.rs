@@ -32,6 +32,7 @@ mod consents;
 mod coordination;
 mod error;
 mod inbound;
+mod name;
 mod sealing;
 mod services;
 mod socket;
@@ -136,7 +137,7 @@ impl Replica {
         known_or_lost(config, unknown.iter())?;
         let coordination = Coordination::start(config, &sealer)?;
         let providers = Arc::new(http_providers(config)?);
-        let broker = broker(config, &store, &coordination, &providers, &life);
+        let broker = broker(config, &store, &coordination, &providers, grpc, &life);
         let replayed = broker.replay_escrow().await?;
         if replayed > 0 {
             info!(

@@ -1,5 +1,5 @@
-//! Prunes what is older than it must be kept: events, token sets that came too late, deliveries that were dealt with, and
-//! consents that nobody completed.
+//! Prunes what is older than it must be kept: events, token sets that came too late, attempts,
+//! deliveries that were dealt with, and consents that nobody completed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +14,9 @@ const BATCH: u32 = 5_000;
 const EVERY: Duration = Duration::from_secs(600);
 /// For longer than any receiver takes a delivery.
 const REMEMBERED: Duration = Duration::from_hours(30 * 24);
+
+/// What attempts to refresh came to is of no use for longer.
+const ATTEMPTS: Duration = Duration::from_hours(30 * 24);
 
 /// How long things are kept.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +33,7 @@ pub async fn run(store: Arc<dyn Store>, retention: Retention, stop: Cancellation
         let Retention { events, orphans } = retention;
         prune("events", || store.prune(events, BATCH)).await;
         prune("orphans", || store.prune_orphans(orphans, BATCH)).await;
+        prune("attempts", || store.prune_attempts(ATTEMPTS, BATCH)).await;
         prune("deliveries", || store.forget_deliveries(REMEMBERED, BATCH)).await;
         if pause(&stop).await.is_none() {
             return;

@@ -227,6 +227,10 @@ fn describe() {
         "Token sets that could be stored nowhere before this process ended"
     );
     describe_counter!(
+        "evergrant_attempts_lost_total",
+        "Attempts whose outcome could not be kept for who asks later"
+    );
+    describe_counter!(
         "evergrant_healed_total",
         "Grants taken for dead that had a working token"
     );

@@ -5,6 +5,7 @@
 //! domain, and every secret is sealed before it gets here.
 
 mod apply;
+mod attempts;
 mod authorizations;
 mod clients;
 mod database;

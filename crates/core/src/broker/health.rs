@@ -3,15 +3,25 @@
 use super::Broker;
 use crate::brake::Verdict;
 use crate::budget::Usage;
-use crate::cooldown::BreakerState;
+use crate::cooldown::{BreakerState, Refusal};
 use crate::ids::ClientKey;
 use crate::provider::Limits;
+use crate::refresh::Ports;
 use crate::store::StoreError;
 
 impl Broker {
+    pub(crate) fn ports(&self) -> &Ports {
+        &self.ports
+    }
+
     /// Whether refreshes of the client would be refused without a call now.
     pub fn client_is_rejected(&self, client: &ClientKey) -> bool {
         self.breaker.refusal(client).is_some()
+    }
+
+    /// Why no call is made for the client now.
+    pub(crate) fn refusal(&self, client: &ClientKey) -> Option<Refusal> {
+        self.breaker.refusal(client)
     }
 
     /// How the client stands, as far as this process has seen.

@@ -44,6 +44,7 @@ pub(crate) fn grant(id: &GrantId, version: u64) -> Grant {
             scopes: Vec::new(),
             attempts: Attempts::default(),
             lease: None,
+            in_doubt: false,
             created_at: NOW,
         },
         tokens: TokenSet {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::broadcast;
 
-use super::{Acquired, Bus, Locks, Notice, Unreachable};
+use super::{Acquired, Bus, LockHolder, Locks, Notice, Unreachable};
 use crate::ids::{GrantId, OwnerToken};
 
 /// Notices that a slow subscriber may be behind before it lags.
@@ -42,6 +42,10 @@ impl Locks for LocalLocks {
 
     async fn release(&self, _grant: &GrantId, _owner: &OwnerToken) -> Result<bool, Unreachable> {
         Ok(true)
+    }
+
+    async fn holder(&self, _grant: &GrantId) -> Result<Option<LockHolder>, Unreachable> {
+        Ok(None)
     }
 }
 

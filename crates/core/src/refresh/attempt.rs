@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use tracing::{Instrument as _, debug, info, info_span};
 
 use super::flight::rejected;
+use super::record::Record;
 use super::settle::NotAdopted;
 use super::{Failure, Outcome, Refresher, Subject, Trigger};
 use crate::budget::Place;
@@ -45,6 +46,7 @@ pub(super) struct Attempt<'a> {
     pub(super) place: &'a Place,
     pub(super) held: &'a Held,
     pub(super) landing: &'a Landing<GrantId, Outcome>,
+    record: &'a mut Record,
     /// When the claim was sent: the lease cannot run out before `lease` after this.
     started: Instant,
     /// Whether the refresh token may have been spent by a call whose answer nobody has.
@@ -93,7 +95,8 @@ impl Refresher {
             metrics::counter!("evergrant_lease_takeovers_total").increment(1);
             info!(grant = %id, %generation, "took over an attempt that never told its end");
         }
-        let mut attempt = Attempt {
+        let mut record = self.begin_record(&grant.facts, trigger, &claimed);
+        let attempt = Attempt {
             ambiguous: claimed.takeover,
             parent: None,
             grant,
@@ -103,8 +106,18 @@ impl Refresher {
             place,
             held,
             landing,
+            record: &mut record,
             started,
         };
+        let led = self.attempt(attempt).await;
+        if let Led::Ended(outcome) = &led {
+            self.note(record, outcome);
+        }
+        led
+    }
+
+    /// What follows once the lease is held.
+    async fn attempt(&self, mut attempt: Attempt<'_>) -> Led {
         match self.obtained_already(&attempt).await {
             Ok(None) => {}
             Ok(Some(outcome)) => return Led::Ended(outcome),
@@ -205,7 +218,7 @@ impl Refresher {
     /// One call, if the lease outlasts it and the commit that follows.
     pub(super) async fn call_once(
         &self,
-        attempt: &Attempt<'_>,
+        attempt: &mut Attempt<'_>,
     ) -> Option<Result<Issued, CallError>> {
         let needed = self.limits.attempt_timeout + self.limits.store_timeout;
         let left = self.limits.lease.saturating_sub(attempt.started.elapsed());
@@ -224,6 +237,7 @@ impl Refresher {
             means.subject_token.clone_from(&attempt.subject.0);
         }
         attempt.place.call();
+        attempt.record.call();
         let began = Instant::now();
         let answer = self
             .ports
@@ -232,6 +246,9 @@ impl Refresher {
             .await;
         metrics::histogram!("evergrant_provider_call_seconds", "provider" => client.provider.to_string())
             .record(began.elapsed().as_secs_f64());
+        if let Err(error) = &answer {
+            attempt.record.error(error);
+        }
         Some(answer)
     }
 

@@ -9,7 +9,9 @@ use tokio::sync::broadcast;
 use tokio::time::Instant;
 
 use crate::coordinator::local::BUS_CAPACITY;
-use crate::coordinator::{Acquired, Bus, Escrow, EscrowEntry, Locks, Notice, Unreachable};
+use crate::coordinator::{
+    Acquired, Bus, Escrow, EscrowEntry, LockHolder, Locks, Notice, Unreachable,
+};
 use crate::ids::{Generation, GrantId, OwnerToken};
 
 /// One coordination service in memory. Replicas under test share it by its [`Arc`].
@@ -194,6 +196,14 @@ impl Locks for MemoryCoordinator {
                 state.locks.remove(grant);
             }
             held
+        })
+        .await
+    }
+
+    async fn holder(&self, grant: &GrantId) -> Result<Option<LockHolder>, Unreachable> {
+        self.command(|state| {
+            let (owner, left) = state.live_lock(grant)?;
+            Some(LockHolder { owner, left })
         })
         .await
     }

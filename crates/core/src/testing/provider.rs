@@ -371,6 +371,7 @@ pub fn failure(verdict: Verdict, code: &str) -> CallError {
     CallError {
         verdict,
         delivery: Delivery::Answered,
+        status: Some(400),
         code: code.to_owned(),
         message: format!("the provider answered {code}"),
         retry_after: None,
@@ -386,6 +387,7 @@ fn lost() -> CallError {
     CallError {
         verdict: Verdict::Transient,
         delivery: Delivery::Unknown,
+        status: None,
         code: String::new(),
         message: "the provider did not answer".into(),
         retry_after: None,

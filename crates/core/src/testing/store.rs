@@ -22,6 +22,7 @@ use state::{Now, State};
 pub use super::held::Held;
 
 use crate::ageing::Dates;
+use crate::attempts::AttemptRecord;
 use crate::change::{ChangeSet, Scope, Snapshot};
 use crate::clock::{Clock, Timestamp};
 use crate::events::{Event, LogPosition};
@@ -225,6 +226,25 @@ impl GrantStore for MemoryStore {
         .await
     }
 
+    async fn note_attempts(&self, records: &[AttemptRecord]) -> Result<(), StoreError> {
+        self.call(Op::NoteAttempts, |state, _| {
+            records.iter().for_each(|record| state.note_attempt(record));
+        })
+        .await
+    }
+
+    async fn attempts_of(&self, id: &GrantId) -> Result<Vec<AttemptRecord>, StoreError> {
+        self.call(Op::AttemptsOf, |state, _| state.attempts_of(id))
+            .await
+    }
+
+    async fn prune_attempts(&self, older_than: Duration, limit: u32) -> Result<u64, StoreError> {
+        self.call(Op::PruneAttempts, |state, now| {
+            state.prune_attempts(now.wall.minus(older_than), limit)
+        })
+        .await
+    }
+
     async fn due(
         &self,
         now: Timestamp,
@@ -378,6 +398,11 @@ impl EventLog for MemoryStore {
             (state.log.after(after, limit), state.log.position())
         })
         .await
+    }
+
+    async fn events_of(&self, key: &CredentialKey, limit: u32) -> Result<Vec<Event>, StoreError> {
+        self.call(Op::EventsOf, |state, _| state.log.of(key, limit))
+            .await
     }
 
     async fn prune(&self, retention: Duration, limit: u32) -> Result<u64, StoreError> {

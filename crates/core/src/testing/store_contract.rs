@@ -9,6 +9,8 @@
 #[expect(missing_docs, reason = "a claim's name says what it checks")]
 pub mod ageing;
 #[expect(missing_docs, reason = "a claim's name says what it checks")]
+pub mod attempts;
+#[expect(missing_docs, reason = "a claim's name says what it checks")]
 pub mod brakes;
 #[expect(missing_docs, reason = "a claim's name says what it checks")]
 pub mod changes;
@@ -72,6 +74,10 @@ macro_rules! store_contract_tests {
             schedule::due_gives_no_client_more_than_its_share,
             schedule::every_raise_of_a_version_is_seen_for_a_while,
             schedule::grants_are_counted_by_provider_and_state,
+            attempts::attempts_come_back_as_they_were_told_the_latest_first,
+            attempts::the_latest_attempts_are_remembered_and_each_once,
+            attempts::attempts_are_forgotten_when_they_are_old,
+            attempts::a_doubt_shows_once_nobody_is_at_it_and_until_new_tokens_are_stored,
             ageing::dates_come_back_and_end_with_the_grant,
             ageing::a_consent_begins_anew_and_a_refresh_goes_on,
             ageing::dating_a_grant_leaves_everything_else,
@@ -106,6 +112,7 @@ macro_rules! store_contract_tests {
             log::eight_writers_number_events_densely_in_commit_order,
             log::every_kind_of_event_comes_back_as_it_was_told,
             log::a_page_holds_what_was_asked_for_and_where_the_log_stands,
+            log::the_last_events_of_a_credential_are_found,
             log::pruning_raises_the_floor_and_forgets_what_is_old,
             reports::a_report_has_the_active_grants_of_its_accounts_over_all_tenants,
             reports::a_report_has_the_accounts_within_an_account,

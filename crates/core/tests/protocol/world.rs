@@ -10,11 +10,12 @@ use evergrant_core::clock::Clock;
 use evergrant_core::events::{Event, EventBody, EventKind};
 use evergrant_core::grant::{Grant, GrantType, Means, TokenSet};
 use evergrant_core::ids::{
-    ClientKey, ClientName, CredentialId, CredentialKey, ProviderName, TenantId,
+    ClientKey, ClientName, CredentialId, CredentialKey, ProviderName, ReplicaName, TenantId,
 };
 use evergrant_core::provider::{Providers, Renewal};
 use evergrant_core::refresh::{Limits, Ports};
 use evergrant_core::store::{EventLog, GrantStore};
+use evergrant_core::testing::attempts::MemoryAttempts;
 use evergrant_core::testing::clock::ManualClock;
 use evergrant_core::testing::coordinator::MemoryCoordinator;
 use evergrant_core::testing::provider::ScriptedProviders;
@@ -54,6 +55,7 @@ pub struct World {
     pub store: Arc<MemoryStore>,
     pub coordinator: Arc<MemoryCoordinator>,
     pub provider: Arc<ScriptedProviders>,
+    pub attempts: Arc<MemoryAttempts>,
     pub limits: Limits,
 }
 
@@ -65,6 +67,7 @@ impl World {
             coordinator: MemoryCoordinator::new(),
             provider: ScriptedProviders::new(clock.clone()),
             clock,
+            attempts: Arc::default(),
             limits: LIMITS,
         }
     }
@@ -92,6 +95,8 @@ impl World {
             bus: self.coordinator.clone(),
             providers: self.provider.clone(),
             clock: self.clock.clone(),
+            attempts: self.attempts.clone(),
+            replica: ReplicaName::parse("replica").unwrap(),
         }
     }
 

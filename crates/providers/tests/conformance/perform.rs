@@ -224,6 +224,7 @@ fn grant(client: ClientKey, row: &Exchange, key: String) -> Grant {
             scopes: Vec::new(),
             attempts: Attempts::default(),
             lease: None,
+            in_doubt: false,
             created_at: NOW,
         },
         tokens: TokenSet {

@@ -269,6 +269,7 @@ pub fn grant(provider: &str) -> Grant {
             scopes: Vec::new(),
             attempts: Attempts::default(),
             lease: None,
+            in_doubt: false,
             created_at: NOW,
         },
         tokens: TokenSet {

@@ -30,6 +30,7 @@ pub struct CredentialView {
     pub failed_attempts: u32,
     pub next_attempt_at: Option<String>,
     pub etag: String,
+    pub grant_id: String,
 }
 
 /// Why a credential is dead.
@@ -69,6 +70,7 @@ impl From<v1::Credential> for CredentialView {
             failed_attempts,
             next_attempt_at,
             etag,
+            grant_id,
         } = credential;
         Self {
             tenant_id,
@@ -90,6 +92,7 @@ impl From<v1::Credential> for CredentialView {
             failed_attempts,
             next_attempt_at: rfc3339(next_attempt_at),
             etag,
+            grant_id,
         }
     }
 }
@@ -127,6 +130,7 @@ impl Printable for CredentialView {
         table.field("client", &self.client);
         table.field("grant type", short(&self.grant_type, "GRANT_TYPE_"));
         table.field("account", &self.provider_account);
+        table.field("grant", &self.grant_id);
         table.field("labels", on_one_line(&self.labels));
         table.field("state", self.short_state());
         if let Some(invalidation) = &self.invalidation {

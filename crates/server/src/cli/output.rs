@@ -55,17 +55,24 @@ impl Output {
 
 /// Rows of cells, as many in each row. Printed, each column is as wide as its widest cell.
 #[derive(Debug, Default)]
-pub struct Table(Vec<Vec<String>>);
+pub struct Table {
+    rows: Vec<Vec<String>>,
+    /// Tables below this one, each aligned for itself.
+    below: Vec<Table>,
+}
 
 impl Table {
     /// A table with a line of column names.
     pub fn with_header(names: &[&str]) -> Self {
-        Self(vec![names.iter().map(|name| (*name).to_owned()).collect()])
+        Self {
+            rows: vec![names.iter().map(|name| (*name).to_owned()).collect()],
+            below: Vec::new(),
+        }
     }
 
     /// Adds a row.
     pub fn row<T: Into<String>>(&mut self, cells: impl IntoIterator<Item = T>) {
-        self.0.push(cells.into_iter().map(Into::into).collect());
+        self.rows.push(cells.into_iter().map(Into::into).collect());
     }
 
     /// Adds a name and its value, unless the value is empty.
@@ -78,14 +85,21 @@ impl Table {
 
     /// Adds the rows of another table.
     pub fn append(&mut self, other: Self) {
-        self.0.extend(other.0);
+        self.rows.extend(other.rows);
+    }
+
+    /// Puts another table below this one, after an empty line. One that has no rows but its names is left out.
+    pub fn then(&mut self, other: Self) {
+        if other.rows.len() > 1 {
+            self.below.push(other);
+        }
     }
 
     fn widths(&self) -> Vec<usize> {
-        let columns = self.0.iter().map(Vec::len).max().unwrap_or(0);
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         (0..columns)
             .map(|column| {
-                let cells = self.0.iter().filter_map(|row| row.get(column));
+                let cells = self.rows.iter().filter_map(|row| row.get(column));
                 cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
             })
             .collect()
@@ -96,13 +110,16 @@ impl std::fmt::Display for Table {
     /// Control characters become spaces, so that no stored text moves the cursor or makes a line of its own.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let widths = self.widths();
-        for row in &self.0 {
+        for row in &self.rows {
             let cells: Vec<_> = row
                 .iter()
                 .zip(&widths)
                 .map(|(cell, width)| format!("{cell:width$}").replace(char::is_control, " "))
                 .collect();
             writeln!(f, "{}", cells.join("  ").trim_end())?;
+        }
+        for table in &self.below {
+            write!(f, "\n{table}")?;
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 mod authorization;
 mod create;
 mod delete;
+mod explain;
 mod forecast;
 mod invalidate;
 mod list;
@@ -12,11 +13,11 @@ mod update;
 
 use std::sync::Arc;
 
+use evergrant_core::broker::Broker;
 use evergrant_core::clock::{Clock, Timestamp};
 use evergrant_core::grant::{GrantType, TokenSet};
 use evergrant_core::ids::{ClientKey, ClientName, CredentialKey, ProviderName};
 use evergrant_core::registry::Registry;
-use evergrant_core::revocation::Revoker;
 use evergrant_core::store::{CredentialView, Store};
 use evergrant_proto::v1::credential_service_server::CredentialService;
 use evergrant_proto::v1::{self, ErrorReason};
@@ -34,6 +35,7 @@ use crate::consent::Consents;
 /// Serves CredentialService.
 #[derive(Clone)]
 pub struct Credentials {
+    broker: Arc<Broker>,
     registry: Registry,
     deletions: Deletions,
     store: Arc<dyn Store>,
@@ -50,18 +52,20 @@ impl std::fmt::Debug for Credentials {
 }
 
 impl Credentials {
-    /// A service that changes credentials through `registry`, and through `revoker` where their grants are revoked first.
+    /// A service that changes credentials through the registry of `broker`, and through its revoker where their grants
+    /// are revoked first.
     pub fn new(
-        registry: Registry,
-        revoker: Revoker,
+        broker: Arc<Broker>,
         store: Arc<dyn Store>,
         providers: Arc<HttpProviders>,
         consents: Consents,
         gate: Gate,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let deletions = Deletions::new(registry.clone(), revoker, clock.clone());
+        let registry = broker.registry();
+        let deletions = Deletions::new(registry.clone(), broker.revoker(), clock.clone());
         Self {
+            broker,
             registry,
             deletions,
             store,
@@ -132,6 +136,14 @@ impl CredentialService for Credentials {
     ) -> Result<Response<v1::GetCredentialResponse>, Status> {
         let work = async |call: Call, message| self.get(&call, message).await;
         self.gate.serve("GetCredential", request, work).await
+    }
+
+    async fn explain_credential(
+        &self,
+        request: Request<v1::ExplainCredentialRequest>,
+    ) -> Result<Response<v1::ExplainCredentialResponse>, Status> {
+        let work = async |call: Call, message| self.explain(&call, message).await;
+        self.gate.serve("ExplainCredential", request, work).await
     }
 
     async fn list_credentials(
@@ -241,6 +253,7 @@ fn refuse_server_fields(wire: &v1::Credential) -> Result<(), ApiError> {
         ("failed_attempts", wire.failed_attempts != 0),
         ("next_attempt_at", wire.next_attempt_at.is_some()),
         ("etag", !wire.etag.is_empty()),
+        ("grant_id", !wire.grant_id.is_empty()),
     ];
     match given.into_iter().find(|(_, is_given)| *is_given) {
         None => Ok(()),

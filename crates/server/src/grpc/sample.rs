@@ -54,6 +54,7 @@ pub fn grant() -> Grant {
             scopes: vec!["chat:write".into()],
             attempts: Attempts::default(),
             lease: None,
+            in_doubt: false,
             created_at: ISSUED_AT,
         },
         tokens: TokenSet {

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use evergrant_core::coordinator::{Acquired, Locks, Unreachable};
+use evergrant_core::coordinator::{Acquired, LockHolder, Locks, Unreachable};
 use evergrant_core::ids::{GrantId, OwnerToken};
 use fred::interfaces::LuaInterface;
 use fred::types::Value;
@@ -27,6 +27,14 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then
   return redis.call('PEXPIRE', KEYS[1], ARGV[2])
 end
 return 0";
+
+/// Answers the owner and the milliseconds left, or nothing.
+const HOLDER: &str = "\
+local holder = redis.call('GET', KEYS[1])
+if holder == false then
+  return {}
+end
+return {holder, tostring(math.max(redis.call('PTTL', KEYS[1]), 0))}";
 
 const RELEASE: &str = "\
 if redis.call('GET', KEYS[1]) == ARGV[1] then
@@ -70,6 +78,21 @@ impl Locks for RedisCoordinator {
             .lock_script(RELEASE, grant, vec![owner.as_str().into()])
             .await?;
         Ok(released == 1)
+    }
+
+    async fn holder(&self, grant: &GrantId) -> Result<Option<LockHolder>, Unreachable> {
+        let key = self.key("lock", grant);
+        let found: Vec<String> = self
+            .link
+            .call(|client| async move { client.eval(HOLDER, key, Vec::<Value>::new()).await })
+            .await?;
+        let [owner, left] = found.as_slice() else {
+            return Ok(None);
+        };
+        Ok(Some(LockHolder {
+            owner: OwnerToken::from_stored(owner),
+            left: Duration::from_millis(left.parse().unwrap_or_default()),
+        }))
     }
 }
 

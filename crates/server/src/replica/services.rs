@@ -58,8 +58,7 @@ pub(super) fn services(
             life.stop(),
         ),
         credentials: Credentials::new(
-            broker.registry(),
-            broker.revoker(),
+            broker.clone(),
             store_port.clone(),
             providers.clone(),
             consents.clone(),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use evergrant_core::ageing::Dates;
+use evergrant_core::attempts::AttemptRecord;
 use evergrant_core::clock::Timestamp;
 use evergrant_core::grant::{Grant, GrantFacts, TokenSet};
 use evergrant_core::ids::{
@@ -239,6 +240,18 @@ impl GrantStore for SqlStore {
 
     async fn prune_orphans(&self, retention: Duration, limit: u32) -> Result<u64, StoreError> {
         self.delete_orphans(retention, limit).await
+    }
+
+    async fn note_attempts(&self, records: &[AttemptRecord]) -> Result<(), StoreError> {
+        self.insert_attempts(records).await
+    }
+
+    async fn attempts_of(&self, id: &GrantId) -> Result<Vec<AttemptRecord>, StoreError> {
+        self.read_attempts(id).await
+    }
+
+    async fn prune_attempts(&self, older_than: Duration, limit: u32) -> Result<u64, StoreError> {
+        self.delete_attempts(older_than, limit).await
     }
 
     async fn due(

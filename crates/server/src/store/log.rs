@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use evergrant_core::clock::Timestamp;
 use evergrant_core::events::{Event, LogEpoch, LogPosition};
+use evergrant_core::ids::CredentialKey;
 use evergrant_core::store::{EventLog, StoreError};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter, QueryOrder,
@@ -206,6 +207,20 @@ impl EventLog for SqlStore {
         let (page, place) = self.database.read(read).await?;
         let events: Result<_, _> = page.into_iter().map(event).collect();
         Ok((events?, position(place)?))
+    }
+
+    async fn events_of(&self, key: &CredentialKey, limit: u32) -> Result<Vec<Event>, StoreError> {
+        let read = |database: DatabaseConnection| async move {
+            event::Entity::find()
+                .filter(event::Column::Tenant.eq(key.tenant.as_str()))
+                .filter(event::Column::Credential.eq(key.id.as_str()))
+                .order_by_desc(event::Column::Seq)
+                .limit(u64::from(limit))
+                .all(&database)
+                .await
+        };
+        let rows = self.database.read(read).await?;
+        rows.into_iter().map(event).collect()
     }
 
     async fn prune(&self, retention: Duration, limit: u32) -> Result<u64, StoreError> {

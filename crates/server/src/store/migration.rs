@@ -7,6 +7,7 @@ mod m0004_authorizations;
 mod m0005_inbound;
 mod m0006_health;
 mod m0007_key_index;
+mod m0009_attempts;
 
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DbBackend, SqliteTransactionMode, TransactionOptions,
@@ -37,6 +38,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0005_inbound::Inbound),
             Box::new(m0006_health::Health),
             Box::new(m0007_key_index::KeyIndex),
+            Box::new(m0009_attempts::Attempts),
         ]
     }
 }

@@ -4,6 +4,7 @@ use evergrant_core::ageing::EndOf;
 use evergrant_core::events::EventKind;
 use evergrant_core::grant::GrantType;
 use evergrant_core::integration::IntegrationStatus;
+use evergrant_core::refresh::Cause;
 
 /// A word with a stored name.
 pub(super) trait Stored: Sized {
@@ -36,6 +37,12 @@ stored!(GrantType {
     JwtBearer = "JWT_BEARER",
     TokenExchange = "TOKEN_EXCHANGE",
     Static = "STATIC",
+});
+
+stored!(Cause {
+    Expiry = "EXPIRY",
+    Refusal = "REFUSAL",
+    Renewal = "RENEWAL",
 });
 
 stored!(EndOf {

@@ -80,6 +80,7 @@ pub(super) fn facts(row: grant::Model, now: i64) -> Result<GrantFacts, StoreErro
         state: state(&row)?,
         attempts: attempts(&row)?,
         lease: lease(&row, now),
+        in_doubt: in_doubt(&row, now),
         dates: dates(&row)?,
         announced: announced(&row)?,
         id: name(GrantId::parse, &row.id)?,
@@ -171,6 +172,11 @@ fn lease(row: &grant::Model, now: i64) -> Option<Lease> {
         epoch: Epoch(number(row.epoch)),
         left: Duration::from_millis(number(left)),
     })
+}
+
+fn in_doubt(row: &grant::Model, now: i64) -> bool {
+    let is_leased = row.lease_until.is_some_and(|until| until > now);
+    row.takeover || row.intent && !is_leased
 }
 
 pub(super) fn credential(row: credential::Model) -> Result<Credential, StoreError> {

@@ -117,6 +117,7 @@ impl Scene {
             scopes: Vec::new(),
             attempts: Attempts::default(),
             lease: None,
+            in_doubt: false,
             created_at: BEFORE,
         });
         for name in users {

@@ -320,6 +320,7 @@ fn with_tokens(grant: &Grant, entry: &EscrowEntry, dates: Dates) -> Grant {
     facts.scopes.clone_from(&tokens.scopes);
     facts.attempts = Attempts::default();
     facts.lease = None;
+    facts.in_doubt = false;
     Grant {
         facts,
         tokens: tokens.clone(),

@@ -42,6 +42,11 @@ macro_rules! locks_contract {
             }
 
             #[tokio::test]
+            async fn whoever_asks_learns_who_holds_a_lock() {
+                locks::whoever_asks_learns_who_holds_a_lock($make.await).await;
+            }
+
+            #[tokio::test]
             async fn grants_do_not_share_a_lock() {
                 locks::grants_do_not_share_a_lock($make.await).await;
             }
@@ -51,6 +56,24 @@ macro_rules! locks_contract {
 
 const TTL: Duration = Duration::from_secs(30);
 const SHORT: Duration = Duration::from_millis(300);
+
+/// People who ask why a refresh waits are told who is at it.
+pub async fn whoever_asks_learns_who_holds_a_lock(pair: Pair<dyn Locks>) {
+    let (grant, owner) = (GrantId::random(), OwnerToken::random());
+    assert_eq!(pair.one.holder(&grant).await, Ok(None));
+    let won = pair.one.acquire(&grant, &owner, TTL).await;
+    assert_eq!(won, Ok(Acquired::Won));
+    for locks in [&pair.one, &pair.other] {
+        let Ok(Some(holder)) = locks.holder(&grant).await else {
+            panic!("nobody holds it");
+        };
+        assert_eq!(holder.owner, owner);
+        assert!(holder.left <= TTL && holder.left > TTL / 2);
+        assert_eq!(locks.holder(&GrantId::random()).await, Ok(None));
+    }
+    assert_eq!(pair.one.release(&grant, &owner).await, Ok(true));
+    assert_eq!(pair.other.holder(&grant).await, Ok(None));
+}
 
 /// Of any number of concurrent owners one wins, and the others learn for how long (A17).
 pub async fn of_fifty_owners_one_wins(pair: Pair<dyn Locks>) {

@@ -273,6 +273,7 @@ fn first_row(new: &NewGrant, now: Now) -> GrantRow {
                 scopes: tokens.scopes.clone(),
                 attempts: Attempts::default(),
                 lease: None,
+                in_doubt: false,
                 created_at: now.wall,
             },
             tokens,

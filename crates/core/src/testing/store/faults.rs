@@ -19,6 +19,9 @@ pub enum Op {
     KeepOrphan,
     OrphansOf,
     PruneOrphans,
+    NoteAttempts,
+    AttemptsOf,
+    PruneAttempts,
     Due,
     Backlog,
     ToAnnounce,
@@ -36,6 +39,7 @@ pub enum Op {
     Apply,
     Position,
     EventsAfter,
+    EventsOf,
     Prune,
     Ping,
 }

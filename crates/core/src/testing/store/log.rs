@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use crate::clock::Timestamp;
 use crate::events::{Event, EventBody, LogEpoch, LogPosition};
+use crate::ids::CredentialKey;
 
 #[derive(Debug, Clone)]
 pub(super) struct Log {
@@ -59,6 +60,17 @@ impl Log {
     pub(super) fn after(&self, seq: u64, limit: u32) -> Vec<Event> {
         let later = self.events.iter().filter(|event| event.seq > seq);
         later.take(limit as usize).cloned().collect()
+    }
+
+    pub(super) fn of(&self, key: &CredentialKey, limit: u32) -> Vec<Event> {
+        let newest = self.events.iter().rev();
+        newest
+            .filter(|event| {
+                event.body.tenant() == Some(&key.tenant) && event.body.credential() == Some(&key.id)
+            })
+            .take(limit as usize)
+            .cloned()
+            .collect()
     }
 
     pub(super) fn prune(&mut self, older_than: Timestamp, limit: u32) -> u64 {

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::Orphan;
 use super::log::Log;
 use crate::ageing::Dates;
+use crate::attempts::{AttemptRecord, REMEMBERED};
 use crate::brake::{Brake, Refusals, WINDOW};
 use crate::change::ClientHealth;
 use crate::clock::Timestamp;
@@ -38,6 +39,7 @@ pub(super) struct State {
     pub(super) refusals: BTreeMap<(ClientKey, GrantId), Timestamp>,
     pub(super) brakes: BTreeMap<ClientKey, Brake>,
     pub(super) orphans: Vec<Orphan>,
+    pub(super) attempts: Vec<AttemptRecord>,
     /// With the time at which each was remembered.
     pub(super) deliveries: BTreeMap<DeliveryId, Timestamp>,
     pub(super) log: Log,
@@ -59,6 +61,7 @@ pub(super) struct GrantRow {
 impl GrantRow {
     pub(super) fn view(&self, now: Now) -> Grant {
         let mut grant = self.grant.clone();
+        grant.facts.in_doubt = self.takeover || self.intent && !self.is_leased(now);
         grant.facts.lease = self.lease.as_ref().map(|(owner, until)| Lease {
             owner: owner.clone(),
             epoch: self.epoch,
@@ -295,6 +298,41 @@ impl State {
             !pruned
         });
         (before - self.orphans.len()) as u64
+    }
+
+    pub(super) fn note_attempt(&mut self, record: &AttemptRecord) {
+        self.attempts
+            .retain(|known| known.grant != record.grant || known.epoch != record.epoch);
+        self.attempts.push(record.clone());
+        let newest = self.attempts_of(&record.grant);
+        if let Some(last) = newest.last().filter(|_| newest.len() == REMEMBERED) {
+            let (grant, oldest) = (last.grant.clone(), last.epoch);
+            self.attempts
+                .retain(|known| known.grant != grant || known.epoch >= oldest);
+        }
+    }
+
+    pub(super) fn attempts_of(&self, grant: &GrantId) -> Vec<AttemptRecord> {
+        let mut known: Vec<_> = self
+            .attempts
+            .iter()
+            .filter(|known| known.grant == *grant)
+            .cloned()
+            .collect();
+        known.sort_by_key(|known| std::cmp::Reverse(known.epoch));
+        known.truncate(REMEMBERED);
+        known
+    }
+
+    pub(super) fn prune_attempts(&mut self, older_than: Timestamp, limit: u32) -> u64 {
+        let before = self.attempts.len();
+        let mut left = limit;
+        self.attempts.retain(|known| {
+            let pruned = known.began_at < older_than && left > 0;
+            left -= u32::from(pruned);
+            !pruned
+        });
+        (before - self.attempts.len()) as u64
     }
 
     pub(super) fn count_by_state(&self) -> Vec<(ProviderName, bool, u64)> {

@@ -28,7 +28,7 @@ fn ends(of: EndOf, days: u32) -> Dates {
 }
 
 impl Subject {
-    async fn facts(&self, grant: &GrantId) -> GrantFacts {
+    pub(super) async fn facts(&self, grant: &GrantId) -> GrantFacts {
         self.0.grant(grant).await.unwrap().unwrap().facts
     }
 

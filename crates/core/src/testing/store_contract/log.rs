@@ -171,6 +171,21 @@ pub async fn a_page_holds_what_was_asked_for_and_where_the_log_stands(harness: &
     }
 }
 
+pub async fn the_last_events_of_a_credential_are_found(harness: &impl StoreHarness) {
+    let subject = Subject::of(harness);
+    let told = ["a", "b", "a", "t2/a", "a"].map(restored);
+    subject.try_apply(Vec::new(), told.to_vec()).await.unwrap();
+    let of = async |name, limit| {
+        let events = subject.0.events_of(&key(name), limit).await.unwrap();
+        let numbers = events.into_iter().map(|event| event.seq);
+        numbers.collect::<Vec<_>>()
+    };
+    assert_eq!(of("a", 10).await, [5, 3, 1]);
+    assert_eq!(of("a", 2).await, [5, 3]);
+    assert_eq!(of("t2/a", 2).await, [4]);
+    assert_eq!(of("c", 2).await, []);
+}
+
 pub async fn pruning_raises_the_floor_and_forgets_what_is_old(harness: &impl StoreHarness) {
     let subject = Subject::of(harness);
     let day = Duration::from_secs(86_400);

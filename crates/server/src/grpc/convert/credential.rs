@@ -55,6 +55,7 @@ pub fn to_credential(view: CredentialView) -> v1::Credential {
         failed_attempts: grant.attempts.failed,
         next_attempt_at: grant.attempts.next_at.map(to_timestamp),
         etag: credential.version.to_string(),
+        grant_id: credential.grant.to_string(),
     }
 }
 

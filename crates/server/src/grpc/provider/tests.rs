@@ -1,10 +1,11 @@
 use std::time::Duration;
 
 use aws_lc_rs::digest;
+use evergrant_core::attempts::NoAttemptLog;
 use evergrant_core::brake::Brake;
 use evergrant_core::change::{ChangeSet, ClientHealth, Write};
 use evergrant_core::clock::Timestamp;
-use evergrant_core::ids::TenantId;
+use evergrant_core::ids::{ReplicaName, TenantId};
 use evergrant_core::provider::Limits;
 use evergrant_core::refresh::{self, Ports};
 use evergrant_core::store::Directory as _;
@@ -85,6 +86,8 @@ fn service() -> (Providers, Arc<MemoryStore>) {
         bus: coordinator,
         providers: providers.clone(),
         clock: clock.clone(),
+        attempts: Arc::new(NoAttemptLog),
+        replica: ReplicaName::parse("replica").unwrap(),
     };
     let limits = refresh::Limits {
         attempt_timeout: Duration::from_secs(1),

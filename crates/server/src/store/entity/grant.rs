@@ -44,6 +44,10 @@ pub struct Model {
     pub epoch: i64,
     pub lease_owner: Option<String>,
     pub lease_until: Option<i64>,
+    /// The latest claim may have spent the refresh token.
+    pub intent: bool,
+    /// One before the latest claim may have.
+    pub takeover: bool,
     pub created_at: i64,
     /// Id of the grant whose means this one mints with.
     pub parent: Option<String>,

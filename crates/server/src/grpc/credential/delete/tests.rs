@@ -1,8 +1,9 @@
 use std::time::Duration;
 
+use evergrant_core::attempts::NoAttemptLog;
 use evergrant_core::broker::Broker;
 use evergrant_core::change::plan::CreateCredential;
-use evergrant_core::ids::CredentialKey;
+use evergrant_core::ids::{CredentialKey, ReplicaName};
 use evergrant_core::provider::{CallError, Revocation, Verdict};
 use evergrant_core::refresh::{Limits, Ports};
 use evergrant_core::store::Directory as _;
@@ -41,6 +42,8 @@ impl Stage {
             bus: coordinator,
             providers: provider.clone(),
             clock: clock.clone(),
+            attempts: Arc::new(NoAttemptLog),
+            replica: ReplicaName::parse("replica").unwrap(),
         };
         let limits = Limits {
             attempt_timeout: Duration::from_secs(15),
