@@ -97,7 +97,7 @@ impl Refresher {
     }
 
     /// Puts the next attempt off. `may_be_spent`: whether the refresh token is, if uses spend it.
-    async fn defer(
+    pub(super) async fn defer(
         &self,
         attempt: &Attempt<'_>,
         mut failure: Failure,
