@@ -18,6 +18,7 @@ mod health;
 mod inbound;
 mod invalidation;
 mod minting;
+mod observability;
 mod python;
 mod reconnect;
 mod replica_works;

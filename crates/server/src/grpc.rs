@@ -13,6 +13,7 @@ pub mod gate;
 pub mod integration;
 pub mod listener;
 pub mod meter;
+pub mod methods;
 pub mod paging;
 pub mod peer;
 pub mod provider;
