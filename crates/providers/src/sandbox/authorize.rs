@@ -28,7 +28,7 @@ pub(super) async fn ask(
 ) -> Response {
     match read(&shared, &parameters) {
         Ok(question) => Html(page(&question.consent, &parameters)).into_response(),
-        Err(response) => response,
+        Err(response) => *response,
     }
 }
 
@@ -39,7 +39,7 @@ pub(super) async fn decide(
 ) -> Response {
     let question = match read(&shared, &parameters) {
         Ok(question) => question,
-        Err(response) => return response,
+        Err(response) => return *response,
     };
     let Question {
         consent,
@@ -61,24 +61,26 @@ pub(super) async fn decide(
 
 /// What is asked. What cannot be told to the client by way of its redirect URI is told to the user (RFC 6749 section
 /// 4.1.2.1).
-fn read(shared: &Shared, parameters: &Parameters) -> Result<Question, Response> {
+fn read(shared: &Shared, parameters: &Parameters) -> Result<Question, Box<Response>> {
     let given = |name: &str| {
         let value = parameters.get(name).map(String::as_str);
         value.filter(|value| !value.is_empty())
     };
     let client_id = given("client_id").unwrap_or_default();
     if !shared.state().clients.contains(client_id) {
-        return Err(wrong("no client of this client_id is registered"));
+        let why = "no client of this client_id is registered";
+        return Err(Box::new(wrong(why)));
     }
     let redirect = given("redirect_uri").unwrap_or_default();
     let redirect_uri = Url::parse(redirect).ok().filter(is_destination);
     let redirect_uri = redirect_uri.ok_or_else(|| {
-        wrong("the redirect_uri must be https, or http on this machine, without a fragment")
+        let why = "the redirect_uri must be https, or http on this machine, without a fragment";
+        Box::new(wrong(why))
     })?;
     let state = given("state").map(str::to_owned);
     let refuse = |code: &str, why: &str| {
         let error = [("error", code), ("error_description", why)];
-        go_back(redirect_uri.clone(), &error, state.as_deref())
+        Box::new(go_back(redirect_uri.clone(), &error, state.as_deref()))
     };
     if given("response_type") != Some("code") {
         let why = "the response_type must be code";
