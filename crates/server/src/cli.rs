@@ -1,5 +1,6 @@
 //! The command line: arguments in, exit code out.
 
+mod audit;
 mod connect;
 mod connection;
 mod credential;
@@ -80,6 +81,8 @@ enum Verb {
     Integration(integration::Integration),
     /// Look at the provider catalogue and at how clients stand, and decide about held grants
     Provider(provider::Provider),
+    /// Read the audit trail, and check that it is whole
+    Audit(audit::Audit),
     /// Make, rotate and check sealing keys
     Keys(keys::Keys),
     /// Bring the store's schema up to date
@@ -166,6 +169,7 @@ fn dispatch(verb: Verb, build: Build, out: Out<'_>, notes: Out<'_>) -> Result<()
         Verb::Forecast(forecast) => on_this_thread(forecast.run(out)),
         Verb::Integration(integration) => on_this_thread(integration.run(out)),
         Verb::Provider(provider) => on_this_thread(provider.run(out)),
+        Verb::Audit(audit) => on_this_thread(audit.run(out, notes)),
         Verb::Keys(keys) => on_this_thread(keys.run(out, notes)),
         Verb::Config(settings) => settings.run(out),
         Verb::Completions { shell } => {

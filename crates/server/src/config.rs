@@ -20,6 +20,7 @@ mod print;
 mod secret;
 mod section;
 
+pub mod audit;
 pub mod authorization;
 pub mod clients;
 pub mod duration;
@@ -41,6 +42,7 @@ use evergrant_core::ids::ClientName;
 use evergrant_providers::{Catalogue, OAuthClient};
 use zeroize::Zeroizing;
 
+use self::audit::Audit;
 use self::authorization::Authorization;
 use self::clients::Client;
 use self::document::Table;
@@ -86,6 +88,8 @@ pub struct Config {
     pub refresh: Refresh,
     /// Events and their streams.
     pub events: Events,
+    /// The audit trail.
+    pub audit: Audit,
     /// Where providers report by themselves; `None` while that is off.
     pub inbound: Option<Inbound>,
     /// What is logged, and how.
@@ -144,6 +148,7 @@ impl Config {
             authorization: Authorization::read(root.section("authorization")?)?,
             refresh: Refresh::read(root.section("refresh")?, &store.url)?,
             events: Events::read(root.section("events")?)?,
+            audit: Audit::read(root.section("audit")?)?,
             inbound: Inbound::read(root.optional_section("inbound")?)?,
             telemetry: Telemetry::read(root.section("telemetry")?)?,
             server,
@@ -229,6 +234,7 @@ impl Config {
             authorization,
             refresh,
             events,
+            audit,
             inbound,
             telemetry,
         } = self;
@@ -247,6 +253,7 @@ impl Config {
         authorization.print(&mut out);
         refresh.print(&mut out);
         events.print(&mut out);
+        audit.print(&mut out);
         if let Some(inbound) = inbound {
             inbound.print(&mut out);
         }

@@ -1,4 +1,5 @@
-//! What every request to a service passes, once: its caller is recognised, and it is counted and timed.
+//! What every request to a service passes, once: its caller is recognised, it is counted and timed, and what it
+//! disclosed, changed or was refused goes on record.
 
 use std::sync::Arc;
 
@@ -9,18 +10,30 @@ use super::caller::Callers;
 use super::deadline;
 use super::meter;
 use super::peer::Peer;
+use super::record::{Notes, Source};
 use super::status::ApiError;
+use crate::audit::Audit;
 
 /// The one way into every service. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Gate {
     callers: Callers,
+    audit: Audit,
 }
 
 impl Gate {
     /// A gate that lets `callers` in.
     pub fn new(callers: Callers) -> Self {
-        Self { callers }
+        Self {
+            callers,
+            audit: Audit::default(),
+        }
+    }
+
+    /// The same gate, noting in `audit` what passes it.
+    #[must_use]
+    pub fn noting(self, audit: Audit) -> Self {
+        Self { audit, ..self }
     }
 
     /// Runs `work` with the request's message, on behalf of its caller, and renders what it answers.
@@ -38,7 +51,10 @@ impl Gate {
     {
         let served = async {
             let call = self.admit(method, &request).await?;
-            work(call, request.into_inner()).await
+            let pending = call.until_ended();
+            let result = work(call.clone(), request.into_inner()).await;
+            pending.over();
+            call.ended(result).await
         };
         meter::request(method, served).await
     }
@@ -50,9 +66,20 @@ impl Gate {
     ) -> Result<Call, ApiError> {
         let deadline = deadline::of(request.metadata());
         let peer = Peer::of(request.extensions()).map(Arc::clone);
+        let notes = Notes::new(self.audit.clone());
+        notes.may_begin(method)?;
         let recognised = self.callers.recognise(request.metadata(), peer.as_deref());
-        let caller = recognised.await?;
-        Ok(Call::new(method, caller, peer, deadline))
+        match recognised.await {
+            Ok(caller) => Ok(Call::new(method, caller, peer, deadline, notes)),
+            Err(error) => {
+                let source = Source {
+                    method,
+                    caller: None,
+                    peer: peer.as_deref(),
+                };
+                notes.ended(source, Err(error)).await
+            }
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use evergrant_proto::FILE_DESCRIPTOR_SET;
 use evergrant_proto::encoded::event::event_service_server::EventServiceServer;
 use evergrant_proto::encoded::token::token_service_server::TokenServiceServer;
+use evergrant_proto::v1::audit_service_server::AuditServiceServer;
 use evergrant_proto::v1::credential_service_server::CredentialServiceServer;
 use evergrant_proto::v1::integration_service_server::IntegrationServiceServer;
 use evergrant_proto::v1::provider_service_server::ProviderServiceServer;
@@ -15,6 +16,7 @@ use tonic::service::Routes;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::HealthService;
 
+use super::audit::AuditRecords;
 use super::credential::Credentials;
 use super::integration::Integrations;
 use super::provider::Providers;
@@ -37,6 +39,8 @@ pub struct Services {
     pub integrations: Integrations,
     /// ProviderService.
     pub providers: Providers,
+    /// AuditService.
+    pub audit: AuditRecords,
 }
 
 impl std::fmt::Debug for Services {
@@ -86,6 +90,7 @@ fn routes(health: HealthServer<HealthService>, services: Services) -> Routes {
         credentials,
         integrations,
         providers,
+        audit,
     } = services;
     Routes::new(health)
         .add_service(TokenServiceServer::new(tokens).max_decoding_message_size(MAX_REQUEST_BYTES))
@@ -100,6 +105,7 @@ fn routes(health: HealthServer<HealthService>, services: Services) -> Routes {
         .add_service(
             ProviderServiceServer::new(providers).max_decoding_message_size(MAX_REQUEST_BYTES),
         )
+        .add_service(AuditServiceServer::new(audit).max_decoding_message_size(MAX_REQUEST_BYTES))
         .add_service(reflection().build_v1().expect("our own descriptors decode"))
         .add_service(
             reflection()
