@@ -6,8 +6,9 @@ use evergrant_providers::sandbox::RotationMode;
 use tonic::Code;
 use tonic_types::StatusExt;
 
-use crate::harness::caller::{credential, expired, fresh, reason};
+use crate::harness::caller::{credential, expired, reason};
 use crate::harness::replica::Replica;
+use crate::harness::replica::config::ReplicaConfig;
 use crate::harness::scene::{CLIENT, PROVIDER, Scene};
 
 /// The sandbox as a provider that wants to know of which shop each request is.
@@ -17,6 +18,25 @@ fn at_shops(scene: Scene) -> Scene {
         PROVIDER,
         format!("{entry}\n[request.parameters]\nshop = \"{{shop}}\"\n"),
     )
+}
+
+/// A fresh credential `c`, which needs a parameter of its client that the configuration of [`Self::scene`] does not have.
+pub struct Changed {
+    pub scene: Scene,
+    /// The configuration that has it.
+    whole: ReplicaConfig,
+}
+
+impl Changed {
+    pub async fn begin() -> Result<Self> {
+        let scene = at_shops(Scene::on_sqlite().await?);
+        let parameter = format!("clients.{CLIENT}.parameters.shop");
+        let whole = scene.config().set(&parameter, "seven");
+        let replica = Replica::start(&whole.clone().named("whole")).await?;
+        scene.fresh_credential(&replica, "c").await?;
+        replica.kill().await?;
+        Ok(Self { scene, whole })
+    }
 }
 
 #[tokio::test]
@@ -53,17 +73,7 @@ async fn a_grant_without_the_value_of_a_placeholder_is_refused_and_named() -> Re
 #[tokio::test]
 async fn a_configuration_that_lost_what_a_grant_needs_is_told_as_such_and_harms_nothing()
 -> Result<()> {
-    let scene = at_shops(Scene::on_sqlite().await?);
-    let parameter = format!("clients.{CLIENT}.parameters.shop");
-    let whole = scene.config().set(&parameter, "seven");
-
-    let replica = Replica::start(&whole.clone().named("whole")).await?;
-    let grant = scene.sandbox.grant(RotationMode::Strict)?;
-    replica
-        .caller()
-        .store(credential("c"), fresh(&grant))
-        .await?;
-    replica.kill().await?;
+    let Changed { scene, whole } = Changed::begin().await?;
     let calls = scene.sandbox.calls();
 
     let replica = scene.replica("without").await?;
