@@ -33,4 +33,5 @@ mod secrecy;
 mod shutdown;
 mod streams;
 mod traces;
+mod unusable;
 mod upgrade;
