@@ -1,13 +1,16 @@
 //! `[store]`: the database that makes the service right.
 
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use super::defaults;
 use super::error::ConfigError;
 use super::print::{Printer, quoted};
 use super::secret::Secret;
-use super::section::Section;
-use crate::store::StoreUrl;
+use super::section::{Key, Section};
+use crate::store::{Pooler, StoreUrl};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -22,10 +25,12 @@ pub struct Store {
     pub orphan_retention: Duration,
     /// The address as it was given.
     written: Option<Secret>,
+    url_key: Key,
 }
 
 impl Store {
     pub(super) fn read(mut section: Section<'_>) -> Result<Self, ConfigError> {
+        let url_key = section.key_of("url");
         let written = section.secret("url")?;
         let url = match &written {
             Some((key, secret)) => {
@@ -35,6 +40,16 @@ impl Store {
             }
             None => StoreUrl::parse(defaults::STORE_URL).expect("the default is an address"),
         };
+        let form = "must be \"none\" or \"transaction\"";
+        let (key, pooler) =
+            section.parsed("pooler", defaults::STORE_POOLER, form, |text| match text {
+                "none" => Some(Pooler::None),
+                "transaction" => Some(Pooler::Transaction),
+                _ => None,
+            })?;
+        if pooler != Pooler::None && url.sqlite_path().is_some() {
+            return Err(key.refuse("is for Postgres; store.url names an SQLite file"));
+        }
         let max_connections = section.count(
             "max_connections",
             defaults::STORE_MAX_CONNECTIONS,
@@ -47,11 +62,38 @@ impl Store {
         )?;
         section.finish()?;
         Ok(Self {
-            url,
+            url: url.behind(pooler),
             max_connections,
             orphan_retention,
             written: written.map(|(_, secret)| secret),
+            url_key,
         })
+    }
+
+    /// That an SQLite database, and the files that SQLite puts beside it, can be written.
+    pub(super) fn check_writable(&self) -> Result<(), ConfigError> {
+        let Some(path) = self.url.sqlite_path() else {
+            return Ok(());
+        };
+        let refuse = |what: &Path, why: io::Error| {
+            let why = format!("{} cannot be written: {why}", what.display());
+            self.url_key.refuse(why)
+        };
+        match OpenOptions::new().append(true).open(path) {
+            Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(refuse(path, why)),
+            _ => {}
+        }
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let sample = folder.join(format!(".evergrant-check-{}", std::process::id()));
+        let made = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(&sample);
+        made.and_then(|_| fs::remove_file(&sample))
+            .map_err(|why| refuse(folder, why))
     }
 
     pub(super) fn print(&self, out: &mut Printer) {
@@ -60,13 +102,21 @@ impl Store {
             max_connections,
             orphan_retention,
             written,
+            url_key: _,
         } = self;
         out.section("[store]");
         match (url, written) {
             (_, None) => out.text("url", defaults::STORE_URL),
             (StoreUrl::Sqlite(_), Some(written)) => out.text("url", written.expose()),
-            (StoreUrl::Postgres(_), Some(written)) => out.raw("url", redacted_url(written)),
+            (StoreUrl::Postgres(..), Some(written)) => out.raw("url", redacted_url(written)),
         }
+        out.text(
+            "pooler",
+            match url {
+                StoreUrl::Postgres(_, Pooler::Transaction) => "transaction",
+                _ => defaults::STORE_POOLER,
+            },
+        );
         out.raw("max_connections", max_connections);
         out.duration("orphan_retention", *orphan_retention);
     }
