@@ -8,6 +8,7 @@ mod apply;
 mod attempts;
 mod audit;
 mod authorizations;
+mod backup;
 mod clients;
 mod database;
 mod deliveries;
@@ -29,6 +30,7 @@ mod reports;
 mod reseal;
 mod row;
 mod sealed;
+mod session;
 mod snapshot;
 mod sql;
 mod tokens;
@@ -49,11 +51,12 @@ use zeroize::Zeroizing;
 
 pub use self::audit::{AuditBatch, AuditLog, AuditQuery, AuditState, Order, Outcomes};
 pub use self::authorizations::StateHash;
+pub use self::backup::Restored;
 pub use self::lone::{LONE_SECRETS, LoneSecret};
 pub use self::open::{OpenStoreError, StoreOptions};
 pub use self::reseal::{Batch, SealedStore, Stretch};
 pub use self::sealed::{KeyUse, sealed_columns};
-pub use self::url::{InvalidStoreUrl, StoreUrl};
+pub use self::url::{InvalidStoreUrl, Pooler, StoreUrl};
 
 use self::database::{Database, within};
 use crate::audit::Audit;
@@ -106,7 +109,7 @@ impl SqlStore {
             Self::migrate(url).await?;
         }
         let database = open::open(url, options).await?;
-        match migration::check(&database.reader).await? {
+        match migration::lacks(&database).await? {
             0 => {}
             pending => return Err(OpenStoreError::Outdated(pending)),
         }
@@ -141,7 +144,7 @@ impl SqlStore {
     /// several processes one does it while the others wait. A failure leaves the schema as it was.
     pub async fn migrate(url: &StoreUrl) -> Result<u32, OpenStoreError> {
         let database = open::open_patiently(url).await?;
-        let applied = migration::migrate(&database.writer).await;
+        let applied = migration::migrate(&database).await;
         database.close().await;
         applied
     }
@@ -156,7 +159,7 @@ impl SqlStore {
         }
         let database = open::open_patiently(url).await?;
         let renewed = async {
-            match migration::check(&database.reader).await? {
+            match migration::lacks(&database).await? {
                 0 => log::renew_epoch(&database)
                     .await?
                     .ok_or(OpenStoreError::NoLog),
