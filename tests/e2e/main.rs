@@ -17,6 +17,7 @@ mod harness_works;
 mod health;
 mod inbound;
 mod invalidation;
+mod kill;
 mod minting;
 mod python;
 mod reconnect;

@@ -16,6 +16,7 @@ pub mod grpc;
 pub mod health;
 pub mod inbound;
 pub mod journal;
+pub mod kill;
 pub mod lifecycle;
 pub mod page;
 pub mod redis;

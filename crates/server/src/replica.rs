@@ -23,6 +23,7 @@ use crate::grpc::listener;
 use crate::grpc::transport::acceptor;
 use crate::grpc::watch::Watches;
 use crate::health::Health;
+use crate::kill::{Killer, RefusedCallers};
 use crate::lifecycle::Lifecycle;
 use crate::sight::Sampler;
 use crate::store::{SqlStore, StoreOptions};
@@ -148,7 +149,20 @@ impl Replica {
         let tail = Tail::open(store.clone(), TailOptions::default()).await?;
 
         let consents = consents::consents(config, &store, &broker, &providers, &life)?;
-        let services = services(config, &store, &broker, &providers, &consents, &tail, &life);
+        let refused = RefusedCallers::default();
+        refused.set(store.refused_callers().await?);
+        let killer = Killer::new(
+            store.clone(),
+            broker.clone(),
+            refused,
+            name::of(grpc),
+            life.tracker().clone(),
+            life.stop(),
+        );
+        let services = services(
+            config, &store, &broker, &providers, &consents, &tail, &killer, &life,
+        );
+        life.tracker().spawn(killer.run());
         let watches = services.watches.clone();
         let sampler = Sampler {
             broker: broker.clone(),

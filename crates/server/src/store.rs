@@ -17,6 +17,7 @@ mod forecast;
 mod fragment;
 mod grants;
 mod integrations;
+mod kills;
 mod log;
 mod migration;
 mod names;
@@ -46,6 +47,7 @@ use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
 
 pub use self::authorizations::StateHash;
+pub use self::kills::{Due, Forecast, Kill, NewKill, Tally, Turn};
 pub use self::open::{OpenStoreError, StoreOptions};
 pub use self::reseal::{Batch, SealedStore, Stretch};
 pub use self::sealed::{CURSOR_KEY, KeyUse, sealed_columns};

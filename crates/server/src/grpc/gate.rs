@@ -2,25 +2,43 @@
 
 use std::sync::Arc;
 
+use evergrant_proto::v1::ErrorReason;
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use super::call::Call;
-use super::caller::Callers;
+use super::caller::{Caller, Callers};
 use super::deadline;
 use super::meter;
 use super::peer::Peer;
 use super::status::ApiError;
+use crate::kill::RefusedCallers;
 
 /// The one way into every service. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Gate {
     callers: Callers,
+    refused: RefusedCallers,
 }
 
 impl Gate {
     /// A gate that lets `callers` in.
     pub fn new(callers: Callers) -> Self {
-        Self { callers }
+        Self {
+            callers,
+            refused: RefusedCallers::default(),
+        }
+    }
+
+    /// The same gate, which keeps out who is among `refused`.
+    #[must_use]
+    pub fn refusing(self, refused: RefusedCallers) -> Self {
+        Self { refused, ..self }
+    }
+
+    /// Cancelled once `caller` is locked out; `None` if it has no name that it could be locked out by.
+    pub fn until_refused(&self, caller: &Caller) -> Option<CancellationToken> {
+        caller.name().map(|name| self.refused.until_refused(name))
     }
 
     /// Runs `work` with the request's message, on behalf of its caller, and renders what it answers.
@@ -43,6 +61,16 @@ impl Gate {
         meter::request(method, served).await
     }
 
+    fn not_refused(&self, caller: Caller) -> Result<Caller, ApiError> {
+        let name = caller.name().unwrap_or_default();
+        match self.refused.find(name) {
+            None => Ok(caller),
+            Some(kill) => Err(locked_out(&format!(
+                "caller {name} was locked out by kill {kill}"
+            ))),
+        }
+    }
+
     async fn admit<Message>(
         &self,
         method: &'static str,
@@ -51,9 +79,14 @@ impl Gate {
         let deadline = deadline::of(request.metadata());
         let peer = Peer::of(request.extensions()).map(Arc::clone);
         let recognised = self.callers.recognise(request.metadata(), peer.as_deref());
-        let caller = recognised.await?;
+        let caller = self.not_refused(recognised.await?)?;
         Ok(Call::new(method, caller, peer, deadline))
     }
+}
+
+/// The error of a caller that an operator has locked out.
+pub fn locked_out(message: &str) -> ApiError {
+    ApiError::new(ErrorReason::PermissionDenied, message)
 }
 
 #[cfg(test)]

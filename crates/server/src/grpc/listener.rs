@@ -7,6 +7,7 @@ use evergrant_proto::encoded::event::event_service_server::EventServiceServer;
 use evergrant_proto::encoded::token::token_service_server::TokenServiceServer;
 use evergrant_proto::v1::credential_service_server::CredentialServiceServer;
 use evergrant_proto::v1::integration_service_server::IntegrationServiceServer;
+use evergrant_proto::v1::kill_service_server::KillServiceServer;
 use evergrant_proto::v1::provider_service_server::ProviderServiceServer;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -17,6 +18,7 @@ use tonic_health::server::HealthService;
 
 use super::credential::Credentials;
 use super::integration::Integrations;
+use super::kill::Kills;
 use super::provider::Providers;
 use super::token::Tokens;
 use super::transport::{self, Leashes};
@@ -37,6 +39,8 @@ pub struct Services {
     pub integrations: Integrations,
     /// ProviderService.
     pub providers: Providers,
+    /// KillService.
+    pub kills: Kills,
 }
 
 impl std::fmt::Debug for Services {
@@ -86,6 +90,7 @@ fn routes(health: HealthServer<HealthService>, services: Services) -> Routes {
         credentials,
         integrations,
         providers,
+        kills,
     } = services;
     Routes::new(health)
         .add_service(TokenServiceServer::new(tokens).max_decoding_message_size(MAX_REQUEST_BYTES))
@@ -100,6 +105,7 @@ fn routes(health: HealthServer<HealthService>, services: Services) -> Routes {
         .add_service(
             ProviderServiceServer::new(providers).max_decoding_message_size(MAX_REQUEST_BYTES),
         )
+        .add_service(KillServiceServer::new(kills).max_decoding_message_size(MAX_REQUEST_BYTES))
         .add_service(reflection().build_v1().expect("our own descriptors decode"))
         .add_service(
             reflection()

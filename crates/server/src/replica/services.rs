@@ -16,10 +16,12 @@ use crate::grpc::credential::Credentials;
 use crate::grpc::cursor::CursorCodec;
 use crate::grpc::gate::Gate;
 use crate::grpc::integration::Integrations;
+use crate::grpc::kill::Kills;
 use crate::grpc::listener::Services;
 use crate::grpc::provider::Providers;
 use crate::grpc::token::Tokens;
 use crate::grpc::watch::{WatchLimits, Watches};
+use crate::kill::Killer;
 use crate::lifecycle::Lifecycle;
 use crate::store::SqlStore;
 
@@ -32,6 +34,7 @@ pub(super) fn services(
     providers: &Arc<HttpProviders>,
     consents: &Consents,
     tail: &Arc<Tail>,
+    killer: &Killer,
     life: &Lifecycle,
 ) -> Services {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -39,6 +42,7 @@ pub(super) fn services(
     let events = &config.events;
     let streams = size(events.max_streams_per_caller);
     let gate = Gate::new(Callers::new(config.callers.clone(), streams));
+    let gate = gate.refusing(killer.refused().clone());
     let limits = WatchLimits {
         streams: size(events.max_streams),
         snapshots: size(events.max_snapshots),
@@ -66,6 +70,7 @@ pub(super) fn services(
             clock.clone(),
         ),
         integrations: Integrations::new(broker.registry(), store_port.clone(), gate.clone()),
+        kills: Kills::new(killer.clone(), gate.clone(), life.stop()),
         providers: Providers::new(broker.clone(), store_port, providers.clone(), gate, clock),
     }
 }

@@ -8,6 +8,7 @@ mod m0005_inbound;
 mod m0006_health;
 mod m0007_key_index;
 mod m0009_attempts;
+mod m0010_kills;
 
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DbBackend, SqliteTransactionMode, TransactionOptions,
@@ -39,6 +40,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0006_health::Health),
             Box::new(m0007_key_index::KeyIndex),
             Box::new(m0009_attempts::Attempts),
+            Box::new(m0010_kills::Kills),
         ]
     }
 }
