@@ -5,6 +5,8 @@
 mod dependencies;
 #[path = "tidy/documents.rs"]
 mod documents;
+#[path = "tidy/observability.rs"]
+mod observability;
 #[path = "tidy/repository.rs"]
 mod repository;
 #[path = "tidy/sources.rs"]

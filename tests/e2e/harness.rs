@@ -12,6 +12,7 @@
 //! - [`replica`]: the program under test, with the configuration that a test writes; [`metrics`] reads its figures.
 //! - [`cli`]: the program under test as a command that ends.
 //! - [`collector`]: where a replica's traces go.
+//! - [`promtool`]: what evaluates alerts.
 //! - [`proxy`]: a network between two of them, with faults.
 //! - [`python`]: a client in another language.
 //! - [`process`], [`background`], [`eventually`], [`http`], [`ports`]: what those are made of.
@@ -30,6 +31,7 @@ pub mod oidc;
 pub mod ports;
 pub mod postgres;
 pub mod process;
+pub mod promtool;
 pub mod proxy;
 pub mod python;
 pub mod redis;

@@ -19,6 +19,7 @@ mod inbound;
 mod invalidation;
 mod kill;
 mod minting;
+mod observability;
 mod python;
 mod reconnect;
 mod replica_works;

@@ -213,6 +213,9 @@ pub trait GrantStore: Send + Sync + 'static {
 
     /// The number of grants by provider and by whether they are active; derived ones do not count.
     async fn count_by_state(&self) -> Result<Vec<(ProviderName, bool, u64)>, StoreError>;
+
+    /// The number of credentials by provider and by whether their grant is active.
+    async fn count_credentials(&self) -> Result<Vec<(ProviderName, bool, u64)>, StoreError>;
 }
 
 /// A credential: a tenant's named use of a grant.

@@ -127,7 +127,7 @@ impl Sandbox {
             .tracker
             .spawn(server::serve(listener, router, Arc::clone(&shared)));
         shared.tracker.close();
-        tracing::info!(%addr, "sandbox provider listens");
+        tracing::info!(address = %addr, "sandbox provider listens");
         Ok(Self {
             addr,
             control: Control(shared),

@@ -14,6 +14,7 @@ pub mod integration;
 pub mod kill;
 pub mod listener;
 pub mod meter;
+pub mod methods;
 pub mod paging;
 pub mod peer;
 pub mod provider;

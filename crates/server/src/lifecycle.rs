@@ -51,7 +51,7 @@ impl Lifecycle {
         if !ended {
             warn!(
                 tasks = self.tracker.len(),
-                ?at_most,
+                limit_seconds = at_most.as_secs_f64(),
                 "not everything ended in time"
             );
         }

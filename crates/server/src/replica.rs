@@ -167,6 +167,11 @@ impl Replica {
         let sampler = Sampler {
             broker: broker.clone(),
             clients: providers.clients().cloned().collect(),
+            receivers: config
+                .inbound
+                .iter()
+                .flat_map(|inbound| inbound.receivers.keys().cloned())
+                .collect(),
             store: store.clone(),
             tail: tail.clone(),
             clock: Arc::new(SystemClock),

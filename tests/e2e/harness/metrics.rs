@@ -36,6 +36,12 @@ impl Metrics {
         self.0.iter().filter(bears).map(|series| series.value).sum()
     }
 
+    /// The series `name`, each as its labels.
+    pub fn labels_of(&self, name: &str) -> Vec<&BTreeMap<String, String>> {
+        let of_name = self.0.iter().filter(|series| series.name == name);
+        of_name.map(|series| &series.labels).collect()
+    }
+
     /// The names of all series, each once.
     pub fn names(&self) -> Vec<&str> {
         let mut names: Vec<_> = self.0.iter().map(|series| series.name.as_str()).collect();

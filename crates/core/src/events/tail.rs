@@ -182,7 +182,9 @@ impl Tail {
             match Page::judge(&events, full, &position, &epoch, after, *reached) {
                 Page::Replaced => {
                     info!(
-                        ?position,
+                        epoch = %position.epoch.0,
+                        head = position.head,
+                        floor = position.floor,
                         "the event log has a new epoch; streams begin anew"
                     );
                     *reached = position.head;
@@ -193,7 +195,9 @@ impl Tail {
                 Page::Pruned => {
                     warn!(
                         after,
-                        ?position,
+                        epoch = %position.epoch.0,
+                        head = position.head,
+                        floor = position.floor,
                         "events were pruned before they were read here"
                     );
                     self.begin_anew(position.epoch, position.floor);
@@ -202,7 +206,9 @@ impl Tail {
                 Page::Broken => {
                     error!(
                         after,
-                        ?position,
+                        epoch = %position.epoch.0,
+                        head = position.head,
+                        floor = position.floor,
                         "the event log is not what it was; streams must begin anew"
                     );
                     self.tell(|head| !std::mem::replace(&mut head.broken, true));

@@ -93,7 +93,7 @@ impl Refresher {
         };
         if claimed.takeover {
             metrics::counter!("evergrant_lease_takeovers_total").increment(1);
-            info!(grant = %id, %generation, "took over an attempt that never told its end");
+            info!(grant = %id, generation = generation.0, "took over an attempt that never told its end");
         }
         let mut record = self.begin_record(&grant.facts, trigger, &claimed);
         let attempt = Attempt {
@@ -224,7 +224,8 @@ impl Refresher {
         let left = self.limits.lease.saturating_sub(attempt.started.elapsed());
         if left < needed {
             metrics::counter!("evergrant_lease_losses_total").increment(1);
-            debug!(grant = %attempt.grant.facts.id, ?left, "the lease is too short for a call");
+            let left_seconds = left.as_secs_f64();
+            debug!(grant = %attempt.grant.facts.id, left_seconds, "the lease is too short for a call");
             return None;
         }
         if attempt.claimed.takeover {

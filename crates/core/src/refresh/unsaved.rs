@@ -78,7 +78,7 @@ impl Drop for OnlyHere<'_> {
 fn tell_lost(grant: &GrantId, base: Generation) {
     metrics::counter!("evergrant_rotations_lost_total").increment(1);
     error!(
-        %grant, %base,
+        %grant, base = base.0,
         "a token set could be stored nowhere and is lost; its user may have to connect again"
     );
 }

@@ -296,6 +296,11 @@ impl GrantStore for MemoryStore {
         self.call(Op::CountByState, |state, _| state.count_by_state())
             .await
     }
+
+    async fn count_credentials(&self) -> Result<Vec<(ProviderName, bool, u64)>, StoreError> {
+        self.call(Op::CountCredentials, |state, _| state.count_credentials())
+            .await
+    }
 }
 
 #[async_trait]

@@ -131,12 +131,12 @@ impl Receiver {
                 Answer::Challenge(text)
             }
             Err(Answer::Unavailable(why)) => {
-                warn!(receiver = %self.name, why, "a delivery cannot be told from a forged one now");
+                warn!(receiver = %self.name, error = why, "a delivery cannot be told from a forged one now");
                 Answer::Unavailable(why)
             }
             // At a level that strangers cannot fill the log with.
             Err(answer) => {
-                debug!(receiver = %self.name, ?answer, "a delivery was not taken");
+                debug!(receiver = %self.name, outcome = answer.outcome(), "a delivery was not taken");
                 answer
             }
         }

@@ -177,7 +177,7 @@ fn report(path: &Path, found: &Scan, torn: usize) {
     let path = path.display();
     for (at, bytes) in &found.damaged {
         let at = HEADER.len() + at;
-        tracing::error!(%path, at, bytes, "the journal is damaged; what was recorded there is lost");
+        tracing::error!(%path, offset = at, bytes, "the journal is damaged; what was recorded there is lost");
     }
     if torn > 0 {
         tracing::warn!(%path, bytes = torn, "an unfinished write is cut off the journal's end");

@@ -134,7 +134,7 @@ pub(super) async fn keep_connected(client: Client, closed: CancellationToken) {
         tokio::select! {
             ended = &mut connection => {
                 // The pulse tells an operator, once.
-                tracing::debug!(?ended, "the redis client gave up, starting it again");
+                tracing::debug!(error = ?ended, "the redis client gave up, starting it again");
             }
             () = closed.cancelled() => {
                 // Redis may be away, and then there is nobody to take leave of.

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use ::metrics::gauge;
 use evergrant_core::broker::Broker;
 use evergrant_core::cooldown::BreakerState;
 use evergrant_core::ids::ClientKey;
 use evergrant_core::store::Store;
-use metrics::{Unit, describe_counter, describe_gauge, gauge};
 use tracing::debug;
 
 use super::{count, wide};
@@ -67,45 +67,4 @@ fn set(name: &'static str, client: &ClientKey, value: f64) {
         "client" => client.client.to_string()
     )
     .set(value);
-}
-
-pub(super) fn describe() {
-    describe_gauge!(
-        "evergrant_client_breaker_state",
-        "Whether a provider rejects an OAuth client: 0 closed, 1 half-open, 2 open"
-    );
-    describe_gauge!(
-        "evergrant_brake_engaged",
-        "Whether refusals of a client's grants are held"
-    );
-    describe_gauge!(
-        "evergrant_grants_held",
-        "Grants that were refused and are held"
-    );
-    describe_gauge!(
-        "evergrant_budget_concurrent",
-        "Refreshes of a client that this replica may run at once"
-    );
-    describe_gauge!(
-        "evergrant_budget_in_use",
-        "Refreshes of a client that have a place"
-    );
-    describe_gauge!(
-        "evergrant_budget_waiting",
-        "Refreshes of a client that wait for a place"
-    );
-    describe_counter!(
-        "evergrant_budget_refusals_total",
-        "Refreshes that got no place, by cause: concurrency, rate or throttled"
-    );
-    describe_gauge!(
-        "evergrant_client_throttled_seconds",
-        Unit::Seconds,
-        "For how long a provider asks to be left alone still"
-    );
-    describe_gauge!(
-        "evergrant_provider_clock_skew_seconds",
-        Unit::Seconds,
-        "By how much a provider's clock is ahead of ours"
-    );
 }

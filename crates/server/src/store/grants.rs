@@ -314,19 +314,30 @@ impl GrantStore for SqlStore {
 
     async fn count_by_state(&self) -> Result<Vec<(ProviderName, bool, u64)>, StoreError> {
         let count = Sql::text(
-            "SELECT provider, active, count(*) AS grants FROM (
+            "SELECT provider, active, count(*) AS counted FROM (
                 SELECT provider, CAST(CASE WHEN invalid_reason IS NULL THEN 1 ELSE 0 END AS BIGINT)
                     AS active FROM grants WHERE parent IS NULL
             ) states GROUP BY provider, active",
         );
-        let rows = self.rows(count).await?;
-        let counts = rows.iter().map(|row| {
-            let provider = row::name(ProviderName::parse, &get::<String>(row, "provider")?)?;
-            let active = get::<i64>(row, "active")? == 1;
-            Ok((provider, active, number(get(row, "grants")?)))
-        });
-        counts.collect()
+        self.rows(count).await?.iter().map(counted).collect()
     }
+
+    async fn count_credentials(&self) -> Result<Vec<(ProviderName, bool, u64)>, StoreError> {
+        let count = Sql::text(
+            "SELECT provider, active, count(*) AS counted FROM (
+                SELECT g.provider,
+                    CAST(CASE WHEN g.invalid_reason IS NULL THEN 1 ELSE 0 END AS BIGINT) AS active
+                FROM credentials c JOIN grants g ON g.id = c.grant_id
+            ) states GROUP BY provider, active",
+        );
+        self.rows(count).await?.iter().map(counted).collect()
+    }
+}
+
+fn counted(row: &QueryResult) -> Result<(ProviderName, bool, u64), StoreError> {
+    let provider = row::name(ProviderName::parse, &get::<String>(row, "provider")?)?;
+    let active = get::<i64>(row, "active")? == 1;
+    Ok((provider, active, number(get(row, "counted")?)))
 }
 
 fn due_grant(row: &QueryResult) -> Result<DueGrant, StoreError> {

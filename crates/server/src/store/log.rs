@@ -86,7 +86,7 @@ pub(super) async fn give_up_cursor_key(
     let Some(key) = Sealer::key_of(&sealed).filter(|id| is_lost(id)) else {
         return Ok(());
     };
-    tracing::warn!(%key, "the key of cursors is lost; there is a new one, and cursors of before are refused");
+    tracing::warn!(key_id = %key, "the key of cursors is lost; there is a new one, and cursors of before are refused");
     let write = "UPDATE event_log SET cursor_key = ?, epoch = ? WHERE id = 1 AND cursor_key = ?";
     let values = [
         new_cursor_key(sealer).into(),

@@ -108,8 +108,8 @@ impl Refresher {
             Ok(true) => {
                 count(&attempt.grant.facts.client, "invalidated");
                 warn!(
-                    grant = %parent, client = %attempt.grant.facts.client, %generation,
-                    reason = ?invalidation.reason, code = invalidation.provider_error,
+                    grant = %parent, client = %attempt.grant.facts.client, generation = generation.0,
+                    reason = invalidation.reason.as_str(), code = invalidation.provider_error,
                     "the means of the grant are dead until its owner replaces them"
                 );
                 Outcome::Gone

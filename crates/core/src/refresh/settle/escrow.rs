@@ -43,7 +43,7 @@ impl Refresher {
     async fn adopt(&self, grant: &Grant, entry: &EscrowEntry) -> Result<Outcome, StoreError> {
         let committed = self.commit(grant, entry).await?;
         metrics::counter!("evergrant_escrow_adopted_total").increment(1);
-        info!(grant = %entry.grant, base = %entry.base, "adopted a token set from escrow");
+        info!(grant = %entry.grant, base = entry.base.0, "adopted a token set from escrow");
         if committed.kept.is_ok() {
             self.forget_escrow(entry).await;
         }
@@ -76,7 +76,7 @@ impl Refresher {
                     self.commit(&grant, &entry).await?.kept?;
                     replayed += 1;
                     metrics::counter!("evergrant_escrow_replayed_total").increment(1);
-                    info!(grant = %entry.grant, base = %entry.base, "stored a token set left behind");
+                    info!(grant = %entry.grant, base = entry.base.0, "stored a token set left behind");
                 }
                 Some(grant) if grant.tokens == entry.tokens => {}
                 _ => {

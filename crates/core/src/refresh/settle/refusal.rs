@@ -139,8 +139,8 @@ impl Refresher {
     pub(super) async fn tell_dead(&self, grant: &Grant, invalidation: &Invalidation) -> Outcome {
         let facts = &grant.facts;
         warn!(
-            grant = %facts.id, client = %facts.client, generation = %facts.generation,
-            reason = ?invalidation.reason, code = invalidation.provider_error,
+            grant = %facts.id, client = %facts.client, generation = facts.generation.0,
+            reason = invalidation.reason.as_str(), code = invalidation.provider_error,
             "the grant is dead until its user connects again"
         );
         self.tell_now(&facts.id).await

@@ -27,6 +27,7 @@ pub enum Op {
     ToAnnounce,
     ChangedWithin,
     CountByState,
+    CountCredentials,
     Clients,
     Held,
     Credential,

@@ -339,15 +339,24 @@ impl State {
     }
 
     pub(super) fn count_by_state(&self) -> Vec<(ProviderName, bool, u64)> {
-        let mut counts = BTreeMap::new();
         let rows = self.grants.values();
-        for row in rows.filter(|row| row.grant.facts.parent.is_none()) {
-            let provider = row.grant.facts.client.provider.clone();
-            *counts.entry((provider, row.is_active())).or_insert(0) += 1;
-        }
-        let counts = counts.into_iter();
-        counts
-            .map(|((provider, active), n)| (provider, active, n))
-            .collect()
+        counted(rows.filter(|row| row.grant.facts.parent.is_none()))
     }
+
+    pub(super) fn count_credentials(&self) -> Vec<(ProviderName, bool, u64)> {
+        let credentials = self.credentials.values();
+        counted(credentials.filter_map(|credential| self.grants.get(&credential.grant)))
+    }
+}
+
+fn counted<'a>(rows: impl Iterator<Item = &'a GrantRow>) -> Vec<(ProviderName, bool, u64)> {
+    let mut counts = BTreeMap::new();
+    for row in rows {
+        let provider = row.grant.facts.client.provider.clone();
+        *counts.entry((provider, row.is_active())).or_insert(0) += 1;
+    }
+    let counts = counts.into_iter();
+    counts
+        .map(|((provider, active), n)| (provider, active, n))
+        .collect()
 }

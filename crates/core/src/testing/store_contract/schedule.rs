@@ -145,9 +145,9 @@ pub async fn every_raise_of_a_version_is_seen_for_a_while(harness: &impl StoreHa
 
 pub async fn grants_are_counted_by_provider_and_state(harness: &impl StoreHarness) {
     let subject = Subject::of(harness);
+    subject.add_slack(&["a", "b"]).await;
     subject.add_slack(&[]).await;
-    subject.add_slack(&[]).await;
-    let dead = subject.add_slack(&[]).await;
+    let dead = subject.add_slack(&["c"]).await;
     subject.invalidate(&dead, "gone").await;
     subject.add_due("google", None).await;
     let mut counts = subject.0.count_by_state().await.unwrap();
@@ -158,7 +158,10 @@ pub async fn grants_are_counted_by_provider_and_state(harness: &impl StoreHarnes
         [
             (google, true, 1),
             (slack.clone(), false, 1),
-            (slack, true, 2)
+            (slack.clone(), true, 2)
         ]
     );
+    let mut counts = subject.0.count_credentials().await.unwrap();
+    counts.sort();
+    assert_eq!(counts, [(slack.clone(), false, 1), (slack, true, 2)]);
 }

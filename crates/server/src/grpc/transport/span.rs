@@ -1,23 +1,19 @@
 //! The span of a request, by OpenTelemetry's conventions for RPC. It continues the trace of the caller (W3C Trace
 //! Context), and ends with the answer; of a stream, with the beginning of it.
 
-use std::collections::HashMap;
-use std::sync::LazyLock;
-
-use evergrant_proto::FILE_DESCRIPTOR_SET;
 use http::{HeaderMap, Request};
 use opentelemetry::propagation::{Extractor, TextMapPropagator as _};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
-use prost::Message as _;
-use prost_types::FileDescriptorSet;
 use tonic::{Code, Status};
 use tracing::field::Empty;
 use tracing::{Span, info_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
+use crate::grpc::methods;
+
 /// A span for a request to a method of ours; none for all others, and while nobody traces.
 pub(super) fn begin<B>(request: &Request<B>) -> Span {
-    let Some(method) = METHODS.get(request.uri().path()) else {
+    let Some(method) = methods::at(request.uri().path()) else {
         return Span::none();
     };
     let span = info_span!(
@@ -63,29 +59,6 @@ fn is_fault(code: Code) -> bool {
             | Code::DataLoss
     )
 }
-
-struct Method {
-    service: String,
-    name: String,
-}
-
-/// Our methods by path. What a caller makes up names no span.
-static METHODS: LazyLock<HashMap<String, Method>> = LazyLock::new(|| {
-    let files = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).expect("our own descriptors decode");
-    let services = files.file.iter().flat_map(|file| {
-        let in_package = |service| (file.package(), service);
-        file.service.iter().map(in_package)
-    });
-    services
-        .flat_map(|(package, service)| {
-            service.method.iter().map(move |method| {
-                let service = format!("{package}.{}", service.name());
-                let name = method.name().to_owned();
-                (format!("/{service}/{name}"), Method { service, name })
-            })
-        })
-        .collect()
-});
 
 struct Headers<'a>(&'a HeaderMap);
 
