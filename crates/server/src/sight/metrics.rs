@@ -27,7 +27,7 @@ pub enum Kind {
 }
 
 /// All of them.
-pub const METRICS: [Metric; 55] = [
+pub const METRICS: [Metric; 56] = [
     // Requests.
     counter(
         "evergrant_requests_total",
@@ -216,6 +216,11 @@ pub const METRICS: [Metric; 55] = [
         "evergrant_healed_total",
         &[],
         "Grants taken for dead that had a working token",
+    ),
+    counter(
+        "evergrant_killed_total",
+        &[],
+        "Grants that kills invalidated",
     ),
     counter(
         "evergrant_rotations_lost_total",

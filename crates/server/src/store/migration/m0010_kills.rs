@@ -45,7 +45,7 @@ CREATE INDEX kills_unfinished ON kills (begun_at) WHERE finished_at IS NULL;
 CREATE INDEX kills_refused ON kills (name) WHERE kind = 'CALLER' AND lifted_at IS NULL;
 
 CREATE TABLE kill_grants (
-    kill_id {name} NOT NULL REFERENCES kills (id),
+    kill_id {name} NOT NULL,
     grant_id {name} NOT NULL,
     generation BIGINT NOT NULL,
     credentials BIGINT NOT NULL,
