@@ -17,13 +17,14 @@ use crate::harness::python::Python;
 use crate::harness::replica::{Replica, channel_to};
 use crate::harness::scene::{SOON, Scene};
 
-const SERVICES: [&str; 6] = [
+const SERVICES: [&str; 7] = [
     "",
     "evergrant.v1.TokenService",
     "evergrant.v1.EventService",
     "evergrant.v1.CredentialService",
     "evergrant.v1.IntegrationService",
     "evergrant.v1.ProviderService",
+    "evergrant.v1.AuditService",
 ];
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 //! [`harness`] starts those things; every other module holds the tests of one promise.
 
 mod ageing;
+mod audit;
 mod bad_input;
 mod brake;
 mod callers;
@@ -12,6 +13,7 @@ mod consent;
 mod documents;
 mod explain;
 mod failover;
+mod handbook;
 mod harness;
 mod harness_works;
 mod health;

@@ -169,6 +169,12 @@ async fn log_lines_have_no_field_that_is_not_documented() -> Result<()> {
     Ok(())
 }
 
+/// The names of all alerts.
+pub fn alert_names() -> Result<BTreeSet<String>> {
+    let alerts = alerts()?.into_iter();
+    Ok(alerts.map(|alert| alert.name).collect())
+}
+
 /// A scene in which everything is configured that has metrics of its own.
 async fn everything() -> Result<Scene> {
     let scene = Scene::with_redis().await?;

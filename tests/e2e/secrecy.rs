@@ -1,4 +1,5 @@
-//! Nothing that a run leaves behind or says shows a secret: database, Redis, journal, logs, metrics, output.
+//! Nothing that a run leaves behind or says shows a secret: database, Redis, journal, logs, audit trail,
+//! metrics, output.
 
 mod needles;
 mod remains;
@@ -60,6 +61,10 @@ async fn a_run_shows_no_secret(scene: Scene) -> Result<()> {
     run.look("the database while it is used").await?;
     let planted = run.plant(&caller).await?;
     run.stop(replica, "the second log").await?;
+    let lines = std::fs::read(run.audit_lines())?;
+    ensure!(lines.windows(8).any(|part| part == b"GetToken"), "no lines");
+    run.haystacks
+        .push(("the lines of the audit trail".to_owned(), lines));
 
     for (place, haystack) in &run.haystacks {
         ensure!(!haystack.is_empty(), "{place} is empty");
@@ -137,6 +142,10 @@ impl Run {
         })
     }
 
+    fn audit_lines(&self) -> PathBuf {
+        self.folder.join("audit.jsonl")
+    }
+
     /// Secrets of every source: text, environment, file and command.
     fn config(&self, active: &str) -> ReplicaConfig {
         let from = |source: &str, what: Value| Table::from_iter([(source.to_owned(), what)]);
@@ -151,6 +160,7 @@ impl Run {
             .set("keys.k2", from("command", print))
             .set(&format!("clients.{CLIENT}.client_secret"), secrets)
             .set("callers", vec![caller_rule()])
+            .set("audit.lines", self.audit_lines().display().to_string())
             .env("CLIENT_SECRET", CLIENT_SECRET)
             .env("RUST_LOG", "trace")
     }
@@ -282,6 +292,8 @@ impl Run {
             (&config, 0, "token get kept"),
             (&config, 0, "token get kept -o json"),
             (&config, 0, "provider show acme"),
+            (&config, 0, "audit list --limit 1000 -o json"),
+            (&config, 0, "audit verify"),
             (&lost, 0, "keys verify"),
             (&bad, 64, "config check"),
             (&bad, 64, "serve"),

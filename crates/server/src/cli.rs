@@ -1,5 +1,6 @@
 //! The command line: arguments in, exit code out.
 
+mod audit;
 mod connect;
 mod connection;
 mod credential;
@@ -83,6 +84,8 @@ enum Verb {
     Provider(provider::Provider),
     /// Invalidate everything of a tenant, a provider, an OAuth client or a caller at once
     Kill(kill::Kill),
+    /// Read the audit trail, and check that it is whole
+    Audit(audit::Audit),
     /// Make, rotate and check sealing keys
     Keys(keys::Keys),
     /// Bring the store's schema up to date
@@ -170,6 +173,7 @@ fn dispatch(verb: Verb, build: Build, out: Out<'_>, notes: Out<'_>) -> Result<()
         Verb::Integration(integration) => on_this_thread(integration.run(out)),
         Verb::Provider(provider) => on_this_thread(provider.run(out)),
         Verb::Kill(kill) => on_this_thread(kill.run(&SystemClock, out, notes)),
+        Verb::Audit(audit) => on_this_thread(audit.run(out, notes)),
         Verb::Keys(keys) => on_this_thread(keys.run(out, notes)),
         Verb::Config(settings) => settings.run(out),
         Verb::Completions { shell } => {

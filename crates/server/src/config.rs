@@ -19,6 +19,7 @@ mod print;
 mod secret;
 mod section;
 
+pub mod audit;
 pub mod authorization;
 pub mod clients;
 pub mod duration;
@@ -40,6 +41,7 @@ use evergrant_core::ids::ClientName;
 use evergrant_providers::{Catalogue, OAuthClient};
 use zeroize::Zeroizing;
 
+use self::audit::Audit;
 use self::authorization::Authorization;
 use self::clients::Client;
 use self::document::Table;
@@ -84,6 +86,8 @@ pub struct Config {
     pub refresh: Refresh,
     /// Events and their streams.
     pub events: Events,
+    /// The audit trail.
+    pub audit: Audit,
     /// Where providers report by themselves; `None` while that is off.
     pub inbound: Option<Inbound>,
     /// What is logged, and how.
@@ -141,6 +145,7 @@ impl Config {
             authorization: Authorization::read(root.section("authorization")?)?,
             refresh: Refresh::read(root.section("refresh")?, &store.url)?,
             events: Events::read(root.section("events")?)?,
+            audit: Audit::read(root.section("audit")?)?,
             inbound: Inbound::read(root.optional_section("inbound")?)?,
             telemetry: Telemetry::read(root.section("telemetry")?)?,
             server,
@@ -215,6 +220,7 @@ impl Config {
             authorization,
             refresh,
             events,
+            audit,
             inbound,
             telemetry,
         } = self;
@@ -233,6 +239,7 @@ impl Config {
         authorization.print(&mut out);
         refresh.print(&mut out);
         events.print(&mut out);
+        audit.print(&mut out);
         if let Some(inbound) = inbound {
             inbound.print(&mut out);
         }

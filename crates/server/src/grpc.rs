@@ -3,6 +3,7 @@
 //! `tonic::Status` appears under this module and nowhere else. Every request passes the [`gate`], which recognises its [`caller`]
 //! and hands the services a [`call`]. What callers see of an error in [`status`], and messages are converted in [`convert`].
 
+pub mod audit;
 pub mod call;
 pub mod caller;
 pub mod convert;
@@ -18,6 +19,7 @@ pub mod methods;
 pub mod paging;
 pub mod peer;
 pub mod provider;
+pub mod record;
 #[cfg(test)]
 mod sample;
 pub mod status;

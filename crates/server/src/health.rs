@@ -15,7 +15,7 @@ use tonic_health::server::{HealthReporter, HealthService};
 use tracing::{info, warn};
 
 /// Every name that may be asked for; the empty one stands for the whole server.
-const NAMES: [&str; 7] = [
+const NAMES: [&str; 8] = [
     "",
     "evergrant.v1.TokenService",
     "evergrant.v1.EventService",
@@ -23,6 +23,7 @@ const NAMES: [&str; 7] = [
     "evergrant.v1.IntegrationService",
     "evergrant.v1.ProviderService",
     "evergrant.v1.KillService",
+    "evergrant.v1.AuditService",
 ];
 
 /// SERVING for as long as the process answers, whatever its store does: a liveness probe that asked for the whole

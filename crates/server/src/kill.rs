@@ -34,6 +34,7 @@ pub struct Killer {
     broker: Arc<Broker>,
     refused: RefusedCallers,
     replica: ReplicaName,
+    audit_flush: Duration,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -46,12 +47,13 @@ impl std::fmt::Debug for Killer {
 
 impl Killer {
     /// Kills in `store`, through the registry and the revoker of `broker`. Once `stop` is cancelled, other replicas go
-    /// on with what has begun.
+    /// on with what has begun. What was disclosed may not be on record for `audit_flush`.
     pub fn new(
         store: Arc<SqlStore>,
         broker: Arc<Broker>,
         refused: RefusedCallers,
         replica: ReplicaName,
+        audit_flush: Duration,
         tasks: TaskTracker,
         stop: CancellationToken,
     ) -> Self {
@@ -60,6 +62,7 @@ impl Killer {
             broker,
             refused,
             replica,
+            audit_flush,
             tasks,
             stop,
         }
@@ -145,6 +148,7 @@ impl Killer {
             revoker: self.broker.revoker(),
             order,
             owner,
+            audit_flush: self.audit_flush,
             stop: self.stop.clone(),
         };
         self.tasks.spawn(work.run(LEASE));

@@ -5,6 +5,7 @@ mod build_info;
 pub mod admin;
 pub mod app;
 pub mod attempts;
+pub mod audit;
 pub mod callback;
 pub mod cli;
 pub mod clock;

@@ -2,7 +2,7 @@
 //!
 //! The order of a start: listeners, store, escrow and Redis, providers, broker; then what an earlier life left in the
 //! journal is stored; then everything is served. The order of an end: NOT_SERVING, streams say Closing, flights
-//! finish, Redis and the store are closed.
+//! finish, what is on record by then is written, Redis and the store are closed.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::admin;
+use crate::audit::writer::Running;
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::grpc::listener;
@@ -28,6 +29,7 @@ use crate::lifecycle::Lifecycle;
 use crate::sight::Sampler;
 use crate::store::{SqlStore, StoreOptions};
 
+mod auditing;
 mod broker;
 mod consents;
 mod coordination;
@@ -39,6 +41,7 @@ mod services;
 mod socket;
 mod tasks;
 
+use auditing::auditing;
 use broker::{broker, http_providers};
 use consents::Callback;
 use coordination::Coordination;
@@ -71,6 +74,7 @@ pub struct Replica {
     coordination: Coordination,
     broker: Arc<Broker>,
     watches: Watches,
+    audit: Option<Running>,
     shutdown_timeout: Duration,
     grpc: SocketAddr,
     admin: Option<SocketAddr>,
@@ -133,7 +137,8 @@ impl Replica {
         };
         let (url, lost) = (&config.store.url, config.keys.lost());
         let store = SqlStore::connect_without(url, sealer.clone(), lost, options).await?;
-        let store = Arc::new(store);
+        let auditing = auditing(&config.audit, store.audit_log())?;
+        let store = Arc::new(store.noting(auditing.audit));
         let unknown = store.unknown_keys().await?;
         known_or_lost(config, unknown.iter())?;
         let coordination = Coordination::start(config, &sealer)?;
@@ -156,6 +161,7 @@ impl Replica {
             broker.clone(),
             refused,
             name::of(grpc),
+            config.audit.flush,
             life.tracker().clone(),
             life.stop(),
         );
@@ -216,6 +222,7 @@ impl Replica {
             coordination,
             broker,
             watches,
+            audit: auditing.writer,
             shutdown_timeout: config.server.shutdown_timeout,
             grpc,
             admin,
@@ -257,6 +264,9 @@ impl Replica {
             streams: self.watches.open_streams(),
         };
         self.coordination.close(LAST_NOTICES).await;
+        if let Some(writer) = self.audit {
+            writer.close().await;
+        }
         self.store.close().await;
         if drained {
             info!("everything ended in good order");

@@ -1,5 +1,5 @@
-//! Prunes what is older than it must be kept: events, token sets that came too late, attempts,
-//! deliveries that were dealt with, and consents that nobody completed.
+//! Prunes what is older than it must be kept: events, token sets that came too late, attempts, deliveries that were dealt
+//! with, consents that nobody completed, and records of the audit trail.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use evergrant_core::store::{Store, StoreError};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::store::SqlStore;
+use crate::store::{AuditLog, SqlStore};
 
 const BATCH: u32 = 5_000;
 const EVERY: Duration = Duration::from_secs(600);
@@ -45,6 +45,16 @@ pub async fn run(store: Arc<dyn Store>, retention: Retention, stop: Cancellation
 pub async fn of_authorizations(store: Arc<SqlStore>, stop: CancellationToken) {
     loop {
         prune("authorizations", || store.prune_authorizations()).await;
+        if pause(&stop).await.is_none() {
+            return;
+        }
+    }
+}
+
+/// The same for records of the audit trail.
+pub async fn of_audit(log: AuditLog, retention: Duration, stop: CancellationToken) {
+    loop {
+        prune("audit records", || log.prune(retention, BATCH)).await;
         if pause(&stop).await.is_none() {
             return;
         }

@@ -6,6 +6,7 @@
 
 mod apply;
 mod attempts;
+mod audit;
 mod authorizations;
 mod clients;
 mod database;
@@ -19,6 +20,7 @@ mod grants;
 mod integrations;
 mod kills;
 mod log;
+mod lone;
 mod migration;
 mod names;
 mod open;
@@ -46,14 +48,17 @@ use sea_orm::ConnectionTrait;
 use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
 
+pub use self::audit::{AuditBatch, AuditLog, AuditQuery, AuditState, Order, Outcomes};
 pub use self::authorizations::StateHash;
 pub use self::kills::{Due, Forecast, Kill, NewKill, Tally, Turn};
+pub use self::lone::{LONE_SECRETS, LoneSecret};
 pub use self::open::{OpenStoreError, StoreOptions};
 pub use self::reseal::{Batch, SealedStore, Stretch};
-pub use self::sealed::{CURSOR_KEY, KeyUse, sealed_columns};
+pub use self::sealed::{KeyUse, sealed_columns};
 pub use self::url::{InvalidStoreUrl, StoreUrl};
 
 use self::database::{Database, within};
+use crate::audit::Audit;
 use crate::seal::Sealer;
 
 const PING: Duration = Duration::from_secs(2);
@@ -66,6 +71,9 @@ pub struct SqlStore {
     database: Database,
     sealer: Sealer,
     cursor_key: Zeroizing<[u8; 32]>,
+    log: AuditLog,
+    /// Where changes are noted.
+    audit: Audit,
     /// Changes in progress on SQLite, which outlive their callers.
     tasks: TaskTracker,
 }
@@ -88,7 +96,8 @@ impl SqlStore {
     }
 
     /// The same where the keys with these ids are lost for good. If one of them sealed the secret that authenticates
-    /// cursors, there is a new secret, and the log a new epoch: cursors of before are refused as of another life.
+    /// cursors, there is a new secret, and the log a new epoch: cursors of before are refused as of another life. If one
+    /// sealed the secret of the audit trail, a new chain begins after its last record.
     pub async fn connect_without(
         url: &StoreUrl,
         sealer: Sealer,
@@ -106,10 +115,28 @@ impl SqlStore {
         log::give_up_cursor_key(&database, &sealer, lost).await?;
         Ok(Self {
             cursor_key: log::begin(&database, &sealer).await?,
+            log: AuditLog::connect(&database, &sealer, lost).await?,
+            audit: Audit::default(),
             database,
             sealer,
             tasks: TaskTracker::new(),
         })
+    }
+
+    /// The same store, noting in `audit` whatever it changes from now on.
+    #[must_use]
+    pub fn noting(self, audit: Audit) -> Self {
+        Self { audit, ..self }
+    }
+
+    /// Where changes are noted.
+    pub fn audit(&self) -> &Audit {
+        &self.audit
+    }
+
+    /// The audit trail.
+    pub fn audit_log(&self) -> &AuditLog {
+        &self.log
     }
 
     /// Brings the schema of the database at `url` up to date, and answers how many migrations that took. Of

@@ -35,6 +35,14 @@ impl Table {
         u64::try_from(row.try_get::<i64, _>(0)?).context("the head is below zero")
     }
 
+    /// Makes something of all grants that no version of the program ever wrote.
+    pub async fn spoil_grants(&mut self) -> Result<()> {
+        sqlx::query("UPDATE grants SET provider = 'no name!'")
+            .execute(&mut self.0)
+            .await?;
+        Ok(())
+    }
+
     /// Lets all events be a day older than they are, so that retention takes them.
     pub async fn age_events(&mut self, days: i64) -> Result<()> {
         sqlx::query("UPDATE events SET at = at - $1")

@@ -6,7 +6,8 @@ use anyhow::{Context, Result, ensure};
 use evergrant_proto::v1::kill_service_client::KillServiceClient;
 use evergrant_proto::v1::kill_target::What;
 use evergrant_proto::v1::{
-    KillTarget, LiftKillRequest, ListKillsRequest, StartKillRequest, WatchRequest, WatchResponse,
+    CredentialState, InvalidationReason, KillTarget, LiftKillRequest, ListKillsRequest,
+    StartKillRequest, WatchRequest, WatchResponse,
 };
 use toml::{Table, Value};
 use tonic::{Code, Request, Status, Streaming};
@@ -93,6 +94,7 @@ async fn a_caller_is_locked_out_everywhere_until_it_is_lifted() -> Result<()> {
     let open = Scene::without_redis().await?;
     let before = open.replica("before").await?;
     open.fresh_credential(&before, "c").await?;
+    open.fresh_credential(&before, "never-told").await?;
     drop(before);
     let scene = with_callers(open);
     let [one, two] = scene.replicas().await?;
@@ -113,6 +115,17 @@ async fn a_caller_is_locked_out_everywhere_until_it_is_lifted() -> Result<()> {
 
     let three = scene.replica("after").await?;
     assert_eq!(code_of(&three).await, Code::PermissionDenied);
+
+    // What it was given is dead, and what it was not is untouched.
+    let operator = three.caller().with_token(OPERATOR);
+    let dead = async || {
+        let told = operator.credential("c").await.ok()?;
+        (told.state() == CredentialState::Invalidated).then_some(told)
+    };
+    let dead = eventually("the credential is dead", SOON, dead).await?;
+    let death = dead.invalidation.context("it says why")?;
+    assert_eq!(death.reason(), InvalidationReason::Killed);
+    operator.token("never-told").await?;
 
     let lift = LiftKillRequest {
         caller: "billing".to_owned(),

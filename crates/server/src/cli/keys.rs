@@ -76,7 +76,7 @@ fn generate(path: &Path, out: Out<'_>) -> Result<(), Failure> {
 }
 
 /// The configured keys. `Err` of the path if there is no key file, and none is missed.
-async fn ring(config: &Config) -> Result<Result<Sealer, PathBuf>, Failure> {
+pub(super) async fn ring(config: &Config) -> Result<Result<Sealer, PathBuf>, Failure> {
     if let Where::File { path, .. } = &config.keys
         && key_file::read(path).map_err(Failure::Other)?.is_none()
     {
@@ -94,7 +94,7 @@ async fn ring(config: &Config) -> Result<Result<Sealer, PathBuf>, Failure> {
     Ok(Ok(sealer))
 }
 
-fn store_failure(error: impl Into<StartError>) -> Failure {
+pub(super) fn store_failure(error: impl Into<StartError>) -> Failure {
     ServeError::from(error.into()).into()
 }
 

@@ -316,44 +316,51 @@ fn a_key_is_replaced_by_the_verbs_for_keys_alone() {
         store.unwrap().close().await;
     });
 
-    // The key of cursors is sealed with k1.
-    let needed = "k1  seals and opens  needed by 1 value: event_log.cursor_key 1\n";
+    // The keys of cursors and of the audit trail are sealed with k1.
+    let needed =
+        "k1  seals and opens  needed by 2 values: audit_log.chain_key 1, event_log.cursor_key 1\n";
     assert_eq!(run("keys verify"), (0, needed.into(), String::new()));
     configure("active = \"k2\"\nk2 = @k2");
-    let line = "sealing key k1 is not configured, and is needed by 1 value";
+    let line = "sealing key k1 is not configured, and is needed by 2 values";
     fails("keys verify", line);
     fails("keys verify --key k2", line);
-    fails("keys rotate", "these keys are not configured: k1 (1 value)");
+    fails(
+        "keys rotate",
+        "these keys are not configured: k1 (2 values)",
+    );
     configure("active = \"k2\"\nk2 = @k2\nlost = [\"k1\"]");
     assert_eq!((run("keys verify").0, run("keys rotate").0), (0, 0));
     configure("active = \"k2\"\nk2 = @k2\nk1 = @other");
     let other =
-        "sealing key k1 does not open what k1 sealed in event_log.cursor_key: it has other bytes";
+        "sealing key k1 does not open what k1 sealed in audit_log.chain_key: it has other bytes";
     fails("keys verify", other);
-    let broken = "these keys do not open what keys of their name sealed: k1 (1 value)";
+    let broken = "these keys do not open what keys of their name sealed: k1 (2 values)";
     fails("keys rotate --pause 1ms", broken);
 
     configure("active = \"k2\"\nk2 = @k2\nk1 = @k1");
     fails(
         "keys verify --key k1",
-        "sealing key k1 is needed by 1 value",
+        "sealing key k1 is needed by 2 values",
     );
     let (code, planned, _) = run("keys rotate --dry-run -o json");
     let planned: serde_json::Value = serde_json::from_str(&planned).unwrap();
     assert_eq!(
         (code, &planned["resealed"], &planned["dry_run"]),
-        (0, &1.into(), &true.into())
+        (0, &2.into(), &true.into())
     );
     fails(
         "keys verify --key k1",
-        "sealing key k1 is needed by 1 value",
+        "sealing key k1 is needed by 2 values",
     );
     let (code, summary, progress) = run("keys rotate");
     assert_eq!(
         (code, summary.as_str()),
-        (0, "active key   k2\nsealed anew  1 value\n")
+        (0, "active key   k2\nsealed anew  2 values\n")
     );
-    assert_eq!(progress, "event_log.cursor_key: 1 of 1 values of k1\n");
+    assert_eq!(
+        progress,
+        "event_log.cursor_key: 1 of 1 values of k1\naudit_log.chain_key: 1 of 1 values of k1\n"
+    );
     assert_eq!(run("keys verify --key k1").0, 0);
     fails("keys verify --key k2", "sealing key k2 is the active one");
     let (_, report, _) = run("keys verify -o json");

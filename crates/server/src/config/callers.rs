@@ -7,6 +7,7 @@ use evergrant_core::ids::TenantId;
 use super::error::ConfigError;
 use super::print::{Printer, quoted_list};
 use super::section::{Key, Section};
+use crate::audit::record::RESERVED;
 use crate::grpc::caller::{CallerRule, Permission};
 
 /// Reads `[[callers]]`; no two may bear one name or one token.
@@ -30,7 +31,11 @@ pub(super) fn read_all(sections: Vec<Section<'_>>) -> Result<Vec<CallerRule>, Co
 }
 
 fn read(mut section: Section<'_>) -> Result<CallerRule, ConfigError> {
-    let (_, name) = section.required("name")?;
+    let (name_key, name) = section.required("name")?;
+    if RESERVED.contains(&name.as_str()) {
+        let why = format!("{name:?} means something else in the audit trail; choose another");
+        return Err(name_key.refuse(why));
+    }
     let token_sha256 = identity(&mut section)?;
     let tenants = tenants(&mut section)?;
     let allow = section

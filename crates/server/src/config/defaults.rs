@@ -27,6 +27,11 @@ pub(super) const MAX_STREAMS: u32 = 10_000;
 pub(super) const MAX_STREAMS_PER_CALLER: u32 = 32;
 pub(super) const MAX_SNAPSHOTS: u32 = 4;
 
+pub(super) const AUDIT_MODE: &str = "available";
+pub(super) const AUDIT_RETENTION: &str = "90d";
+pub(super) const AUDIT_FLUSH: &str = "1s";
+pub(super) const AUDIT_QUEUE: u32 = 100_000;
+
 /// RFC 8417 section 2.3.
 pub(super) const SET_TYPE: &str = "secevent+jwt";
 

@@ -1,4 +1,5 @@
-//! What every request to a service passes, once: its caller is recognised, and it is counted and timed.
+//! What every request to a service passes, once: its caller is recognised, it is counted and timed, and what it
+//! disclosed, changed or was refused goes on record.
 
 use std::sync::Arc;
 
@@ -11,7 +12,9 @@ use super::caller::{Caller, Callers};
 use super::deadline;
 use super::meter;
 use super::peer::Peer;
+use super::record::{Notes, Source};
 use super::status::ApiError;
+use crate::audit::Audit;
 use crate::kill::RefusedCallers;
 
 /// The one way into every service. Cheap to clone.
@@ -19,6 +22,7 @@ use crate::kill::RefusedCallers;
 pub struct Gate {
     callers: Callers,
     refused: RefusedCallers,
+    audit: Audit,
 }
 
 impl Gate {
@@ -27,7 +31,14 @@ impl Gate {
         Self {
             callers,
             refused: RefusedCallers::default(),
+            audit: Audit::default(),
         }
+    }
+
+    /// The same gate, noting in `audit` what passes it.
+    #[must_use]
+    pub fn noting(self, audit: Audit) -> Self {
+        Self { audit, ..self }
     }
 
     /// The same gate, which keeps out who is among `refused`.
@@ -56,19 +67,19 @@ impl Gate {
     {
         let served = async {
             let call = self.admit(method, &request).await?;
-            work(call, request.into_inner()).await
+            let pending = call.until_ended();
+            let result = work(call.clone(), request.into_inner()).await;
+            pending.over();
+            call.ended(result).await
         };
         meter::request(method, served).await
     }
 
-    fn not_refused(&self, caller: Caller) -> Result<Caller, ApiError> {
-        let name = caller.name().unwrap_or_default();
-        match self.refused.find(name) {
-            None => Ok(caller),
-            Some(kill) => Err(locked_out(&format!(
-                "caller {name} was locked out by kill {kill}"
-            ))),
-        }
+    fn refusal(&self, caller: &Caller) -> Option<ApiError> {
+        let name = caller.name()?;
+        let kill = self.refused.find(name)?;
+        let message = format!("caller {name} was locked out by kill {kill}");
+        Some(locked_out(&message))
     }
 
     async fn admit<Message>(
@@ -78,9 +89,22 @@ impl Gate {
     ) -> Result<Call, ApiError> {
         let deadline = deadline::of(request.metadata());
         let peer = Peer::of(request.extensions()).map(Arc::clone);
+        let notes = Notes::new(self.audit.clone());
+        notes.may_begin(method)?;
         let recognised = self.callers.recognise(request.metadata(), peer.as_deref());
-        let caller = self.not_refused(recognised.await?)?;
-        Ok(Call::new(method, caller, peer, deadline))
+        let (caller, error) = match recognised.await {
+            Ok(caller) => match self.refusal(&caller) {
+                None => return Ok(Call::new(method, caller, peer, deadline, notes)),
+                Some(error) => (Some(caller), error),
+            },
+            Err(error) => (None, error),
+        };
+        let source = Source {
+            method,
+            caller: caller.as_ref(),
+            peer: peer.as_deref(),
+        };
+        notes.ended(source, Err(error)).await
     }
 }
 

@@ -63,6 +63,7 @@ impl Integrations {
             id = uuid::Uuid::now_v7().to_string();
         }
         let key = integration_key(&wire.tenant_id, &id)?;
+        call.concerns(&key);
         call.require(Permission::IntegrationWrite, Some(&key.tenant))?;
         let integration = self
             .registry
@@ -80,6 +81,7 @@ impl Integrations {
         request: v1::GetIntegrationRequest,
     ) -> Result<v1::GetIntegrationResponse, ApiError> {
         let key = integration_key(&request.tenant_id, &request.integration_id)?;
+        call.concerns(&key);
         call.require(Permission::IntegrationRead, Some(&key.tenant))?;
         let integration = self
             .store
@@ -144,6 +146,7 @@ impl Integrations {
             .integration
             .ok_or_else(|| ApiError::invalid("integration", "must be set"))?;
         let key = integration_key(&wire.tenant_id, &wire.integration_id)?;
+        call.concerns(&key);
         call.require(Permission::IntegrationWrite, Some(&key.tenant))?;
         let integration = self
             .registry
@@ -161,6 +164,7 @@ impl Integrations {
         request: v1::DeleteIntegrationRequest,
     ) -> Result<v1::DeleteIntegrationResponse, ApiError> {
         let key = integration_key(&request.tenant_id, &request.integration_id)?;
+        call.concerns(&key);
         call.require(Permission::IntegrationWrite, Some(&key.tenant))?;
         let found = self
             .registry

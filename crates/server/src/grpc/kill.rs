@@ -23,6 +23,7 @@ use super::convert::{page_size, tenant, timestamp};
 use super::gate::Gate;
 use super::paging::{after_token, bad_page_token, cut};
 use super::status::{ApiError, store_error};
+use crate::audit::record::Subject;
 use crate::kill::Killer;
 use crate::store::{Kill, NewKill};
 
@@ -80,6 +81,7 @@ impl Kills {
             revoke_at_provider,
         } = request;
         let target = target(wanted)?;
+        call.concerns(subject(&target));
         may(call, &target)?;
         if reason.trim().is_empty() {
             return Err(ApiError::invalid("reason", "must say why"));
@@ -236,6 +238,21 @@ fn not_found(id: &KillId) -> ApiError {
         ErrorReason::KillNotFound,
         format!("kill {id} does not exist"),
     )
+}
+
+/// What the audit trail says of it, beside who asked: its credentials have records of their own.
+fn subject(target: &KillTarget) -> Subject {
+    match target {
+        KillTarget::Tenant(tenant) => Subject {
+            tenant: Some(tenant.clone()),
+            ..Subject::default()
+        },
+        KillTarget::Provider(provider) => Subject {
+            provider: Some(provider.to_string()),
+            ..Subject::default()
+        },
+        KillTarget::Client(_) | KillTarget::Caller { .. } => Subject::default(),
+    }
 }
 
 /// A tenant's own admin may kill it; all else concerns every tenant.

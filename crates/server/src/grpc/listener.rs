@@ -5,6 +5,7 @@ use std::time::Duration;
 use evergrant_proto::FILE_DESCRIPTOR_SET;
 use evergrant_proto::encoded::event::event_service_server::EventServiceServer;
 use evergrant_proto::encoded::token::token_service_server::TokenServiceServer;
+use evergrant_proto::v1::audit_service_server::AuditServiceServer;
 use evergrant_proto::v1::credential_service_server::CredentialServiceServer;
 use evergrant_proto::v1::integration_service_server::IntegrationServiceServer;
 use evergrant_proto::v1::kill_service_server::KillServiceServer;
@@ -16,6 +17,7 @@ use tonic::service::Routes;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::HealthService;
 
+use super::audit::AuditRecords;
 use super::credential::Credentials;
 use super::integration::Integrations;
 use super::kill::Kills;
@@ -41,6 +43,8 @@ pub struct Services {
     pub providers: Providers,
     /// KillService.
     pub kills: Kills,
+    /// AuditService.
+    pub audit: AuditRecords,
 }
 
 impl std::fmt::Debug for Services {
@@ -91,6 +95,7 @@ fn routes(health: HealthServer<HealthService>, services: Services) -> Routes {
         integrations,
         providers,
         kills,
+        audit,
     } = services;
     Routes::new(health)
         .add_service(TokenServiceServer::new(tokens).max_decoding_message_size(MAX_REQUEST_BYTES))
@@ -106,6 +111,7 @@ fn routes(health: HealthServer<HealthService>, services: Services) -> Routes {
             ProviderServiceServer::new(providers).max_decoding_message_size(MAX_REQUEST_BYTES),
         )
         .add_service(KillServiceServer::new(kills).max_decoding_message_size(MAX_REQUEST_BYTES))
+        .add_service(AuditServiceServer::new(audit).max_decoding_message_size(MAX_REQUEST_BYTES))
         .add_service(reflection().build_v1().expect("our own descriptors decode"))
         .add_service(
             reflection()

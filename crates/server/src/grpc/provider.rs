@@ -143,6 +143,7 @@ impl Providers {
         } = request;
         let provider = self.entry(&provider)?.name.clone();
         let client = self.client(provider, &client)?;
+        call.concerns(&client);
         let verdict = match v1::BrakeVerdict::try_from(verdict) {
             Ok(v1::BrakeVerdict::Retry) => Verdict::Retry,
             Ok(v1::BrakeVerdict::Invalidate) => Verdict::Invalidate,

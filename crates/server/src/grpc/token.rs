@@ -23,6 +23,7 @@ use super::convert::means::scope_set;
 use super::convert::{credential_key, duration, tenant, to_duration, to_timestamp};
 use super::gate::Gate;
 use super::status::{ApiError, failure_reason, reason_name, token_error};
+use crate::audit::Ticket;
 
 const MAX_BATCH: usize = 1_000;
 /// Requests of a batch that are served at a time: enough to hide a provider's latency.
@@ -54,8 +55,10 @@ impl Tokens {
 
     async fn get(&self, call: &Call, request: v1::GetTokenRequest) -> Result<Encoded, ApiError> {
         let (key, ask) = parse(request, call.deadline())?;
+        call.concerns(&key);
         call.require(Permission::TokenGet, Some(&key.tenant))?;
         let answer = self.ask(&key, &ask).await?;
+        call.discloses(answer.live.grant.facts.generation);
         Ok(encode(&answer))
     }
 
@@ -97,39 +100,53 @@ impl Tokens {
                 "must be empty or the batch's tenant",
             ));
         }
-        let results = stream::iter(requests)
+        let served: Vec<_> = stream::iter(requests)
             .map(|mut one| {
                 one.tenant_id = owner.to_string();
-                self.get_one(one, call.deadline())
+                self.get_one(call, one)
             })
             .buffered(BATCH_CONCURRENCY)
             .collect()
             .await;
+        let (results, tickets): (_, Vec<_>) = served.into_iter().unzip();
+        for ticket in tickets.into_iter().flatten() {
+            call.on_record(ticket).await?;
+        }
         Ok(v1::BatchGetTokensResponse { results })
     }
 
+    /// One result of a batch, and the ticket of its record if it is a token.
     async fn get_one(
         &self,
+        call: &Call,
         request: v1::GetTokenRequest,
-        deadline: Option<Instant>,
-    ) -> v1::BatchGetTokensResult {
+    ) -> (v1::BatchGetTokensResult, Option<Ticket>) {
         use v1::batch_get_tokens_result::Outcome;
-        let result = async {
-            let (key, ask) = parse(request, deadline)?;
-            self.ask(&key, &ask).await
+        let result = match parse(request, call.deadline()) {
+            Ok((key, ask)) => {
+                let result = self.ask(&key, &ask).await;
+                let generation = |answer: &Answer| answer.live.grant.facts.generation;
+                let ticket = call.note_token(&key, result.as_ref().map(generation));
+                result.map(|answer| (answer, ticket))
+            }
+            Err(error) => Err(error),
         };
-        let outcome = match result.await {
-            Ok(answer) => Outcome::Token(render(&answer)),
-            Err(error) => Outcome::Error(v1::BatchError {
-                code: error.code() as i32,
-                reason: error.reason_name().to_owned(),
-                message: error.message().to_owned(),
-                retry_after: error.wait().map(to_duration),
-            }),
+        let (outcome, ticket) = match result {
+            Ok((answer, ticket)) => (Outcome::Token(render(&answer)), Some(ticket)),
+            Err(error) => {
+                let error = v1::BatchError {
+                    code: error.code() as i32,
+                    reason: error.reason_name().to_owned(),
+                    message: error.message().to_owned(),
+                    retry_after: error.wait().map(to_duration),
+                };
+                (Outcome::Error(error), None)
+            }
         };
-        v1::BatchGetTokensResult {
+        let result = v1::BatchGetTokensResult {
             outcome: Some(outcome),
-        }
+        };
+        (result, ticket)
     }
 }
 

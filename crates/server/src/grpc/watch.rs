@@ -28,6 +28,7 @@ use super::convert::{credential_id_of, duration, event, tenant};
 use super::cursor::{Cursor, CursorCodec, NoCursor, epoch_hash};
 use super::gate::{Gate, locked_out};
 use super::status::{ApiError, store_error};
+use crate::audit::record::Subject;
 use delivery::Deliveries;
 use stream::{Begin, WatchStream};
 
@@ -167,12 +168,17 @@ impl Watches {
             // The place is taken before any state is read: what changes meanwhile is streamed again (E6).
             None => Reader::at_head(tail),
         };
+        let subject = Subject {
+            tenant: wanted.filter.tenant.clone(),
+            ..Subject::default()
+        };
         Ok(WatchStream::new(
             Arc::clone(shared),
             wanted,
             begin,
             reader,
             permits,
+            call.until_dropped("WatchEnded", subject),
         ))
     }
 

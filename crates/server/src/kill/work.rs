@@ -7,7 +7,7 @@ use evergrant_core::change::run::ChangeError;
 use evergrant_core::cooldown::backoff;
 use evergrant_core::failure::FailureReason;
 use evergrant_core::ids::OwnerToken;
-use evergrant_core::kill::{KillBatch, KillOrder};
+use evergrant_core::kill::{KillBatch, KillOrder, KillTarget};
 use evergrant_core::registry::Registry;
 use evergrant_core::revocation::{Revoker, Withdrawn};
 use evergrant_core::store::StoreError;
@@ -41,6 +41,7 @@ pub(super) struct Work {
     pub(super) revoker: Revoker,
     pub(super) order: KillOrder,
     pub(super) owner: OwnerToken,
+    pub(super) audit_flush: Duration,
     pub(super) stop: CancellationToken,
 }
 
@@ -93,7 +94,11 @@ impl Work {
     /// Invalidates all that is there, then revokes what is due. `true` once the kill is finished.
     async fn round(&self) -> Result<bool, StoreError> {
         let id = &self.order.id;
-        let settled = self.store.kill_is_settled(id, SETTLED).await?;
+        let unseen = match self.order.target {
+            KillTarget::Caller { .. } => SETTLED + self.audit_flush,
+            _ => SETTLED,
+        };
+        let settled = self.store.kill_is_settled(id, unseen).await?;
         self.invalidate().await?;
         let due = self.store.due_revocations(id, REVOCATIONS).await?;
         if due.is_empty() {

@@ -53,6 +53,9 @@ pub enum StartError {
     /// The journal cannot be opened.
     #[error("refresh.journal: {0}")]
     Journal(#[source] std::io::Error),
+    /// The lines of the audit trail cannot be written.
+    #[error("audit.lines: {0}")]
+    AuditLines(#[source] std::io::Error),
     /// The Redis URL is unusable.
     #[error("redis.url: {0}")]
     Redis(#[from] BadRedisUrl),
@@ -103,6 +106,7 @@ impl StartError {
             | Self::OpenStore(_)
             | Self::Store(_)
             | Self::Journal(_)
+            | Self::AuditLines(_)
             | Self::Task(_) => false,
         }
     }

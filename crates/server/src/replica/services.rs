@@ -11,6 +11,7 @@ use evergrant_providers::HttpProviders;
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::consent::Consents;
+use crate::grpc::audit::AuditRecords;
 use crate::grpc::caller::Callers;
 use crate::grpc::credential::Credentials;
 use crate::grpc::cursor::CursorCodec;
@@ -43,6 +44,7 @@ pub(super) fn services(
     let streams = size(events.max_streams_per_caller);
     let gate = Gate::new(Callers::new(config.callers.clone(), streams));
     let gate = gate.refusing(killer.refused().clone());
+    let gate = gate.noting(store.audit().clone());
     let limits = WatchLimits {
         streams: size(events.max_streams),
         snapshots: size(events.max_snapshots),
@@ -71,6 +73,7 @@ pub(super) fn services(
         ),
         integrations: Integrations::new(broker.registry(), store_port.clone(), gate.clone()),
         kills: Kills::new(killer.clone(), gate.clone(), life.stop()),
+        audit: AuditRecords::new(store.audit_log().clone(), gate.clone()),
         providers: Providers::new(broker.clone(), store_port, providers.clone(), gate, clock),
     }
 }

@@ -43,6 +43,9 @@ pub(super) fn spawn(
     };
     tasks.spawn(retention::run(store.clone(), retention, life.stop()));
     tasks.spawn(retention::of_authorizations(store.clone(), life.stop()));
+    let log = store.audit_log().clone();
+    let retention = config.audit.retention;
+    tasks.spawn(retention::of_audit(log, retention, life.stop()));
 
     let store: Arc<dyn Store> = store.clone();
     let bus: Arc<dyn Bus> = coordination.bus.clone();

@@ -27,7 +27,7 @@ pub enum Kind {
 }
 
 /// All of them.
-pub const METRICS: [Metric; 56] = [
+pub const METRICS: [Metric; 62] = [
     // Requests.
     counter(
         "evergrant_requests_total",
@@ -278,6 +278,37 @@ pub const METRICS: [Metric; 56] = [
         "evergrant_stream_ends_total",
         &["reason"],
         "Watch streams ended by this replica",
+    ),
+    // The audit trail.
+    counter(
+        "evergrant_audit_records_total",
+        &[],
+        "Records of the audit trail that were written",
+    ),
+    counter(
+        "evergrant_audit_records_lost_total",
+        &[],
+        "Records of the audit trail that found no room",
+    ),
+    counter(
+        "evergrant_audit_write_failures_total",
+        &[],
+        "Batches of the audit trail that had to be tried again",
+    ),
+    gauge(
+        "evergrant_audit_waiting",
+        &[],
+        "Records that wait while a batch of the audit trail cannot be written",
+    ),
+    histogram(
+        "evergrant_audit_write_seconds",
+        &[],
+        "Time of writing a batch of the audit trail",
+    ),
+    counter(
+        "evergrant_audit_lines_lost_total",
+        &[],
+        "Lines of the audit trail that were not taken",
     ),
     // The rest.
     gauge("evergrant_store_up", &[], "Whether the store can be used"),

@@ -91,6 +91,8 @@ pub(super) fn show(clients: &[ClientKey], receivers: &[ReceiverName]) {
         counter!("evergrant_stream_ends_total", "reason" => reason_name(reason)).increment(0);
     }
     gauge!("evergrant_streams_open").increment(0.0);
+    gauge!("evergrant_audit_waiting").increment(0.0);
+    drop(histogram!("evergrant_audit_write_seconds"));
 }
 
 fn requests(method: &'static str) {

@@ -241,6 +241,8 @@ impl Directory for SqlStore {
     }
 
     async fn apply(&self, change: &ChangeSet) -> Result<u64, ApplyError> {
-        self.apply_change(change).await
+        let head = self.apply_change(change).await?;
+        self.audit.changed(change);
+        Ok(head)
     }
 }

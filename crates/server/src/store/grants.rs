@@ -188,7 +188,11 @@ impl GrantStore for SqlStore {
             Sql::text("invalid_reason IS NULL"),
         ];
         let commit = update("grants", columns, conditions);
-        Ok(self.database.execute(commit).await? == 1)
+        let committed = self.database.execute(commit).await? == 1;
+        if committed {
+            self.audit.refreshed(id, base.next());
+        }
+        Ok(committed)
     }
 
     async fn end_attempt(
@@ -201,19 +205,23 @@ impl GrantStore for SqlStore {
             ("lease_owner", Sql::text("NULL")),
             ("lease_until", Sql::text("NULL")),
         ];
+        let mut failed = None;
         match end {
             AttemptEnd::Unused => columns.push(("intent", Sql::text("takeover"))),
             AttemptEnd::Deferred {
                 next_at,
                 failure,
                 ambiguous,
-            } => columns.extend([
-                ("intent", Sql::new("takeover OR ?", [ambiguous.into()])),
-                ("failed", Sql::text("failed + 1")),
-                ("next_attempt_at", Sql::value(next_at.as_millis())),
-                ("failure_reason", Sql::value(failure.reason.as_str())),
-                ("failure_message", Sql::value(free_text(&failure.message))),
-            ]),
+            } => {
+                failed = Some(failure.reason);
+                columns.extend([
+                    ("intent", Sql::new("takeover OR ?", [ambiguous.into()])),
+                    ("failed", Sql::text("failed + 1")),
+                    ("next_attempt_at", Sql::value(next_at.as_millis())),
+                    ("failure_reason", Sql::value(failure.reason.as_str())),
+                    ("failure_message", Sql::value(free_text(&failure.message))),
+                ]);
+            }
         }
         let conditions = vec![
             Sql::new("id = ?", [id.as_str().into()]),
@@ -221,7 +229,11 @@ impl GrantStore for SqlStore {
             Sql::text("lease_owner IS NOT NULL"),
         ];
         let end = update("grants", columns, conditions);
-        Ok(self.database.execute(end).await? == 1)
+        let ended = self.database.execute(end).await? == 1;
+        if let Some(reason) = failed.filter(|_| ended) {
+            self.audit.refresh_failed(id, reason.as_str());
+        }
+        Ok(ended)
     }
 
     async fn keep_orphan(
@@ -231,7 +243,9 @@ impl GrantStore for SqlStore {
         tokens: &TokenSet,
         reason: &str,
     ) -> Result<(), StoreError> {
-        self.insert_orphan(id, base, tokens, reason).await
+        self.insert_orphan(id, base, tokens, reason).await?;
+        self.audit.kept_aside(id, base);
+        Ok(())
     }
 
     async fn orphans_of(&self, grant: &GrantFacts) -> Result<Vec<TokenSet>, StoreError> {

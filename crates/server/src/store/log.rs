@@ -11,62 +11,31 @@ use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter, QueryOrder,
     QueryResult, QuerySelect,
 };
-use zeroize::Zeroizing;
 
 use super::database::Database;
 use super::entity::event;
 use super::grants::get;
+use super::lone::{CURSOR_KEY, SecretBytes};
 use super::row::{self, number, stored};
 use super::sql::{Sql, insert};
 use super::{SqlStore, payload};
-use crate::seal::{OpenError, Place, Sealer};
-
-const CURSOR_KEY: Place<'_> = Place {
-    column: super::sealed::CURSOR_KEY,
-    row: "1",
-    generation: 0,
-};
+use crate::seal::Sealer;
 
 /// Begins the log if this is its first use, and answers the secret that authenticates cursors. A secret that
 /// an older key sealed is sealed anew, so that the older key can be retired.
-pub(super) async fn begin(
-    database: &Database,
-    sealer: &Sealer,
-) -> Result<Zeroizing<[u8; 32]>, StoreError> {
+pub(super) async fn begin(database: &Database, sealer: &Sealer) -> Result<SecretBytes, StoreError> {
+    let (_, cursor_key) = CURSOR_KEY.generate(sealer);
     let row = vec![
         ("id", Sql::text("1")),
         ("epoch", Sql::value(new_epoch())),
         ("head", Sql::text("0")),
         ("floor", Sql::text("0")),
         ("revision", Sql::text("0")),
-        ("cursor_key", Sql::value(new_cursor_key(sealer))),
+        ("cursor_key", Sql::value(cursor_key)),
     ];
     let first = insert("event_log", row).then_text(" ON CONFLICT (id) DO NOTHING");
     database.execute(first).await?;
-
-    let sealed = sealed_cursor_key(database).await?.ok_or_else(no_log)?;
-    let opened = sealer
-        .open(CURSOR_KEY, &sealed)
-        .map_err(|error| match error {
-            OpenError::UnknownKey(id) => StoreError::KeyUnavailable(id),
-            OpenError::Broken(column) => row::corrupt(format!("a sealed value of {column}")),
-        })?;
-    let mut key = Zeroizing::new([0; 32]);
-    if opened.len() != key.len() {
-        return Err(row::corrupt("the cursor key"));
-    }
-    key.copy_from_slice(&opened);
-    if Sealer::key_of(&sealed) != Some(sealer.active_key()) {
-        reseal_cursor_key(database, &sealed, sealer.seal(CURSOR_KEY, key.as_ref())).await?;
-    }
-    Ok(key)
-}
-
-/// A new secret, sealed.
-fn new_cursor_key(sealer: &Sealer) -> Vec<u8> {
-    let mut fresh = Zeroizing::new([0; 32]);
-    aws_lc_rs::rand::fill(fresh.as_mut()).expect("the system's random source works");
-    sealer.seal(CURSOR_KEY, fresh.as_ref())
+    CURSOR_KEY.open_and_renew(database, sealer).await
 }
 
 /// Replaces the secret if a key sealed it that is among `lost`. Cursors that it authenticated belong to another life of
@@ -76,69 +45,14 @@ pub(super) async fn give_up_cursor_key(
     sealer: &Sealer,
     lost: &[String],
 ) -> Result<(), StoreError> {
-    if lost.is_empty() {
-        return Ok(());
-    }
-    let Some(sealed) = sealed_cursor_key(database).await? else {
-        return Ok(());
-    };
-    let is_lost = |id: &str| !sealer.opens(id) && lost.iter().any(|lost| lost == id);
-    let Some(key) = Sealer::key_of(&sealed).filter(|id| is_lost(id)) else {
+    let Some((sealed, key)) = CURSOR_KEY.lost(database, sealer, lost).await? else {
         return Ok(());
     };
     tracing::warn!(key_id = %key, "the key of cursors is lost; there is a new one, and cursors of before are refused");
+    let (_, fresh) = CURSOR_KEY.generate(sealer);
     let write = "UPDATE event_log SET cursor_key = ?, epoch = ? WHERE id = 1 AND cursor_key = ?";
-    let values = [
-        new_cursor_key(sealer).into(),
-        new_epoch().into(),
-        sealed.clone().into(),
-    ];
+    let values = [fresh.into(), new_epoch().into(), sealed.into()];
     database.execute(Sql::new(write, values)).await.map(drop)
-}
-
-/// The secret that authenticates cursors, as it is stored. `None` if no log was ever begun.
-pub(super) async fn sealed_cursor_key(database: &Database) -> Result<Option<Vec<u8>>, StoreError> {
-    let read = Sql::text("SELECT cursor_key FROM event_log WHERE id = 1");
-    let read = read.build(database.backend());
-    let query = |reader: DatabaseConnection| {
-        let read = read.clone();
-        async move { reader.query_one_raw(read).await }
-    };
-    let row = database.read(query).await?;
-    row.map(|row| get(&row, "cursor_key")).transpose()
-}
-
-/// Seals that secret anew unless the active key did, or `write` is off. Answers whether it had to; `None` if it does not
-/// open.
-pub(super) async fn renew_cursor_key(
-    database: &Database,
-    sealer: &Sealer,
-    write: bool,
-) -> Result<Option<bool>, StoreError> {
-    let Some(sealed) = sealed_cursor_key(database).await? else {
-        return Ok(Some(false));
-    };
-    let Ok(anew) = sealer.reseal(CURSOR_KEY, &sealed) else {
-        return Ok(None);
-    };
-    if Sealer::key_of(&sealed) == Some(sealer.active_key()) {
-        return Ok(Some(false));
-    }
-    if write {
-        reseal_cursor_key(database, &sealed, anew).await?;
-    }
-    Ok(Some(true))
-}
-
-/// Of several that seal it anew, the first wins, which is all the same.
-async fn reseal_cursor_key(
-    database: &Database,
-    sealed: &[u8],
-    anew: Vec<u8>,
-) -> Result<(), StoreError> {
-    let write = "UPDATE event_log SET cursor_key = ? WHERE id = 1 AND cursor_key = ?";
-    let write = Sql::new(write, [anew.into(), sealed.to_vec().into()]);
-    database.execute(write).await.map(drop)
 }
 
 /// Gives the log a new epoch. `None` if no log was ever begun.

@@ -7,6 +7,7 @@ mod m0004_authorizations;
 mod m0005_inbound;
 mod m0006_health;
 mod m0007_key_index;
+mod m0008_audit;
 mod m0009_attempts;
 mod m0010_kills;
 
@@ -39,6 +40,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0005_inbound::Inbound),
             Box::new(m0006_health::Health),
             Box::new(m0007_key_index::KeyIndex),
+            Box::new(m0008_audit::Audit),
             Box::new(m0009_attempts::Attempts),
             Box::new(m0010_kills::Kills),
         ]

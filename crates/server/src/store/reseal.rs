@@ -10,11 +10,11 @@ use sea_orm::{ConnectionTrait as _, DbBackend, QueryResult, Value};
 use super::database::Database;
 use super::error::store_error;
 use super::grants::get;
-use super::log;
+use super::lone::{LONE_SECRETS, LoneSecret};
 use super::migration;
 use super::open::{self, OpenStoreError};
 use super::row::number;
-use super::sealed::{self, COLUMNS, CURSOR_KEY, KeyUse, SealedColumn};
+use super::sealed::{self, COLUMNS, KeyUse, SealedColumn};
 use super::sql::Sql;
 use super::url::StoreUrl;
 use crate::seal::{OpenError, Sealer};
@@ -75,9 +75,12 @@ impl SealedStore {
     /// Whether the first value of a stretch opens; `true` if it is empty. A key of the right name may have the wrong
     /// bytes.
     pub async fn opens(&self, sealer: &Sealer, stretch: &Stretch) -> Result<bool, StoreError> {
-        let Some(column) = column(stretch.column) else {
-            let sealed = log::renew_cursor_key(&self.database, sealer, false).await?;
-            return Ok(sealed.is_some());
+        let column = match column(stretch.column) {
+            Column::Of(column) => column,
+            Column::Lone(secret) => {
+                let sealed = secret.renew(&self.database, sealer, false).await?;
+                return Ok(sealed.is_some());
+            }
         };
         let rows = self.rows(column, stretch, 1).await?;
         Ok(rows.iter().all(|row| row.reseal(column, sealer).is_ok()))
@@ -92,13 +95,16 @@ impl SealedStore {
         limit: u32,
         write: bool,
     ) -> Result<Batch, StoreError> {
-        let Some(column) = column(stretch.column) else {
-            let renewed = log::renew_cursor_key(&self.database, sealer, write).await?;
-            return Ok(Batch {
-                resealed: u64::from(renewed == Some(true)),
-                broken: u64::from(renewed.is_none()),
-                ..Batch::default()
-            });
+        let column = match column(stretch.column) {
+            Column::Of(column) => column,
+            Column::Lone(secret) => {
+                let renewed = secret.renew(&self.database, sealer, write).await?;
+                return Ok(Batch {
+                    resealed: u64::from(renewed == Some(true)),
+                    broken: u64::from(renewed.is_none()),
+                    ..Batch::default()
+                });
+            }
         };
         let rows = self.rows(column, stretch, limit).await?;
         let mut batch = Batch::default();
@@ -200,9 +206,18 @@ impl SealedStore {
     }
 }
 
-fn column(name: &str) -> Option<&'static SealedColumn> {
-    debug_assert!(name == CURSOR_KEY || COLUMNS.iter().any(|column| column.name == name));
-    COLUMNS.into_iter().find(|column| column.name == name)
+enum Column {
+    Of(&'static SealedColumn),
+    Lone(LoneSecret),
+}
+
+fn column(name: &str) -> Column {
+    let lone = LONE_SECRETS.into_iter().find(|secret| secret.name == name);
+    let of = || COLUMNS.into_iter().find(|column| column.name == name);
+    match lone {
+        Some(secret) => Column::Lone(secret),
+        None => Column::Of(of().expect("a stretch is of one of the columns")),
+    }
 }
 
 /// A sealed value and where it belongs.

@@ -11,10 +11,10 @@ use sea_orm::{ConnectionTrait as _, DatabaseConnection};
 use super::database::Database;
 use super::error::store_error;
 use super::grants::get;
-use super::log;
+use super::lone::LONE_SECRETS;
 use super::row::number;
 use super::sql::Sql;
-use crate::seal::{Place, Sealer};
+use crate::seal::Place;
 
 /// The tokens of grants, with the means of those that are minted.
 pub(super) const GRANT_TOKENS: SealedColumn = SealedColumn {
@@ -51,15 +51,12 @@ pub(super) const AUTHORIZATION_PAYLOAD: SealedColumn = SealedColumn {
 pub(super) const COLUMNS: [&SealedColumn; 3] =
     [&GRANT_TOKENS, &ORPHAN_TOKENS, &AUTHORIZATION_PAYLOAD];
 
-/// The one sealed value in a table of one row, which has no `key_id`: the secret that authenticates cursors.
-pub const CURSOR_KEY: &str = "event_log.cursor_key";
-
 /// Names of all columns that hold sealed values, as `table.column`.
 pub fn sealed_columns() -> impl Iterator<Item = &'static str> {
     COLUMNS
         .into_iter()
         .map(|column| column.name)
-        .chain([CURSOR_KEY])
+        .chain(LONE_SECRETS.iter().map(|secret| secret.name))
 }
 
 /// A column of sealed values.
@@ -121,7 +118,9 @@ pub(super) async fn key_ids(database: &Database) -> Result<BTreeSet<String>, Sto
             ids.insert(get(&row, "id")?);
         }
     }
-    ids.extend(cursor_key_id(database).await?);
+    for secret in LONE_SECRETS {
+        ids.extend(secret.key_id(database).await?);
+    }
     Ok(ids)
 }
 
@@ -141,16 +140,13 @@ pub(super) async fn key_use(database: &Database) -> Result<Vec<KeyUse>, StoreErr
             });
         }
     }
-    let cursor_key = cursor_key_id(database).await?;
-    found.extend(cursor_key.map(|key| KeyUse {
-        key,
-        column: CURSOR_KEY,
-        values: 1,
-    }));
+    for secret in LONE_SECRETS {
+        let key = secret.key_id(database).await?;
+        found.extend(key.map(|key| KeyUse {
+            key,
+            column: secret.name,
+            values: 1,
+        }));
+    }
     Ok(found)
-}
-
-async fn cursor_key_id(database: &Database) -> Result<Option<String>, StoreError> {
-    let sealed = log::sealed_cursor_key(database).await?;
-    Ok(sealed.and_then(|sealed| Sealer::key_of(&sealed).map(str::to_owned)))
 }

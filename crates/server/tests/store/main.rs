@@ -4,6 +4,7 @@
 
 mod ageing;
 mod at_rest;
+mod audit;
 mod authorizations;
 mod harness;
 mod opening;

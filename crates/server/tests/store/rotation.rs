@@ -81,20 +81,21 @@ async fn everything_is_sealed_anew(harness: Harness) {
         [
             "k1 grants.tokens 23",
             "k1 orphans.tokens 1",
-            "k1 event_log.cursor_key 1"
+            "k1 event_log.cursor_key 1",
+            "k1 audit_log.chain_key 1"
         ]
     );
     let plan = Pace {
         dry_run: true,
         ..pace(7)
     };
-    assert_eq!(rotated(&harness, &["k2", "k1"], &plan).await.resealed, 25);
+    assert_eq!(rotated(&harness, &["k2", "k1"], &plan).await.resealed, 26);
     assert_eq!(uses(&harness).await[0], "k1 grants.tokens 23", "a dry run");
 
     let before = harness.store.grant(&grants[3]).await.unwrap().unwrap();
     let done = rotated(&harness, &["k2", "k1"], &pace(7)).await;
     let all = Rotated {
-        resealed: 25,
+        resealed: 26,
         ..Rotated::default()
     };
     assert_eq!(done, all);
@@ -103,7 +104,8 @@ async fn everything_is_sealed_anew(harness: Harness) {
         [
             "k2 grants.tokens 23",
             "k2 orphans.tokens 1",
-            "k2 event_log.cursor_key 1"
+            "k2 event_log.cursor_key 1",
+            "k2 audit_log.chain_key 1"
         ]
     );
     let without = harness.reopen(&["k2"], postgres_options()).await.unwrap();
@@ -237,9 +239,9 @@ async fn a_rotation_that_was_stopped_goes_on_where_it_was() {
         .await
         .unwrap();
     assert!(first.stopped);
-    assert_eq!((first.resealed, first.left.get("k1")), (6, Some(&16)));
+    assert_eq!((first.resealed, first.left.get("k1")), (6, Some(&17)));
     let second = rotated(&harness, &["k2", "k1"], &pace(6)).await;
-    assert_eq!((second.resealed, second.stopped), (16, false));
+    assert_eq!((second.resealed, second.stopped), (17, false));
 }
 
 #[tokio::test]
@@ -268,7 +270,7 @@ async fn what_does_not_open_is_counted_by_key_and_stops_nothing_else() {
     assert_eq!(done.unknown.len(), 0);
     assert_eq!(done.broken.get("k1"), Some(&2));
     assert!(done.left.is_empty(), "{done:?}");
-    assert_eq!(done.resealed, 9);
+    assert_eq!(done.resealed, 10);
 
     let gone = harness
         .reopen(&["k9", "k2", "k1"], postgres_options())
@@ -280,8 +282,8 @@ async fn what_does_not_open_is_counted_by_key_and_stops_nothing_else() {
             .unwrap()
     );
     let done = rotated(&harness, &["k3", "k2", "k1"], &pace(3)).await;
-    // The cursor key as well.
-    assert_eq!(done.unknown.get("k9"), Some(&2));
+    // The keys of cursors and of the audit trail as well.
+    assert_eq!(done.unknown.get("k9"), Some(&3));
     assert_eq!(done.resealed, 7);
     let ring = harness
         .reopen(&["k3", "k1", "k9"], postgres_options())

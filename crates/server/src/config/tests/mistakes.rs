@@ -11,7 +11,7 @@ fn each_mistake_is_told_in_one_line_with_key_reason_and_place() {
         ),
         (
             "[stores]\nurl = \"x\"",
-            "stores: is unknown; known here: server, store, redis, keys, providers, clients, callers, authorization, refresh, events, inbound, telemetry (evergrant.toml:1)",
+            "stores: is unknown; known here: server, store, redis, keys, providers, clients, callers, authorization, refresh, events, audit, inbound, telemetry (evergrant.toml:1)",
         ),
         ("store = 1", "store: must be a section (evergrant.toml:1)"),
         (
@@ -203,6 +203,14 @@ fn each_mistake_is_told_in_one_line_with_key_reason_and_place() {
             "events.heartbeat: must be from 1s to 5m (evergrant.toml:2)",
         ),
         (
+            "[audit]\nmode = \"loose\"",
+            "audit.mode: must be \"off\", \"available\" or \"strict\", not \"loose\" (evergrant.toml:2)",
+        ),
+        (
+            "[audit]\nflush = \"2m\"",
+            "audit.flush: must be from 10ms to 1m (evergrant.toml:2)",
+        ),
+        (
             "[telemetry]\nlevel = \"evergrant=loud\"",
             "telemetry.level: must be a level (error, warn, info, debug, trace, off) or a filter such as \"evergrant_core=debug,warn\", not \"evergrant=loud\" (evergrant.toml:2)",
         ),
@@ -250,11 +258,15 @@ fn a_caller_must_be_told_apart_and_needs_tenants_and_permissions() {
         ),
         (
             caller("a", '1', "tenants = [\"t\"]"),
-            "callers[0].allow: of caller \"a\" must name at least one of token.get, event.watch, credential.read, credential.write, integration.read, integration.write, admin",
+            "callers[0].allow: of caller \"a\" must name at least one of token.get, event.watch, credential.read, credential.write, integration.read, integration.write, audit.read, admin",
         ),
         (
             caller("a", '1', "tenants = [\"t\"]\nallow = [\"token.put\"]"),
-            "callers[0].allow[0]: \"token.put\" is none of token.get, event.watch, credential.read, credential.write, integration.read, integration.write, admin (evergrant.toml:5)",
+            "callers[0].allow[0]: \"token.put\" is none of token.get, event.watch, credential.read, credential.write, integration.read, integration.write, audit.read, admin (evergrant.toml:5)",
+        ),
+        (
+            caller("unknown", '1', rights),
+            "callers[0].name: \"unknown\" means something else in the audit trail; choose another (evergrant.toml:2)",
         ),
         (
             caller("a", '1', rights) + &caller("a", '2', rights),

@@ -15,19 +15,22 @@ pub enum Permission {
     IntegrationRead,
     /// `integration.write`
     IntegrationWrite,
+    /// `audit.read`
+    AuditRead,
     /// `admin`: everything.
     Admin,
 }
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::TokenGet,
         Self::EventWatch,
         Self::CredentialRead,
         Self::CredentialWrite,
         Self::IntegrationRead,
         Self::IntegrationWrite,
+        Self::AuditRead,
         Self::Admin,
     ];
 
@@ -40,6 +43,7 @@ impl Permission {
             Self::CredentialWrite => "credential.write",
             Self::IntegrationRead => "integration.read",
             Self::IntegrationWrite => "integration.write",
+            Self::AuditRead => "audit.read",
             Self::Admin => "admin",
         }
     }

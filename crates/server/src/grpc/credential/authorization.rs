@@ -110,6 +110,7 @@ impl Credentials {
             id => id.to_owned(),
         };
         let key = credential_key(&wire.tenant_id, &id)?;
+        call.concerns(&key);
         call.require(Permission::CredentialWrite, Some(&key.tenant))?;
         let client = self.consenting_client(&key, &wire).await?;
         let profile = self.providers.profile(&client)?;
@@ -153,6 +154,9 @@ impl Credentials {
     ) -> Result<v1::CompleteAuthorizationResponse, ApiError> {
         let tenants = call.tenants(Permission::CredentialWrite)?;
         let done = self.consents.complete(answer(request)?, tenants).await;
+        if let Some(about) = &done.about {
+            call.concerns(&about.key);
+        }
         let done = done.result?;
         Ok(v1::CompleteAuthorizationResponse {
             credential: self.rendered(&done.key).await?,
@@ -170,18 +174,24 @@ impl Credentials {
         let v1::CompleteDeviceAuthorizationRequest { state } = request;
         check_text("state", &state)?;
         match self.consents.poll_device(state.into(), tenants).await? {
-            Polled::Pending { slow_down } => Ok(v1::CompleteDeviceAuthorizationResponse {
-                pending: true,
-                slow_down,
-                ..Default::default()
-            }),
-            Polled::Completed(done) => Ok(v1::CompleteDeviceAuthorizationResponse {
-                pending: false,
-                slow_down: false,
-                credential: self.rendered(&done.key).await?,
-                created: done.created,
-                integrations: done.integrations.into_iter().map(to_integration).collect(),
-            }),
+            Polled::Pending { slow_down } => {
+                call.unremarkable();
+                Ok(v1::CompleteDeviceAuthorizationResponse {
+                    pending: true,
+                    slow_down,
+                    ..Default::default()
+                })
+            }
+            Polled::Completed(done) => {
+                call.concerns(&done.key);
+                Ok(v1::CompleteDeviceAuthorizationResponse {
+                    pending: false,
+                    slow_down: false,
+                    credential: self.rendered(&done.key).await?,
+                    created: done.created,
+                    integrations: done.integrations.into_iter().map(to_integration).collect(),
+                })
+            }
         }
     }
 }

@@ -29,6 +29,7 @@ impl Credentials {
             wire.credential_id.clone()
         };
         let key = credential_key(&wire.tenant_id, &id)?;
+        call.concerns(&key);
         call.require(Permission::CredentialWrite, Some(&key.tenant))?;
         let client = self.client(&wire.provider, &wire.client)?;
         let grant_type = grant_type(wire.grant_type)?;

@@ -42,6 +42,7 @@ impl Deletions {
             revoke_at_provider,
         } = request;
         let key = credential_key(&tenant_id, &credential_id)?;
+        call.concerns(&key);
         call.require(Permission::CredentialWrite, Some(&key.tenant))?;
         if revoke_at_provider {
             let deleted = self.revoker.delete_credential(&key, call.deadline()).await;

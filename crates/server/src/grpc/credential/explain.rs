@@ -41,6 +41,7 @@ impl Credentials {
             return self.explain_grant(call, &grant_id).await;
         }
         let key = credential_key(&tenant_id, &credential_id)?;
+        call.concerns(&key);
         call.require(Permission::CredentialRead, Some(&key.tenant))?;
         let explained = self.explained(&Named::Credential(key.clone())).await?;
         let explained = explained.ok_or_else(|| not_found(&key))?;

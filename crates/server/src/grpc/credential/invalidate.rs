@@ -23,6 +23,7 @@ impl Credentials {
             generation,
         } = request;
         let key = credential_key(&tenant_id, &credential_id)?;
+        call.concerns(&key);
         call.require(Permission::CredentialWrite, Some(&key.tenant))?;
         check_message(&message)?;
         let generation = (generation != 0).then_some(Generation(generation));

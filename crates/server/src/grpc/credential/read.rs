@@ -15,6 +15,7 @@ impl Credentials {
         request: v1::GetCredentialRequest,
     ) -> Result<v1::GetCredentialResponse, ApiError> {
         let key = credential_key(&request.tenant_id, &request.credential_id)?;
+        call.concerns(&key);
         call.require(Permission::CredentialRead, Some(&key.tenant))?;
         Ok(v1::GetCredentialResponse {
             credential: self.rendered(&key).await?,

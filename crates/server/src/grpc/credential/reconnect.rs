@@ -28,6 +28,7 @@ impl Credentials {
             resume_paused,
         } = request;
         let key = credential_key(&tenant_id, &credential_id)?;
+        call.concerns(&key);
         call.require(Permission::CredentialWrite, Some(&key.tenant))?;
         let grant = self.view(&key).await?.grant;
         let now = self.clock.now();

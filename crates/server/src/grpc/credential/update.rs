@@ -20,6 +20,7 @@ impl Credentials {
         } = request;
         let wire = credential.ok_or_else(|| ApiError::invalid("credential", "must be set"))?;
         let key = credential_key(&wire.tenant_id, &wire.credential_id)?;
+        call.concerns(&key);
         call.require(Permission::CredentialWrite, Some(&key.tenant))?;
         let paths = update_mask.map(|mask| mask.paths).unwrap_or_default();
         if let Some(other) = paths.iter().find(|path| *path != "labels") {

@@ -18,6 +18,7 @@ use tonic::Status;
 
 use super::snapshot::Snapshot;
 use super::{Shared, Wanted, message};
+use crate::grpc::call::Ending;
 use crate::grpc::convert::event::to_invalidated;
 use crate::grpc::status::{ApiError, store_error};
 use crate::grpc::transport::Leash;
@@ -54,6 +55,8 @@ pub(super) struct WatchStream {
     /// message would wait for each other.
     timer: Pin<Box<Sleep>>,
     permits: Vec<OwnedSemaphorePermit>,
+    /// Goes on record when the stream is dropped.
+    ending: Box<Ending>,
     _open: OpenGauge,
 }
 
@@ -84,6 +87,7 @@ impl WatchStream {
         begin: Begin,
         reader: Reader,
         permits: Vec<OwnedSemaphorePermit>,
+        ending: Ending,
     ) -> Self {
         let now = Instant::now();
         let phase = match begin {
@@ -110,6 +114,7 @@ impl WatchStream {
             reader,
             phase,
             permits,
+            ending: Box::new(ending),
         }
     }
 
@@ -171,6 +176,7 @@ impl WatchStream {
     fn fail(&mut self, error: ApiError) -> Option<Result<Encoded, ApiError>> {
         self.phase = Phase::Ended;
         count_end(&error);
+        self.ending.because(error.reason_name());
         Some(Err(error))
     }
 
@@ -309,6 +315,7 @@ impl WatchStream {
     fn close(&mut self, reason: ErrorReason, why: &str) {
         let error = ApiError::new(reason, why).retry_after(message::reconnect_after());
         count_end(&error);
+        self.ending.because(error.reason_name());
         self.phase = Phase::Closing {
             error: Box::new(error),
             in_snapshot: matches!(self.phase, Phase::Snapshot(_)),

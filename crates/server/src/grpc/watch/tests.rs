@@ -23,10 +23,11 @@ use v1::watch_response::Event as Wire;
 
 use super::*;
 use crate::grpc::caller::{Caller, Callers};
+use crate::grpc::record::Notes;
 use crate::grpc::transport::{self, Leashes};
 
 fn call() -> Call {
-    Call::new("Watch", Caller::trusted(), None, None)
+    Call::new("Watch", Caller::trusted(), None, None, Notes::default())
 }
 
 #[test]

@@ -9,6 +9,7 @@ use evergrant_core::store::StoreError;
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbErr, QueryResult};
 
 use super::{Kill, NewKill, Tally};
+use crate::audit::record::OK;
 use crate::store::grants::get;
 use crate::store::row::{self, corrupt, number, stored};
 use crate::store::sql::Sql;
@@ -49,8 +50,16 @@ pub(super) fn is_of(target: &KillTarget) -> Sql {
         KillTarget::Tenant(tenant) => ("grants.tenant", tenant.as_str()),
         KillTarget::Provider(provider) => ("grants.provider", provider.as_str()),
         KillTarget::Client(client) => ("grants.client", client.as_str()),
-        // Nothing is written down of what a caller was given.
-        KillTarget::Caller { .. } => return Sql::text("1 = 0"),
+        KillTarget::Caller { name, since } => {
+            return Sql::new(
+                "grants.id IN (
+                    SELECT known.grant_id FROM credentials AS known JOIN audit_records AS told
+                    ON told.tenant = known.tenant AND told.credential = known.id
+                    WHERE told.caller = ? AND told.until >= ? AND told.outcome = ?
+                    AND told.action IN ('GetToken', 'BatchGetTokens'))",
+                [name.as_str().into(), since.as_millis().into(), OK.into()],
+            );
+        }
     };
     Sql::new(format!("{column} = ?"), [name.into()])
 }

@@ -19,6 +19,7 @@ use tonic::metadata::MetadataMap;
 
 use super::*;
 use crate::grpc::caller::Caller;
+use crate::grpc::record::Notes;
 use crate::grpc::{deadline, sample};
 
 /// The service over ports in memory, with credentials of one account or of one each.
@@ -91,7 +92,13 @@ impl Stage {
         let mut metadata = MetadataMap::new();
         metadata.insert("grpc-timeout", timeout.parse().unwrap());
         let deadline = deadline::of(&metadata);
-        let call = Call::new("DeleteCredential", Caller::trusted(), None, deadline);
+        let call = Call::new(
+            "DeleteCredential",
+            Caller::trusted(),
+            None,
+            deadline,
+            Notes::default(),
+        );
         let request = v1::DeleteCredentialRequest {
             tenant_id: key(name).tenant.to_string(),
             credential_id: name.to_owned(),
