@@ -3,6 +3,7 @@
 mod callback;
 mod connect;
 mod forged;
+mod sandbox;
 
 use anyhow::{Context, Result};
 use evergrant_proto::v1::{

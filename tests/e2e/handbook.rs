@@ -50,6 +50,7 @@ fn made(reason: &str) -> Option<LocalBoxFuture<'static, Result<Status>>> {
         "PROVIDER_PROTOCOL_ERROR" => providers::provider_protocol_error().boxed_local(),
         "REFRESH_COOLING_DOWN" => providers::refresh_cooling_down().boxed_local(),
         "REFRESH_IN_PROGRESS" => providers::refresh_in_progress().boxed_local(),
+        "GRANT_UNUSABLE" => providers::grant_unusable().boxed_local(),
         "SUBJECT_INVALID" => providers::subject_invalid().boxed_local(),
         "SCOPE_SET_LIMIT" => providers::scope_set_limit().boxed_local(),
         "CLIENT_BRAKED" => providers::client_braked().boxed_local(),

@@ -32,3 +32,4 @@ mod secrecy;
 mod shutdown;
 mod streams;
 mod traces;
+mod unusable;

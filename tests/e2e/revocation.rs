@@ -223,7 +223,7 @@ async fn the_verb_says_in_its_last_line_what_became_of_the_grant() -> Result<()>
     assert!(notes.contains("nothing was deleted"), "{notes}");
 
     let (code, out, _) = delete_verb(&replica, &["c", "--revoke"]).await?;
-    let confirmed = "deleted  c\nrevoked  yes, the provider confirmed it";
+    let confirmed = "deleted  c\nrevoked  yes, the provider accepted the revocation";
     assert_eq!((code, out.as_str()), (Some(0), confirmed));
     assert!(!scene.sandbox.is_alive(&grant)?);
 

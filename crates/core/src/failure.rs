@@ -28,13 +28,16 @@ pub enum FailureReason {
     UnknownClient,
     /// The credential whose token is to be exchanged is missing or dead, or needs this one in turn.
     SubjectInvalid,
+    /// No request can be made of what the grant, its client and the catalogue entry have: a value or a key is missing,
+    /// or does not fit.
+    GrantUnusable,
     /// A bug: the attempt panicked.
     Internal,
 }
 
 impl FailureReason {
     /// Every reason, in the order of declaration.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::ClientRejected,
         Self::ClientBraked,
         Self::ProviderUnavailable,
@@ -45,6 +48,7 @@ impl FailureReason {
         Self::ShuttingDown,
         Self::UnknownClient,
         Self::SubjectInvalid,
+        Self::GrantUnusable,
         Self::Internal,
     ];
 
@@ -61,6 +65,7 @@ impl FailureReason {
             Self::ShuttingDown => "SHUTTING_DOWN",
             Self::UnknownClient => "UNKNOWN_CLIENT",
             Self::SubjectInvalid => "SUBJECT_INVALID",
+            Self::GrantUnusable => "GRANT_UNUSABLE",
             Self::Internal => "INTERNAL",
         }
     }

@@ -187,6 +187,7 @@ impl Rests {
                 failure.reason,
                 FailureReason::KeyUnavailable
                     | FailureReason::SubjectInvalid
+                    | FailureReason::GrantUnusable
                     | FailureReason::UnknownClient
             )
         );
@@ -238,7 +239,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_grant_that_needs_an_operator_rests_for_longer_each_time() {
-        for reason in [FailureReason::KeyUnavailable, FailureReason::UnknownClient] {
+        for reason in [
+            FailureReason::KeyUnavailable,
+            FailureReason::UnknownClient,
+            FailureReason::GrantUnusable,
+        ] {
             let (rests, grant) = (Rests::default(), due("main"));
             for seconds in [5, 10, 20, 40, 80, 160, 300, 300] {
                 assert!(is_tried(&rests, &grant));

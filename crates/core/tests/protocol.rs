@@ -36,6 +36,7 @@ mod protocol {
     mod tail;
     mod takeover;
     mod terminal;
+    mod unusable;
     mod validity;
     mod world;
 }

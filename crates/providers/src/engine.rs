@@ -8,6 +8,7 @@ mod introspect;
 mod mint;
 mod openid;
 mod revoke;
+mod usable;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -27,15 +28,16 @@ use tokio::time::Instant;
 use self::ask::{Ask, deadline};
 use self::client::Client;
 use self::mint::minting;
-use crate::catalogue::{Catalogue, Entry, GrantKind, Parameter, TokenGrant};
+use crate::catalogue::{Catalogue, Entry, GrantKind};
 use crate::client::HttpClient;
 use crate::placeholders::Placeholders;
-use crate::response::{self, Granted};
+use crate::response::{self, Granted, Oddities};
 
-pub use self::client::{ClientConfigError, OAuthClient};
+pub use self::client::{ClientConfigError, OAuthClient, takes_private_key};
 pub use self::consent::{CodeExchange, Consent, ConsentError, Consented};
 pub use self::device::{DeviceAuthorization, DevicePoll};
 pub use self::openid::{ConsentFacts, IdToken, IdTokenError};
+pub use self::usable::{Lack, Unusable};
 
 /// Speaks to the token endpoints of a catalogue for the clients of a configuration.
 pub struct HttpProviders {
@@ -43,6 +45,7 @@ pub struct HttpProviders {
     clients: BTreeMap<ClientKey, Client>,
     catalogue: Arc<Catalogue>,
     clock: Arc<dyn Clock>,
+    oddities: Oddities,
 }
 
 impl fmt::Debug for HttpProviders {
@@ -92,6 +95,7 @@ impl HttpProviders {
             clients: by_key,
             catalogue,
             clock,
+            oddities: Oddities::default(),
         })
     }
 
@@ -235,12 +239,7 @@ impl HttpProviders {
         deadline: Instant,
     ) -> Result<Granted, CallError> {
         let token = self.redeemable(&client.entry, grant)?;
-        let values = vec![(Parameter::RefreshToken, token)];
-        let mut ask = Ask::token(&client.entry, TokenGrant::RefreshToken, values);
-        ask.scopes = &grant.tokens.scopes;
-        ask.bearer = token;
-        ask.placeholders = facts;
-        ask.secrets = vec![grant.tokens.access_token.expose()];
+        let ask = Ask::renewal(&client.entry, token, &grant.tokens, facts);
         let outcome = self.ask(client, &ask, deadline, response::read).await?;
         Ok(outcome.granted())
     }

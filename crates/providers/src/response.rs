@@ -4,6 +4,7 @@ mod body;
 mod calls;
 mod expiry;
 mod jwt;
+mod oddity;
 mod prose;
 mod skew;
 
@@ -23,9 +24,13 @@ use crate::classify::{Meaning, classify};
 use crate::client::{Answer, BodyFault};
 
 pub(crate) use self::calls::{device, done, introspected};
+pub(crate) use self::oddity::Oddities;
 
 /// Nobody waits for longer than this at a provider's word.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(86_400);
+
+/// What a token endpoint is asked for, in words.
+pub(crate) const ACCESS_TOKEN: &str = "an access token";
 
 /// As for tokens that callers bring.
 const MAX_TOKEN_BYTES: usize = 65_536;
@@ -44,6 +49,8 @@ pub(crate) struct Context<'a> {
     pub(crate) now: Timestamp,
     /// What must not appear in any message.
     pub(crate) secrets: &'a [&'a str],
+    /// Where what is left out is told.
+    pub(crate) oddities: &'a Oddities,
 }
 
 /// An answer without a usable token.
@@ -175,6 +182,7 @@ impl Context<'_> {
             skew,
         )
         .or_else(|| self.usual_refresh_end(refresh_token.is_some()));
+        self.tell_oddities(value, stated.is_some(), refresh_token.is_some());
         Some(Issued {
             access_token: AccessToken::new(access_token.to_owned()),
             token_type: token_type(first_text(&facts.token_type, value)),
@@ -184,6 +192,27 @@ impl Context<'_> {
             scopes: facts.scope.find(value).find_map(scopes),
             metadata: metadata(&facts.metadata, value),
         })
+    }
+
+    /// Tells of what is there and was not understood.
+    fn tell_oddities(self, value: &Value, has_end: bool, has_refresh_token: bool) {
+        let Self { facts, .. } = self;
+        let tell = |field, pointers: &Pointers, in_words: fn(&Value) -> String| {
+            let mut found = pointers.find(value);
+            if let Some(odd) = found.find(|odd| odd.as_str() != Some("")) {
+                let provider = &self.entry.name;
+                self.oddities
+                    .tell(provider, field, &in_words(odd), self.now);
+            }
+        };
+        if !has_end {
+            tell("response.expires_in", &facts.expires_in, oddity::of_expiry);
+            tell("response.expires_at", &facts.expires_at, oddity::of_expiry);
+        }
+        if !has_refresh_token {
+            let kind = |odd: &Value| oddity::kind(odd).to_owned();
+            tell("response.refresh_token", &facts.refresh_token, kind);
+        }
     }
 
     /// A new refresh token has its lifetime before it; an old one does not grow younger by being used, unless it is
@@ -213,6 +242,10 @@ impl Context<'_> {
         let meaning = classify(status, code.as_deref(), &entry.errors, &entry.uncoded);
         let mut message = match &code {
             Some(code) => format!("{} answered HTTP {status} with {code}", entry.name),
+            None if (300..400).contains(&status) => format!(
+                "{} answered HTTP {status}, a redirect, which is not followed",
+                entry.name
+            ),
             None => format!("{} answered HTTP {status} {}", entry.name, self.lack(body)),
         };
         let description = value.and_then(|value| {
@@ -237,6 +270,13 @@ impl Context<'_> {
     /// What an answer without what is wanted and without a code is instead: the names of its keys at most.
     fn lack(self, body: &Body) -> String {
         let wanted = self.wanted;
+        if let Body::Value(value) = body
+            && wanted == ACCESS_TOKEN
+            && let Some(odd) = self.facts.access_token.find(value).next()
+        {
+            let what = oddity::kind(odd);
+            return format!("with {what} where the access token should be");
+        }
         match body {
             Body::Value(Value::Object(fields)) => {
                 let keys = fields.keys().map(String::as_str);
@@ -250,6 +290,7 @@ impl Context<'_> {
             Body::Value(_) => "with JSON that is no object".to_owned(),
             Body::Empty => "without a body".to_owned(),
             Body::Torn => "with JSON that ends too early".to_owned(),
+            Body::Page => "with a page of HTML in place of JSON".to_owned(),
             Body::Foreign => "with a body that is no JSON".to_owned(),
         }
     }

@@ -20,11 +20,15 @@
 //!
 //! | Path | Does |
 //! | --- | --- |
-//! | `POST /token` | refresh (RFC 6749 section 6); form or JSON; the client in the body or as HTTP Basic |
+//! | `GET /authorize` | a page on which whoever looks at it approves or denies (RFC 6749 section 4.1, PKCE with S256) |
+//! | `POST /token` | redeems a code, once, or refreshes (RFC 6749 section 6); form or JSON; the client in the body or as HTTP Basic |
 //! | `POST /slack/token` | the same in Slack's dialect: HTTP 200 with `{"ok": false, "error": "…"}` for failures |
 //! | `POST /revoke` | revocation (RFC 7009); a refresh token takes its family along |
 //! | `POST /introspect` | introspection (RFC 7662) |
 //! | `GET /resource` | 200 with a good access token as Bearer, else 401 |
+//!
+//! A consent brings a strict grant of the scopes that were asked for. Codes are good for a minute; one that comes back
+//! revokes what it brought.
 //!
 //! At the start there is one client, [`DEFAULT_CLIENT_ID`] with [`DEFAULT_CLIENT_SECRET`], and no grant.
 //!
@@ -32,7 +36,7 @@
 //!
 //! | Request | Body or query | Answer |
 //! | --- | --- | --- |
-//! | `POST /control/grants` | a [`GrantSpec`], `{}` for a strict one; `mode` is `"none"`, `"rotates"`, `"single_use"`, `"strict"` or `{"grace": {"seconds": 30, "max_uses": 2}}` | `{family, access_token, refresh_token, expires_in}` |
+//! | `POST /control/grants` | a [`GrantSpec`], `{}` for a strict one; `mode` is `"none"`, `"rotates"`, `"single_use"`, `"strict"` or `{"grace": {"seconds": 30, "max_uses": 2}}` | `{access_token, refresh_token, expires_in, metadata: {family}}`: token material as `evergrant credential create` takes it |
 //! | `GET /control/grants/{family}` | | a [`GrantStatus`] |
 //! | `POST /control/grants/{family}/revoke` | | the same |
 //! | `POST /control/clients` | `{client_id, secrets: […]}`; an empty list makes it public | `{client_id}` |
@@ -50,10 +54,12 @@
 //! The ledger and the tokens are kept until the sandbox ends; a million refreshes take some hundreds of megabytes.
 
 mod answer;
+mod authorize;
 mod body;
 mod call;
 mod catalogue;
 mod client;
+mod codes;
 mod control;
 mod control_api;
 mod exchange;

@@ -14,6 +14,7 @@ mod command;
 mod defaults;
 mod document;
 mod error;
+mod listeners;
 mod overlay;
 mod print;
 mod secret;
@@ -50,6 +51,7 @@ use self::error::Origin;
 use self::events::Events;
 use self::inbound::Inbound;
 use self::keys::Keys;
+use self::listeners::ListenerKeys;
 pub use self::overlay::Override;
 use self::print::Printer;
 use self::providers::Providers;
@@ -134,6 +136,7 @@ impl Config {
     }
 
     fn understand(mut root: Section<'_>) -> Result<Self, ConfigError> {
+        let listeners = ListenerKeys::of(&root);
         let (server, listen) = Server::read(root.section("server")?)?;
         let store = Store::read(root.section("store")?)?;
         let config = Self {
@@ -158,6 +161,12 @@ impl Config {
                 config.server.listen
             )));
         }
+        listeners.refuse_shared([
+            Some(config.server.listen),
+            config.server.admin_listen,
+            config.authorization.callback_listen,
+            config.inbound.as_ref().map(|inbound| inbound.listen),
+        ])?;
         Ok(config)
     }
 
@@ -172,6 +181,11 @@ impl Config {
             inbound.check(&catalogue, &self.clients)?;
         }
         Ok(catalogue)
+    }
+
+    /// That the database can be written where it is a file of this machine. Leaves nothing behind.
+    pub fn check_store(&self) -> Result<(), ConfigError> {
+        self.store.check_writable()
     }
 
     /// The OAuth clients as the engine takes them.

@@ -31,14 +31,14 @@ use evergrant_core::store::{CredentialView, Directory as _, GrantStore as _};
 use secrecy::SecretString;
 use tokio_util::task::TaskTracker;
 
-pub use self::authority::{Authority, Denied, DeviceAnswer, DeviceCodes, Facts, Granted};
+pub use self::authority::{Authority, Denied, DeviceAnswer, DeviceCodes, Facts, Granted, Way};
 pub use self::device::{BeginDevice, BegunDevice, Polled};
 pub use self::error::ConsentError;
 pub use self::finish::{About, Answer, Completed, Ended, Outcome};
 pub use self::http::HttpAuthority;
 pub use self::pending::Pending;
 
-use self::ask::{check_pairs, check_parameters, check_scopes, invalid};
+use self::ask::{check_pairs, check_parameters, check_placeholders, check_scopes, invalid};
 use crate::store::{SqlStore, StateHash};
 
 /// How long a user may take to consent (RFC 9700 section 4.7 asks for a short time).
@@ -157,9 +157,10 @@ impl Consents {
             return_url,
         };
         let state = random();
-        let url = parts
-            .authority
-            .url(&pending, &state, &begin.parameters)
+        let authority = &parts.authority;
+        let url = authority
+            .check(&pending, Way::Browser)
+            .and_then(|()| authority.url(&pending, &state, &begin.parameters))
             .map_err(|why| invalid("credential.provider", why))?;
         let hash = StateHash::of(&state);
         let tenant = &pending.key.tenant;
@@ -216,6 +217,7 @@ impl Parts {
         facts: &Facts,
         mut given: BTreeMap<String, String>,
     ) -> Result<BTreeMap<String, String>, ConsentError> {
+        check_placeholders(&given, &facts.known_placeholders)?;
         let Some(view) = self.view(key).await? else {
             return Ok(given);
         };

@@ -49,21 +49,21 @@ pub async fn run(metrics: PrometheusHandle, keep: bool) -> Result<(), ServeError
         control: sandbox.control(),
     };
     story.tell().await?;
+    if !keep {
+        say("\nTo try it yourself, run evergrant demo --keep, which stays up.");
+        life.drain();
+        return Ok(replica.finish().await?);
+    }
+    say("\nTry it yourself:");
     say(&format!(
-        "\nTry it yourself{}:",
-        if keep {
-            ""
-        } else {
-            " (evergrant demo --keep stays up)"
-        }
+        "  evergrant connect sandbox --server http://{}",
+        replica.grpc()
     ));
     say(&format!(
         "  grpcurl -plaintext -d '{{\"credential_id\":\"{CREDENTIAL}\"}}' {0} evergrant.v1.TokenService/GetToken\n  grpcurl -plaintext -d '{{}}' {0} evergrant.v1.EventService/Watch",
         replica.grpc()
     ));
-    if keep {
-        life.until_signalled().await.map_err(failed)?;
-    }
+    life.until_signalled().await.map_err(failed)?;
     life.drain();
     Ok(replica.finish().await?)
 }
@@ -291,6 +291,10 @@ impl Folder {
             (
                 "EVERGRANT__CLIENTS__DEMO__CLIENT_SECRET",
                 "sandbox-secret".to_owned(),
+            ),
+            (
+                "EVERGRANT__CLIENTS__DEMO__REDIRECT_URIS",
+                "http://127.0.0.1/callback".to_owned(),
             ),
         ];
         let settings = settings

@@ -14,6 +14,7 @@ use crate::harness::eventually::eventually;
 use crate::harness::issuer::{ISSUER, Issuer};
 use crate::harness::replica::Replica;
 use crate::harness::scene::{SOON, Scene};
+use crate::unusable::Changed;
 
 /// Sets of scopes of one credential.
 const SETS: usize = 64;
@@ -64,6 +65,12 @@ pub async fn refresh_in_progress() -> Result<Status> {
     let told = refusal(replica.tokens().get_token(hurried).await);
     hold.open();
     told
+}
+
+pub async fn grant_unusable() -> Result<Status> {
+    let changed = Changed::begin().await?;
+    let replica = changed.scene.replica("without").await?;
+    refusal(replica.caller().refused("c", 1).await)
 }
 
 pub async fn subject_invalid() -> Result<Status> {

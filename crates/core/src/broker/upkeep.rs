@@ -5,15 +5,29 @@ use std::time::Duration;
 
 use super::Broker;
 use crate::announce::Announcer;
+use crate::budget::{Place, Urgency};
 use crate::events::{Event, EventBody};
 use crate::grant::GrantType;
-use crate::ids::GrantId;
-use crate::refresh::{Cause, Failure, Outcome, Subject, Trigger};
+use crate::ids::{ClientKey, GrantId};
+use crate::refresh::{Cause, Failure, Outcome, Subject, Trigger, no_place};
 use crate::registry::Registry;
 use crate::revocation::Revoker;
 use crate::store::{DueGrant, GrantVersion, StoreError};
 
 impl Broker {
+    /// A place in a client's budget for a call besides refreshes that somebody waits for, such as the exchange of a code.
+    /// It waits like a refresh for which a caller waits ([`crate::budget`]), and may be cancelled. To be held while the
+    /// call is made.
+    pub async fn place(&self, client: &ClientKey) -> Result<Place, Failure> {
+        let profile = self.ports.providers.profile(client);
+        let limits = profile.map(|profile| profile.limits).unwrap_or_default();
+        let entered = self.budgets.enter(client, limits, Urgency::Interactive);
+        let place = entered.await;
+        let place = place.map_err(|full| no_place(full, self.ports.clock.now()))?;
+        place.call();
+        Ok(place)
+    }
+
     /// Begins to renew a grant that background work found due, without waiting for anybody else's attempt.
     /// Ends with the flight.
     pub async fn renew(&self, due: &DueGrant) -> Outcome {

@@ -17,7 +17,7 @@ mod report;
 mod sample;
 
 pub use announce::announce;
-pub use brake::{Refused, believe, refuse, refuse_derived, release};
+pub use brake::{Refused, RefusedMeans, believe, refuse, refuse_derived, release};
 pub use client::{client_recovered, client_rejected};
 pub use credential::{
     CreateCredential, CreateError, UpdateLabelsError, create_credential, delete_credential,

@@ -332,12 +332,12 @@ pub(crate) fn no_place(full: Full, now: Timestamp) -> Failure {
         FullCause::Concurrency => (
             "concurrency",
             FailureReason::ProviderUnavailable,
-            "too many refreshes of this client run at once",
+            "as many refreshes of this client run at once as its limits.concurrent, or refresh.per_provider, allows",
         ),
         FullCause::Rate => (
             "rate",
             FailureReason::ProviderRateLimited,
-            "this client has made all its calls of this minute",
+            "this client has made all the calls of this minute that its limits.per_minute allows",
         ),
         FullCause::Throttled => (
             "throttled",

@@ -275,3 +275,22 @@ async fn a_429_without_a_time_holds_back_its_grant_alone() {
     assert!(replica.token(&keys[0]).await.is_err());
     assert_eq!(generation_of(&replica.token(&keys[1]).await), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_call_besides_refreshes_takes_a_place_too_and_the_setting_is_named() {
+    let (world, keys) = world_of(2, per_minute(2)).await;
+    world.expire();
+    let replica = world.replica();
+    drop(replica.broker.place(&client()).await.unwrap());
+    assert_eq!(generation_of(&replica.token(&keys[0]).await), 2);
+    let answer = replica.token(&keys[1]).await;
+    let failure = failure_of(&answer);
+    assert_eq!(failure.reason, FailureReason::ProviderRateLimited);
+    assert!(
+        failure.message.contains("limits.per_minute"),
+        "{}",
+        failure.message
+    );
+    let refused = replica.broker.place(&client()).await.unwrap_err();
+    assert_eq!(refused.reason, FailureReason::ProviderRateLimited);
+}

@@ -5,7 +5,7 @@ mod keys;
 mod request;
 mod response;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use evergrant_core::ids::ProviderName;
@@ -25,7 +25,7 @@ pub use response::{FailureRule, FailureSign, Pointers, ResponseFacts};
 
 /// A provider. Keys without a table of their own:
 ///
-/// `name`, `token_url`, `refresh_url`, `authorize_url`, `revoke_url`, `introspect_url`, `device_url`,
+/// `name`, `base`, `token_url`, `refresh_url`, `authorize_url`, `revoke_url`, `introspect_url`, `device_url`,
 /// `allowed_hosts`, `sources`, `grant_types`, `renewable`, `flaky_refusals`, `single_active_token`.
 #[derive(Debug, Clone)]
 pub struct Entry {
@@ -107,6 +107,40 @@ impl Entry {
             .any(|grant| self.grants.get(grant).request.client_auth == ClientAuth::PrivateKeyJwt)
     }
 
+    /// The names of all placeholders that it has anywhere.
+    pub fn placeholder_names(&self) -> BTreeSet<&str> {
+        let urls = [
+            &self.authorize_url,
+            &self.revoke_url,
+            &self.introspect_url,
+            &self.device_url,
+        ]
+        .into_iter()
+        .flatten()
+        .chain(self.grants.iter().map(|grant| &grant.url.value))
+        .chain(self.openid.iter().map(|openid| &openid.jwks_url));
+        let requests = self
+            .grants
+            .iter()
+            .map(|grant| &grant.request)
+            .chain([&self.revoke.request, &self.introspect.call.request]);
+        let in_requests = requests.flat_map(|request| {
+            let headers = request.headers.iter().map(|(_, value)| value);
+            request.parameters.values().chain(headers)
+        });
+        let assertions = self.assertion.iter().chain([&self.client_assertion]);
+        let in_assertions =
+            assertions.flat_map(|assertion| assertion.claims.values().chain([&assertion.key_id]));
+        let facts = self.authorize.parameters.values();
+        let facts = facts.chain(in_requests).chain(in_assertions);
+        let issuer = self.openid.iter().map(|openid| &openid.issuer);
+        urls.map(UrlTemplate::template)
+            .chain(facts.map(|fact| &fact.value))
+            .chain(issuer)
+            .flat_map(Template::placeholders)
+            .collect()
+    }
+
     /// The requests that grants with a user behind them need, refreshing included.
     fn of_consents(&self) -> impl Iterator<Item = TokenGrant> {
         let has = |kind| self.grant_types.contains(&kind);
@@ -135,8 +169,28 @@ pub struct AuthorizeFacts {
     pub scope_separator: String,
     /// `pkce`: whether the parameters of RFC 7636 are sent; `true` unless it says otherwise.
     pub pkce: bool,
+    /// `names.client_id`: that parameter's name; that of the code's exchange unless it says otherwise.
+    pub client_id: String,
+    /// `names.redirect_uri`: the same of that one.
+    pub redirect_uri: String,
     /// `[authorize.parameters]`: what to add, e.g. `access_type = "offline"`. Values may hold placeholders.
     pub parameters: BTreeMap<String, Fact<Template>>,
+}
+
+impl AuthorizeFacts {
+    /// Whether the parameter of that name is one that the protocol decides about (RFC 6749 section 4.1.1, RFC 7636 section
+    /// 4.3, OpenID Connect Core section 3.1.2.1).
+    pub fn is_of_protocol(&self, name: &str) -> bool {
+        let others = [
+            "response_type",
+            "state",
+            "nonce",
+            "code_challenge",
+            "code_challenge_method",
+        ];
+        let own = [&self.client_id, &self.redirect_uri, &self.scope];
+        others.contains(&name) || own.iter().any(|own| *own == name)
+    }
 }
 
 /// `[lifetime]`: how long things live when no answer says so.

@@ -1,5 +1,7 @@
 //! From the text of an entry to an [`Entry`], with every mistake on the way.
 
+mod authorize;
+mod base;
 mod calls;
 mod grants;
 mod keys;
@@ -14,6 +16,8 @@ use evergrant_core::ids::ProviderName;
 use http::HeaderName;
 use toml::de::DeTable;
 
+use self::authorize::authorize;
+use self::base::on_base;
 use self::calls::{introspect, revoke};
 use self::grants::{Urls, grant_types, grants};
 use self::keys::{assertion, client_assertion, openid};
@@ -21,9 +25,7 @@ use self::meaning::{meanings, uncoded};
 use self::request::{TOKEN_REQUEST, request};
 use self::response::response;
 use self::times::{lifetime, limits, renewal, rotation};
-use super::entry::{
-    AuthorizeFacts, Entry, GrantKind, RequestFacts, ResponseFacts, TokenUse, is_header_value,
-};
+use super::entry::{Entry, GrantKind, RequestFacts, ResponseFacts, TokenUse, is_header_value};
 use super::problem::Problem;
 use super::section::{Located, Report, Section};
 use super::template::{Fact, HostPattern, Template, UrlTemplate};
@@ -39,6 +41,7 @@ pub(super) fn parse(text: &str) -> Result<Entry, Vec<Problem>> {
         }
         return Err(report.finish());
     }
+    let table = on_base(table, &mut report);
     let entry = entry(Section::root(table), &mut report);
     let problems = report.finish();
     match entry {
@@ -84,7 +87,6 @@ fn entry(mut root: Section<'_>, report: &mut Report<'_>) -> Option<Entry> {
     let renewable = root.boolean(report, "renewable").unwrap_or(true);
     let flaky_refusals = root.boolean(report, "flaky_refusals").unwrap_or(false);
     let single_active_token = root.boolean(report, "single_active_token").unwrap_or(false);
-    let authorize = authorize(&mut root, report);
     let request = match root.section(report, "request") {
         Some(mut table) => {
             let facts = request(&mut table, report, &RequestFacts::usual(), &TOKEN_REQUEST);
@@ -100,6 +102,10 @@ fn entry(mut root: Section<'_>, report: &mut Report<'_>) -> Option<Entry> {
         allowed_hosts: &allowed_hosts,
     };
     let grants = grants(&mut root, report, urls, &request, &response);
+    let code_names = grants
+        .as_ref()
+        .map(|grants| &grants.authorization_code.request);
+    let authorize = authorize(&mut root, report, code_names.unwrap_or(&request));
     let assertion = assertion(&mut root, report);
     let client_assertion = client_assertion(&mut root, report);
     let errors = meanings(&mut root, report, "errors");
@@ -146,44 +152,13 @@ fn entry(mut root: Section<'_>, report: &mut Report<'_>) -> Option<Entry> {
         limits,
         token,
     };
-    let used = used_placeholders(&entry);
+    let used = entry.placeholder_names();
     for (placeholder, value) in &placeholders {
-        if !used.contains(&placeholder.as_str()) {
+        if !used.contains(placeholder.as_str()) {
             report.add(value.at, &value.path, "is used nowhere");
         }
     }
     Some(entry)
-}
-
-fn used_placeholders(entry: &Entry) -> Vec<&str> {
-    let urls = [
-        &entry.authorize_url,
-        &entry.revoke_url,
-        &entry.introspect_url,
-        &entry.device_url,
-    ]
-    .into_iter()
-    .flatten()
-    .chain(entry.grants.iter().map(|grant| &grant.url.value))
-    .chain(entry.openid.iter().map(|openid| &openid.jwks_url));
-    let requests = entry
-        .grants
-        .iter()
-        .map(|grant| &grant.request)
-        .chain([&entry.revoke.request, &entry.introspect.call.request]);
-    let in_requests = requests.flat_map(|request| {
-        let headers = request.headers.iter().map(|(_, value)| value);
-        request.parameters.values().chain(headers)
-    });
-    let assertions = entry.assertion.iter().chain([&entry.client_assertion]);
-    let in_assertions =
-        assertions.flat_map(|assertion| assertion.claims.values().chain([&assertion.key_id]));
-    let facts = entry.authorize.parameters.values();
-    let facts = facts.chain(in_requests).chain(in_assertions);
-    urls.map(UrlTemplate::template)
-        .chain(facts.map(|fact| &fact.value))
-        .flat_map(Template::placeholders)
-        .collect()
 }
 
 fn url(
@@ -195,28 +170,6 @@ fn url(
     table
         .string(report, key)?
         .parse(report, |url| UrlTemplate::parse(&url, allowed_hosts))
-}
-
-fn authorize(root: &mut Section<'_>, report: &mut Report<'_>) -> AuthorizeFacts {
-    let mut facts = AuthorizeFacts {
-        scope: "scope".to_owned(),
-        scope_separator: " ".to_owned(),
-        pkce: true,
-        parameters: BTreeMap::new(),
-    };
-    let Some(mut table) = root.section(report, "authorize") else {
-        return facts;
-    };
-    if let Some(scope) = table.string(report, "scope") {
-        facts.scope = scope.value;
-    }
-    if let Some(separator) = table.string(report, "scope_separator") {
-        facts.scope_separator = separator.value;
-    }
-    facts.pkce = table.boolean(report, "pkce").unwrap_or(true);
-    facts.parameters = templates(&mut table, report, "parameters");
-    table.finish(report);
-    facts
 }
 
 fn token_use(root: &mut Section<'_>, report: &mut Report<'_>) -> TokenUse {
@@ -250,16 +203,23 @@ fn token_use(root: &mut Section<'_>, report: &mut Report<'_>) -> TokenUse {
     token
 }
 
+/// A table of texts with placeholders. `refuse` says what is wrong with a name, if anything is.
 fn templates(
     table: &mut Section<'_>,
     report: &mut Report<'_>,
     key: &str,
+    refuse: impl Fn(&str) -> Option<&'static str>,
 ) -> BTreeMap<String, Fact<Template>> {
-    table
-        .string_map(report, key)
-        .into_iter()
-        .filter_map(|(name, text)| Some((name, template(text, report)?)))
-        .collect()
+    let mut templates = BTreeMap::new();
+    for (name, text) in table.string_map(report, key) {
+        if let Some(why) = refuse(&name) {
+            report.add(text.at, &text.path, why);
+        }
+        if let Some(template) = template(text, report) {
+            templates.insert(name, template);
+        }
+    }
+    templates
 }
 
 fn template(text: Located<String>, report: &mut Report<'_>) -> Option<Fact<Template>> {

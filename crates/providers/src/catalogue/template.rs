@@ -55,6 +55,10 @@ pub enum TemplateError {
     /// The host depends on a credential, and is none of those allowed.
     #[error("leads to a host outside allowed_hosts")]
     HostNotAllowed,
+    /// Whatever its placeholders stand for, it leads to no host of those allowed: what stands fast behind them, a
+    /// domain or a port, fits none.
+    #[error("can lead to no host of allowed_hosts, none of which ends in {0}")]
+    NoHostFits(String),
 }
 
 impl Template {
@@ -174,6 +178,10 @@ impl UrlTemplate {
             let loopback_only = allowed.iter().all(HostPattern::is_loopback);
             if !(text.starts_with("https://") || text.starts_with('{') || loopback_only) {
                 return Err(TemplateError::Insecure);
+            }
+            let end = fixed_end(text);
+            if !allowed.iter().any(|pattern| pattern.may_end_in(end)) {
+                return Err(TemplateError::NoHostFits(end.to_owned()));
             }
         }
         let sample = template.fill_with(|_, before| {
@@ -311,6 +319,25 @@ impl HostPattern {
         host_fits && url.port() == self.port
     }
 
+    /// Whether it admits a host and port that end in `end`, a piece of a URL.
+    fn may_end_in(&self, end: &str) -> bool {
+        let (domain, port) = match end.rsplit_once(':') {
+            Some((domain, port)) => (domain, port.parse().ok()),
+            None if end.is_empty() => return true,
+            None => (end, None),
+        };
+        let is_usual = |port: &u16| [80, 443].contains(port);
+        if port != self.port && !(self.port.is_none() && port.as_ref().is_some_and(is_usual)) {
+            return false;
+        }
+        let (domain, below) = (domain.to_ascii_lowercase(), format!(".{}", self.host));
+        if self.below {
+            below.ends_with(&domain) || domain.ends_with(&below)
+        } else {
+            self.host.len() > domain.len() && self.host.ends_with(&domain)
+        }
+    }
+
     fn is_loopback(&self) -> bool {
         let url = Url::parse(&format!("http://{}/", self.host));
         !self.below && url.is_ok_and(|url| is_loopback(&url))
@@ -357,6 +384,14 @@ fn opens_host(template: &Template) -> Result<bool, TemplateError> {
         }
     }
     Ok(open)
+}
+
+/// What of a URL's host and port stands behind the last placeholder in them, e.g. `.acme.example:8443`. A value may end
+/// them if that is empty.
+fn fixed_end(url: &str) -> &str {
+    let after_scheme = url.split_once("://").map_or("", |(_, rest)| rest);
+    let authority = after_scheme.split(['/', '?']).next().unwrap_or_default();
+    authority.rsplit_once('}').map_or("", |(_, end)| end)
 }
 
 fn value_of<'v>(

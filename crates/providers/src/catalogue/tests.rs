@@ -4,6 +4,7 @@ use evergrant_core::provider::Rotation;
 
 use super::*;
 
+mod base;
 mod mistakes;
 mod tables;
 

@@ -6,11 +6,12 @@ mod trace;
 
 use std::time::Duration;
 
+use evergrant_core::grant::TokenSet;
 use evergrant_core::provider::{CallError, Delivery, Verdict};
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use self::express::express;
+pub(super) use self::express::express;
 use super::client::Client;
 use super::{HttpProviders, not_sent};
 use crate::catalogue::{
@@ -20,7 +21,7 @@ use crate::catalogue::{
 use crate::client::{Answer, SendFault};
 use crate::placeholders::Placeholders;
 use crate::request::Inexpressible;
-use crate::response::{Context, Granted, Refusal};
+use crate::response::{ACCESS_TOKEN, Context, Granted, Refusal};
 
 /// The metadata of a grant that names the client which was accepted, where there are alternates.
 const OAUTH_CLIENT: &str = "oauth_client";
@@ -77,7 +78,7 @@ impl<'a> Ask<'a> {
             },
             request: &facts.request,
             response: &facts.response,
-            wanted: "an access token",
+            wanted: ACCESS_TOKEN,
             values,
             scopes: &[],
             // The scopes of the others were settled before.
@@ -94,6 +95,23 @@ impl<'a> Ask<'a> {
             placeholders: Placeholders::default(),
             own: OwnCredentials::default(),
             secrets: Vec::new(),
+        }
+    }
+
+    /// The request that redeems `token`, a refresh token or one that renews itself, for the successors of `tokens`.
+    pub(super) fn renewal(
+        entry: &'a Entry,
+        token: &'a str,
+        tokens: &'a TokenSet,
+        facts: Placeholders<'a>,
+    ) -> Self {
+        let values = vec![(Parameter::RefreshToken, token)];
+        Self {
+            scopes: &tokens.scopes,
+            bearer: token,
+            placeholders: facts,
+            secrets: vec![tokens.access_token.expose()],
+            ..Self::token(entry, TokenGrant::RefreshToken, values)
         }
     }
 
@@ -303,6 +321,7 @@ impl HttpProviders {
             sent_at,
             now: self.clock.now(),
             secrets: &secrets,
+            oddities: &self.oddities,
         };
         read(context, &answer)
     }

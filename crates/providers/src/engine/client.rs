@@ -139,18 +139,11 @@ impl Client {
         if empty || (secrets.is_empty() && entry.demands_secret()) {
             return Err(ClientConfigError::NoSecret { client, provider });
         }
-        let Some(key) = &config.private_key else {
-            if entry.demands_private_key() {
-                return Err(ClientConfigError::NoKey { client, provider });
-            }
-            return Ok(Self::of(config, entry.clone()));
-        };
-        let key = SigningKey::read(key.expose_secret());
-        let of_client = key.fits(entry.client_assertion.algorithm);
-        // What no request proves the client with may sign the assertions of its grants.
-        let of_grants = entry.assertion.as_ref();
-        let of_grants = of_grants.is_some_and(|facts| key.fits(facts.algorithm));
-        if !of_client && (entry.demands_private_key() || !of_grants) {
+        if config.private_key.is_none() && entry.demands_private_key() {
+            return Err(ClientConfigError::NoKey { client, provider });
+        }
+        let key = config.private_key.as_ref();
+        if key.is_some_and(|key| !takes_private_key(entry, key.expose_secret())) {
             return Err(ClientConfigError::BadKey { client, provider });
         }
         Ok(Self::of(config, entry.clone()))
@@ -182,4 +175,15 @@ impl Client {
     pub(super) fn accepted(&self, index: usize) {
         self.good_secret.store(index, Ordering::Relaxed);
     }
+}
+
+/// Whether a client's private key, PEM or a service-account file's JSON, is one that can sign what the entry has signed
+/// with it.
+pub fn takes_private_key(entry: &Entry, key: &str) -> bool {
+    let key = SigningKey::read(key);
+    let of_client = key.fits(entry.client_assertion.algorithm);
+    // What no request proves the client with may sign the assertions of its grants.
+    let of_grants = entry.assertion.as_ref();
+    let of_grants = of_grants.is_some_and(|facts| key.fits(facts.algorithm));
+    of_client || !entry.demands_private_key() && of_grants
 }

@@ -168,16 +168,12 @@ fn query(
     placeholders: &Placeholders<'_>,
 ) -> Result<Vec<(String, String)>, Inexpressible> {
     let facts = &entry.authorize;
-    let names = &entry.grants.get(TokenGrant::AuthorizationCode).request;
     let scope = consent.scopes.join(&facts.scope_separator);
     let challenge = consent.code_challenge.filter(|_| facts.pkce);
     let protocol = [
         ("response_type", Some("code")),
-        (names.name_of(Parameter::ClientId), Some(client_id)),
-        (
-            names.name_of(Parameter::RedirectUri),
-            Some(consent.redirect_uri),
-        ),
+        (&facts.client_id, Some(client_id)),
+        (&facts.redirect_uri, Some(consent.redirect_uri)),
         (
             &facts.scope,
             Some(scope.as_str()).filter(|scope| !facts.scope.is_empty() && !scope.is_empty()),

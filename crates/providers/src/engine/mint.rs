@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::ask::{Ask, OwnCredentials};
 use super::client::Client;
 use super::{HttpProviders, not_sent};
-use crate::catalogue::{GrantKind, Parameter, TokenGrant};
+use crate::catalogue::{Entry, GrantKind, Parameter, TokenGrant};
 use crate::placeholders::Placeholders;
 use crate::response::{self, Granted};
 
@@ -38,62 +38,72 @@ impl HttpProviders {
     pub(super) async fn mint(
         &self,
         client: &Client,
-        (grant, kind): (TokenGrant, GrantKind),
+        minting: (TokenGrant, GrantKind),
         means: &Means,
         facts: Placeholders<'_>,
         deadline: Instant,
     ) -> Result<Granted, CallError> {
         let entry = &client.entry;
-        let refused = |why: String| {
+        let ask = ask(entry, minting, means, &facts).map_err(|why| {
             let message = format!("catalogue entry {}: {why}", entry.name);
             not_sent(Verdict::Request, message)
-        };
-        if !entry.grant_types.contains(&kind) {
-            return Err(refused(format!("grant_types has no {}", kind.name())));
-        }
-        let wanted = entry.grants.get(grant);
-        let parameter = |name: &str| Some(means.parameters.get(name)?.expose());
-        if let Some(lacking) = wanted
-            .required
-            .iter()
-            .find(|name| parameter(name).is_none())
-        {
-            let field = format!("grants.{}.required", grant.name());
-            return Err(refused(format!(
-                "{field} names {lacking}, which the grant does not have"
-            )));
-        }
-
-        let mut values = Vec::new();
-        if grant == TokenGrant::TokenExchange {
-            let subject = means.subject_token.as_ref().map(|token| token.expose());
-            let subject = subject.or_else(|| parameter("subject_token"));
-            let subject = subject.ok_or_else(|| refused("there is no subject_token".to_owned()))?;
-            values.push((Parameter::SubjectToken, subject));
-            let subject_type = parameter("subject_token_type").unwrap_or(ACCESS_TOKEN_TYPE);
-            values.push((Parameter::SubjectTokenType, subject_type));
-        }
-        let mut ask = Ask::token(entry, grant, values);
-        ask.scopes = match means.scopes.as_slice() {
-            [] => &wanted.default_scopes,
-            scopes => scopes,
-        };
-        for (name, value) in &means.parameters {
-            ask.placeholders.add(name, value.expose());
-            if value.expose().len() >= SHORTEST_SECRET {
-                ask.secrets.push(value.expose());
-            }
-        }
-        ask.placeholders.add_from(&facts);
-        ask.own = OwnCredentials {
-            client_id: parameter("client_id"),
-            client_secret: parameter("client_secret"),
-            signing_key: means.signing_key.as_ref().map(SigningKey::expose),
-        };
+        })?;
         let outcome = self.ask(client, &ask, deadline, response::read).await?;
         let mut granted = outcome.granted();
         granted.issued.refresh_token = None;
         granted.issued.refresh_expires_at = None;
         Ok(granted)
     }
+}
+
+/// What mints with `means`. An error says which field of the entry they do not fit.
+pub(super) fn ask<'a>(
+    entry: &'a Entry,
+    (grant, kind): (TokenGrant, GrantKind),
+    means: &'a Means,
+    facts: &Placeholders<'a>,
+) -> Result<Ask<'a>, String> {
+    if !entry.grant_types.contains(&kind) {
+        return Err(format!("grant_types has no {}", kind.name()));
+    }
+    let wanted = entry.grants.get(grant);
+    let parameter = |name: &str| Some(means.parameters.get(name)?.expose());
+    if let Some(lacking) = wanted
+        .required
+        .iter()
+        .find(|name| parameter(name).is_none())
+    {
+        let field = format!("grants.{}.required", grant.name());
+        return Err(format!(
+            "{field} names {lacking}, which the grant does not have"
+        ));
+    }
+
+    let mut values = Vec::new();
+    if grant == TokenGrant::TokenExchange {
+        let subject = means.subject_token.as_ref().map(|token| token.expose());
+        let subject = subject.or_else(|| parameter("subject_token"));
+        let subject = subject.ok_or("there is no subject_token")?;
+        values.push((Parameter::SubjectToken, subject));
+        let subject_type = parameter("subject_token_type").unwrap_or(ACCESS_TOKEN_TYPE);
+        values.push((Parameter::SubjectTokenType, subject_type));
+    }
+    let mut ask = Ask::token(entry, grant, values);
+    ask.scopes = match means.scopes.as_slice() {
+        [] => &wanted.default_scopes,
+        scopes => scopes,
+    };
+    for (name, value) in &means.parameters {
+        ask.placeholders.add(name, value.expose());
+        if value.expose().len() >= SHORTEST_SECRET {
+            ask.secrets.push(value.expose());
+        }
+    }
+    ask.placeholders.add_from(facts);
+    ask.own = OwnCredentials {
+        client_id: parameter("client_id"),
+        client_secret: parameter("client_secret"),
+        signing_key: means.signing_key.as_ref().map(SigningKey::expose),
+    };
+    Ok(ask)
 }

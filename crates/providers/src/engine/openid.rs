@@ -29,6 +29,8 @@ pub struct ConsentFacts {
     pub scope_parameter: String,
     /// The placeholders of its URLs and of what it is asked with.
     pub placeholders: Vec<String>,
+    /// Every placeholder that the entry has anywhere.
+    pub known_placeholders: Vec<String>,
 }
 
 /// An identity token that came with tokens, and what it must say.
@@ -73,6 +75,11 @@ impl HttpProviders {
             issuer: issuer.map(Template::to_string),
             scope_parameter: entry.authorize.scope.clone(),
             placeholders: placeholder_names(entry),
+            known_placeholders: entry
+                .placeholder_names()
+                .into_iter()
+                .map(str::to_owned)
+                .collect(),
         })
     }
 

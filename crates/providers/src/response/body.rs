@@ -12,7 +12,9 @@ pub(super) enum Body {
     Empty,
     /// JSON that ends too early.
     Torn,
-    /// HTML, prose or anything else.
+    /// HTML or XML.
+    Page,
+    /// Prose or anything else.
     Foreign,
 }
 
@@ -21,6 +23,9 @@ pub(super) fn parse(content_type: &str, bytes: &[u8]) -> Body {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Body::Empty;
+    }
+    if bytes.trim_ascii_start().starts_with(b"<") {
+        return Body::Page;
     }
     if content_type.starts_with("application/x-www-form-urlencoded") {
         return form(bytes).map_or(Body::Foreign, Body::Value);
@@ -137,12 +142,8 @@ mod tests {
         assert_eq!(read(""), Body::Empty);
         assert_eq!(read(" \r\n"), Body::Empty);
         assert_eq!(read("{\"access_token\":\"a"), Body::Torn);
-        for text in [
-            "<html><a href='?error=invalid_grant'>",
-            "Bad Request",
-            "a=b",
-            "{'access_token':'x'}",
-        ] {
+        assert_eq!(read(" <html><a href='?error=invalid_grant'>"), Body::Page);
+        for text in ["Bad Request", "a=b", "{'access_token':'x'}"] {
             assert_eq!(read(text), Body::Foreign, "{text}");
         }
     }

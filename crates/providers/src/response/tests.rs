@@ -38,6 +38,10 @@ fn answer(status: u16, body: &str) -> Answer {
 }
 
 fn read_answer(entry: &Entry, answer: &Answer) -> Result<Issued, CallError> {
+    read_noting(entry, answer, &Oddities::default())
+}
+
+fn read_noting(entry: &Entry, answer: &Answer, oddities: &Oddities) -> Result<Issued, CallError> {
     let context = Context {
         entry,
         facts: &entry.response,
@@ -45,6 +49,7 @@ fn read_answer(entry: &Entry, answer: &Answer) -> Result<Issued, CallError> {
         sent_at: SENT_AT,
         now: SENT_AT.plus(Duration::from_secs(1)),
         secrets: &["old-refresh", "the-secret"],
+        oddities,
     };
     read(context, answer)
         .map(|granted| Issued {
@@ -209,4 +214,26 @@ fn odd_fields_beside_a_good_token_are_left_out() {
     assert_eq!(issued.refresh_token, None);
     assert_eq!(issued.token_type, "Bearer");
     assert_eq!(issued.scopes, None);
+}
+
+#[test]
+fn what_is_left_out_of_an_answer_is_told_with_its_field() {
+    let entry = acme("");
+    for (odd, fields) in [
+        (r#""expires_in":-1"#, vec!["response.expires_in"]),
+        (r#""expires_in":0"#, vec!["response.expires_in"]),
+        (r#""expires_in":1e300"#, vec!["response.expires_in"]),
+        (r#""expires_at":"yesterday""#, vec!["response.expires_at"]),
+        (r#""refresh_token":17"#, vec!["response.refresh_token"]),
+        (r#""refresh_token":"""#, vec![]),
+        (r#""refresh_token":null,"expires_in":60"#, vec![]),
+        (r#""expires_in":-1,"expires_at":1800000000"#, vec![]),
+    ] {
+        let oddities = Oddities::default();
+        let body = format!(r#"{{"access_token":"a",{odd}}}"#);
+        read_noting(&entry, &answer(200, &body), &oddities).unwrap();
+        let told = oddities.told();
+        let told: Vec<&str> = told.iter().map(|(_, field, _)| *field).collect();
+        assert_eq!(told, fields, "{odd}");
+    }
 }

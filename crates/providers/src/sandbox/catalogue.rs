@@ -23,6 +23,7 @@ pub(super) fn entry(name: &str, base_url: &str, dialect: Dialect, mode: Rotation
     format!(
         r#"name = {name}
 token_url = "{base_url}{path}"
+authorize_url = "{base_url}/authorize"
 revoke_url = "{base_url}/revoke"
 sources = ["the sandbox provider of evergrant"]
 

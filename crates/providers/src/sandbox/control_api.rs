@@ -59,7 +59,7 @@ impl IntoResponse for ControlError {
 async fn create_grant(State(shared): Shares, Json(spec): Json<GrantSpec>) -> Answered<Value> {
     let grant = Control(shared).create_grant(spec)?;
     Ok(Json(json!({
-        "family": grant.family,
+        "metadata": { "family": grant.family },
         "access_token": grant.access_token.expose(),
         "refresh_token": grant.refresh_token.expose(),
         "expires_in": grant.expires_in,

@@ -19,7 +19,7 @@ pub enum Dialect {
 pub enum Refusal {
     /// The request breaks the form that RFC 6749 asks for.
     MalformedRequest,
-    /// The grant type is none of `refresh_token`.
+    /// The grant type is neither `refresh_token` nor `authorization_code`.
     UnsupportedGrantType,
     /// More scope was asked for than was granted.
     ExceedingScope,
@@ -37,6 +37,14 @@ pub enum Refusal {
     ReusedToken,
     /// The family was revoked.
     RevokedToken,
+    /// No such authorization code was ever issued.
+    UnknownCode,
+    /// The authorization code was redeemed before; what it brought is revoked.
+    UsedCode,
+    /// The redirect URI is not the one of the consent.
+    OtherRedirectUri,
+    /// The code verifier does not fit the challenge of the consent, or one of them is missing.
+    WrongVerifier,
     /// A fault: the refresh token is good and was refused all the same.
     Flaky,
     /// A fault: too many requests.
@@ -56,6 +64,10 @@ impl Refusal {
             | Self::ExpiredToken
             | Self::ReusedToken
             | Self::RevokedToken
+            | Self::UnknownCode
+            | Self::UsedCode
+            | Self::OtherRedirectUri
+            | Self::WrongVerifier
             | Self::Flaky => "invalid_grant",
             Self::RateLimited => "slow_down",
         }
@@ -72,6 +84,9 @@ impl Refusal {
             Self::UnknownToken | Self::TokenOfAnotherClient | Self::ReusedToken | Self::Flaky => {
                 "invalid_refresh_token"
             }
+            Self::UnknownCode | Self::UsedCode => "invalid_code",
+            Self::OtherRedirectUri => "bad_redirect_uri",
+            Self::WrongVerifier => "bad_code_verifier",
             Self::ExpiredToken => "token_expired",
             Self::RevokedToken => "token_revoked",
             Self::RateLimited => "ratelimited",

@@ -7,6 +7,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::{get, post};
 
+use super::authorize;
 use super::call::Call;
 use super::exchange::exchange;
 use super::ledger::Endpoint;
@@ -15,6 +16,7 @@ use super::state::Shared;
 
 pub(super) fn router() -> Router<Arc<Shared>> {
     Router::new()
+        .route("/authorize", get(authorize::ask).post(authorize::decide))
         .route("/token", post(token))
         .route("/slack/token", post(slack_token))
         .route("/revoke", post(revoke))

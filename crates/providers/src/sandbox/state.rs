@@ -8,11 +8,13 @@ use tokio_util::task::TaskTracker;
 
 use super::call::Call;
 use super::client::Clients;
+use super::codes::{self, Codes, NotRedeemed};
 use super::fault::Point;
 use super::fault_queue::{Effects, FaultQueue};
 use super::gate::{Gate, Gates};
 use super::grants::{Grants, Issue};
 use super::ledger::{Endpoint, Outcome, Recorder};
+use super::mode::GrantSpec;
 use super::refusal::Refusal;
 use super::token::Fingerprint;
 
@@ -28,6 +30,7 @@ impl Shared {
     pub(super) fn new(base_url: String, shutdown: CancellationToken) -> Self {
         let state = State {
             clients: Clients::default(),
+            codes: Codes::default(),
             grants: Grants::default(),
             faults: FaultQueue::default(),
             gates: Gates::default(),
@@ -50,6 +53,7 @@ impl Shared {
 
 pub(super) struct State {
     pub(super) clients: Clients,
+    pub(super) codes: Codes,
     pub(super) grants: Grants,
     pub(super) faults: FaultQueue,
     pub(super) gates: Gates,
@@ -197,8 +201,10 @@ impl State {
         let required = |name| call.parameter(name).ok_or(Refusal::MalformedRequest);
         match call.endpoint {
             Endpoint::Token => {
-                if required("grant_type")? != "refresh_token" {
-                    return Err(Refusal::UnsupportedGrantType);
+                match required("grant_type")? {
+                    "authorization_code" => return self.redeem(call, &client, sequence, now),
+                    "refresh_token" => {}
+                    _ => return Err(Refusal::UnsupportedGrantType),
                 }
                 let token = required("refresh_token")?;
                 let scope = call.parameter("scope");
@@ -217,6 +223,45 @@ impl State {
             }
             Endpoint::Resource | Endpoint::Control => Err(Refusal::MalformedRequest),
         }
+    }
+}
+
+impl State {
+    /// Redeems an authorization code (RFC 6749 section 4.1.3).
+    fn redeem(
+        &mut self,
+        call: &Call,
+        client: &str,
+        sequence: u64,
+        now: Instant,
+    ) -> Result<Reply, Refusal> {
+        let code = call.parameter("code").ok_or(Refusal::MalformedRequest)?;
+        let presented = codes::Presented {
+            code,
+            client_id: client,
+            redirect_uri: call.parameter("redirect_uri"),
+            code_verifier: call.parameter("code_verifier"),
+        };
+        let consent = match self.codes.check(&presented, now) {
+            Ok(consent) => consent.clone(),
+            Err(NotRedeemed::Refused(refusal)) => return Err(refusal),
+            Err(NotRedeemed::Again(family)) => {
+                self.grants.revoke(&family);
+                return Err(Refusal::UsedCode);
+            }
+        };
+        let spec = GrantSpec {
+            client_id: consent.client_id,
+            scopes: consent.scopes,
+            ..GrantSpec::default()
+        };
+        let mode = spec.mode;
+        let issue = self.grants.create(spec, sequence, now);
+        self.codes.spend(code, &issue.family);
+        let entry = self.ledger.entry(sequence);
+        entry.family = Some(issue.family.clone());
+        entry.mode = Some(mode);
+        Ok(Reply::Issued(issue))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The sandbox over real HTTP.
 
+mod authorize;
 mod client;
 mod control_api;
 mod fault;
@@ -91,6 +92,7 @@ impl Bench {
 fn http_client() -> reqwest::Client {
     reqwest::Client::builder()
         .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
         .timeout(PATIENCE)
         .build()
         .unwrap()

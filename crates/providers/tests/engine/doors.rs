@@ -105,7 +105,10 @@ async fn a_redirect_of_an_open_host_is_refused_too() {
     let error = refresh(&entry, &at(&endpoint.authority)).await.unwrap_err();
     harmless(&error);
     assert_eq!(error.verdict, Verdict::Protocol);
-    assert_eq!(error.message, "acme answered HTTP 307 without a body");
+    assert_eq!(
+        error.message,
+        "acme answered HTTP 307, a redirect, which is not followed"
+    );
     assert_eq!(elsewhere.seen().len(), 0);
 }
 

@@ -154,7 +154,7 @@ async fn an_html_page_of_503_that_mentions_invalid_grant_is_transient() {
     assert_eq!(error.retry_after, Some(Duration::from_secs(3)));
     assert_eq!(
         error.message,
-        "acme answered HTTP 503 with a body that is no JSON"
+        "acme answered HTTP 503 with a page of HTML in place of JSON"
     );
 }
 

@@ -14,3 +14,4 @@ mod quirks;
 mod requests;
 mod revoked;
 mod support;
+mod usable;

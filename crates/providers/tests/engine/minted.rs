@@ -46,7 +46,7 @@ async fn mint_as(
     let entry = if rest.contains("[assertion]") {
         entry
     } else {
-        format!("{entry}\n[assertion]\n")
+        format!("{entry}\n[assertion]\nalgorithm = \"RS256\"\n")
     };
     let providers = providers(&entry, vec![client]).unwrap();
     let outcome = providers.refresh(grant, Duration::from_secs(10)).await;
@@ -262,7 +262,7 @@ async fn an_assertion_may_be_signed_with_the_key_of_the_client_and_speak_for_a_s
         &[("subject", "ann@acme.example")],
         &[],
     );
-    let rest = "[grants.jwt_bearer]\nclient_auth = \"none\"\n[assertion]\n";
+    let rest = "[grants.jwt_bearer]\nclient_auth = \"none\"\n[assertion]\nalgorithm = \"RS256\"\n";
     let (seen, outcome) = mint_as(client, rest, &grant, GOOD).await;
     outcome.unwrap();
     let (header, claims) = keys.verify(Algorithm::RS256, &seen[0].fields()["assertion"]);

@@ -1,7 +1,7 @@
 //! The trail as JSON lines, one object a record: to a file, to standard output or to standard error.
 //!
 //! Lines follow what is in the store, from a task of their own: a disk that is slow or full holds up nobody. Up to
-//! [`WAITING`] batches wait for it; the lines of further ones are dropped and counted, and once lines can be written
+//! 64 batches wait for it; the lines of further ones are dropped and counted, and once lines can be written
 //! again one says how many are missing (the records are in the store). A line that was cut off by a failure is written
 //! again, so one number may come twice.
 //!

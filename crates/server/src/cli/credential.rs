@@ -18,7 +18,7 @@ use super::integration_view::IntegrationView;
 use super::material::MaterialFile;
 use super::means::MeansFiles;
 use super::output::{Out, Output, Printable, Table};
-use super::wire::{full, parse_pair};
+use super::wire::{full, parse_limit, parse_pair};
 
 const PAGE_SIZE: usize = 1_000;
 
@@ -95,7 +95,7 @@ struct List {
     #[arg(long = "label", value_parser = parse_pair, value_name = "KEY=VALUE")]
     labels: Vec<(String, String)>,
     /// At most this many
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_parser = parse_limit, value_name = "N")]
     limit: Option<usize>,
 }
 
@@ -347,8 +347,8 @@ impl Printable for DeletedView {
         let mut table = Table::default();
         table.field("deleted", &self.credential_id);
         let revoked = match (self.was_to_be_revoked, self.revoked_at_provider) {
-            (false, _) => "",
-            (true, true) => "yes, the provider confirmed it",
+            (false, _) => "no, the provider was not told; --revoke tells it",
+            (true, true) => "yes, the provider accepted the revocation",
             (true, false) => "no, other credentials use the grant or the provider cannot",
         };
         table.field("revoked", revoked);

@@ -29,6 +29,7 @@ pub struct CredentialView {
     pub invalidation: Option<InvalidationView>,
     pub failed_attempts: u32,
     pub next_attempt_at: Option<String>,
+    pub held: Option<InvalidationView>,
     pub etag: String,
     pub grant_id: String,
 }
@@ -71,6 +72,7 @@ impl From<v1::Credential> for CredentialView {
             next_attempt_at,
             etag,
             grant_id,
+            held,
         } = credential;
         Self {
             tenant_id,
@@ -91,6 +93,7 @@ impl From<v1::Credential> for CredentialView {
             invalidation: invalidation.map(Into::into),
             failed_attempts,
             next_attempt_at: rfc3339(next_attempt_at),
+            held: held.map(Into::into),
             etag,
             grant_id,
         }
@@ -115,6 +118,15 @@ impl From<v1::Invalidation> for InvalidationView {
 }
 
 impl CredentialView {
+    /// Why it is dead, or what its provider says of it that is not believed yet.
+    fn because(&self) -> String {
+        match (&self.invalidation, &self.held) {
+            (Some(dead), _) => dead.in_words(),
+            (None, Some(held)) => format!("held: {}", held.in_words()),
+            (None, None) => String::new(),
+        }
+    }
+
     /// The state in one word.
     pub fn short_state(&self) -> String {
         short(&self.state, "CREDENTIAL_STATE_")
@@ -140,6 +152,11 @@ impl Printable for CredentialView {
                 "since",
                 invalidation.invalidated_at.as_deref().unwrap_or_default(),
             );
+        }
+        if let Some(held) = &self.held {
+            table.field("held", held.in_words());
+            table.field("message", &held.message);
+            table.field("since", held.invalidated_at.as_deref().unwrap_or_default());
         }
         table.field("generation", self.generation.to_string());
         table.field("scopes", self.scopes.join(" "));
@@ -191,11 +208,7 @@ impl Printable for CredentialList {
                 credential.short_state(),
                 credential.generation.to_string(),
                 credential.expires_at.clone().unwrap_or_default(),
-                credential
-                    .invalidation
-                    .as_ref()
-                    .map(InvalidationView::in_words)
-                    .unwrap_or_default(),
+                credential.because(),
             ]);
         }
         table
@@ -251,6 +264,30 @@ mod tests {
              scopes       chat:write\n\
              refreshable  yes\n\
              expires      1970-01-01T00:01:00Z\n"
+        );
+    }
+
+    #[test]
+    fn what_a_provider_says_of_a_held_credential_is_shown_though_it_is_active() {
+        let dead = dead();
+        let held = CredentialView {
+            state: name_of(CredentialState::Active.into(), CredentialState::as_str_name),
+            held: dead.invalidation,
+            invalidation: None,
+            ..dead
+        };
+        let shown = held.table().to_string();
+        assert!(
+            shown.contains("state        active\nheld         grant_revoked (token_revoked)\n"),
+            "{shown}"
+        );
+        let list = CredentialList {
+            credentials: vec![held],
+        };
+        let shown = list.table().to_string();
+        assert!(
+            shown.contains("held: grant_revoked (token_revoked)"),
+            "{shown}"
         );
     }
 

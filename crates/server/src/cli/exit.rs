@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
-use tonic::Status;
+use tonic::{Code, Status};
 
 use super::status_line::status_line;
 use crate::app::ServeError;
@@ -87,9 +87,16 @@ impl From<ConfigError> for Failure {
     }
 }
 
+/// What the transport says when the time of a call is over. It calls that a cancellation.
+const TIMEOUT_EXPIRED: &str = "Timeout expired";
+
 impl From<Status> for Failure {
     fn from(status: Status) -> Self {
-        Self::Refused(Box::new(status))
+        let is_late = status.code() == Code::Cancelled && status.message() == TIMEOUT_EXPIRED;
+        Self::Refused(Box::new(match is_late {
+            true => Status::deadline_exceeded("no answer came within --timeout"),
+            false => status,
+        }))
     }
 }
 
@@ -133,6 +140,14 @@ mod tests {
         ] {
             assert_eq!(failure.exit() as u8, code, "{failure:?}");
         }
+    }
+
+    #[test]
+    fn a_call_that_took_too_long_is_told_as_a_deadline() {
+        let late = Failure::from(Status::cancelled(TIMEOUT_EXPIRED)).to_string();
+        assert_eq!(late, "DEADLINE_EXCEEDED: no answer came within --timeout");
+        let cancelled = Failure::from(Status::cancelled("by the server")).to_string();
+        assert_eq!(cancelled, "CANCELLED: by the server");
     }
 
     #[test]

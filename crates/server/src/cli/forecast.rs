@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::connection::{Connection, Service, parse_duration};
 use super::exit::Failure;
 use super::output::{Out, Output, Printable, Table};
-use super::wire::{duration_to_wire, name_of, rfc3339, short, sorted};
+use super::wire::{duration_to_wire, name_of, parse_limit, rfc3339, short, sorted};
 
 const PAGE_SIZE: usize = 1_000;
 /// On the wire: all tenants that the caller may read.
@@ -34,7 +34,7 @@ pub struct Forecast {
     #[arg(long, default_value = "", hide_default_value = true)]
     provider: String,
     /// At most this many
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_parser = parse_limit, value_name = "N")]
     limit: Option<usize>,
     #[command(flatten)]
     output: Output,

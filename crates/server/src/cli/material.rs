@@ -53,12 +53,16 @@ pub fn read_secret(argument: &str, path: &Path) -> Result<Zeroizing<String>, Fai
     let read = if path == Path::new("-") {
         std::io::stdin()
             .lock()
-            .take(LONGEST)
+            .take(LONGEST + 1)
             .read_to_string(&mut text)
     } else {
-        std::fs::File::open(path).and_then(|file| file.take(LONGEST).read_to_string(&mut text))
+        std::fs::File::open(path).and_then(|file| file.take(LONGEST + 1).read_to_string(&mut text))
     };
     match read {
+        Ok(_) if text.len() as u64 > LONGEST => Err(Failure::Usage(format!(
+            "{argument} {} is larger than 1 MiB",
+            path.display()
+        ))),
         Ok(_) => Ok(text),
         Err(error) => Err(Failure::Usage(format!(
             "{argument} {} cannot be read: {error}",
@@ -212,6 +216,17 @@ mod tests {
         ] {
             assert_eq!(parse_at_100(text).unwrap_err(), why);
         }
+    }
+
+    #[test]
+    fn a_file_of_more_than_a_mebibyte_is_told_as_such() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "x".repeat(1024 * 1024 + 1)).unwrap();
+        let error = read_secret("--material", file.path()).unwrap_err();
+        let expected = format!("--material {} is larger than 1 MiB", file.path().display());
+        assert_eq!(error.to_string(), expected);
+        std::fs::write(file.path(), "x".repeat(1024 * 1024)).unwrap();
+        assert!(read_secret("--material", file.path()).is_ok());
     }
 
     #[test]

@@ -34,6 +34,9 @@ Examples:
   evergrant provider list                                    # the catalogue; asks no server
   evergrant provider list --server http://127.0.0.1:7070     # the server's, with its clients")]
     List {
+        /// List the catalogue of this machine although EVERGRANT_SERVER is set; asks no server
+        #[arg(long)]
+        offline: bool,
         #[command(flatten)]
         output: Output,
         #[command(flatten)]
@@ -89,7 +92,10 @@ impl Provider {
     pub async fn run(self, out: Out<'_>) -> Result<(), Failure> {
         match self.verb {
             Verb::List {
-                output, connection, ..
+                offline: false,
+                output,
+                connection,
+                ..
             } if connection.is_given() => {
                 output.print(out, &StandingList::ask(&connection).await?)?;
             }

@@ -21,6 +21,8 @@ pub struct StandingList {
 struct ProviderView {
     name: String,
     grant_types: Vec<String>,
+    browser_consent: bool,
+    device_consent: bool,
     clients: Vec<ClientView>,
 }
 
@@ -73,6 +75,8 @@ impl From<Provider> for ProviderView {
             name,
             grant_types,
             clients,
+            browser_consent,
+            device_consent,
         } = wire;
         let grant_types = grant_types.into_iter();
         Self {
@@ -80,6 +84,8 @@ impl From<Provider> for ProviderView {
             grant_types: grant_types
                 .map(|number| name_of(number, GrantType::as_str_name))
                 .collect(),
+            browser_consent,
+            device_consent,
             clients: clients.into_iter().map(ClientView::from).collect(),
         }
     }
@@ -151,6 +157,7 @@ impl Printable for StandingList {
         let mut table = Table::with_header(&[
             "PROVIDER",
             "GRANT TYPES",
+            "CONSENT",
             "CLIENT",
             "BREAKER",
             "BRAKE",
@@ -161,7 +168,11 @@ impl Printable for StandingList {
         for provider in &self.providers {
             let grant_types = provider.grant_types.iter();
             let grant_types: Vec<_> = grant_types.map(|name| short(name, "GRANT_TYPE_")).collect();
-            let about = [provider.name.clone(), grant_types.join(",")];
+            let about = [
+                provider.name.clone(),
+                grant_types.join(","),
+                provider.consent().to_owned(),
+            ];
             if provider.clients.is_empty() {
                 table.row(about.clone());
             }
@@ -170,6 +181,17 @@ impl Printable for StandingList {
             }
         }
         table
+    }
+}
+
+impl ProviderView {
+    fn consent(&self) -> &'static str {
+        match (self.browser_consent, self.device_consent) {
+            (true, true) => "browser,device",
+            (true, false) => "browser",
+            (false, true) => "device",
+            (false, false) => "-",
+        }
     }
 }
 

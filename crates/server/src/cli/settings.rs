@@ -81,7 +81,9 @@ impl Settings {
                     true => config.load(),
                     false => config.look_at(),
                 };
-                config?.catalogue()?;
+                let config = config?;
+                config.catalogue()?;
+                config.check_store()?;
                 writeln!(out, "ok")?;
             }
             Verb::Print { config } => write!(out, "{}", config.look_at()?.to_toml())?,

@@ -27,11 +27,15 @@ pub fn status_line(status: &Status) -> String {
         .into_iter()
         .flat_map(|request| &request.field_violations)
     {
-        let named = format!("{}: {}", violation.field, violation.description);
+        let (field, why) = (&violation.field, &violation.description);
         // A refusal of a single field is its message already.
-        if !status.message().contains(&named) {
-            let _infallible = write!(line, "; {named}");
+        if status.message().contains(&format!("{field}: {why}")) {
+            continue;
         }
+        let _infallible = match status.message().contains(why.as_str()) {
+            true => write!(line, " ({field})"),
+            false => write!(line, "; {field}: {why}"),
+        };
     }
     if let Some(delay) = details.retry_info().and_then(|info| info.retry_delay) {
         let millis = Duration::from_millis(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX));
@@ -97,6 +101,17 @@ mod tests {
         assert_eq!(
             status_line(&status),
             "INVALID_ARGUMENT: after: is no cursor"
+        );
+    }
+
+    #[test]
+    fn words_that_the_message_has_are_not_repeated_for_their_field() {
+        let why = "provider x is not in the catalogue";
+        let details = ErrorDetails::with_bad_request_violation("credential.provider", why);
+        let status = Status::with_error_details(Code::InvalidArgument, why, details);
+        assert_eq!(
+            status_line(&status),
+            "INVALID_ARGUMENT: provider x is not in the catalogue (credential.provider)"
         );
     }
 

@@ -51,6 +51,8 @@ fn help_succeeds_and_bad_usage_is_64() {
         ],
         &["integration", "update", "a"],
         &["forecast", "--within", "soon"],
+        &["forecast", "--limit", "0"],
+        &["credential", "list", "--limit", "0"],
         &["token", "get", "a", "--server", "localhost:7070"],
         &["token", "get", "a", "--tls-ca", "/nowhere"],
         &["token", "get", "a", "--rejected-token", "/nowhere"],
@@ -81,6 +83,19 @@ fn a_server_that_is_not_there_is_69_in_one_line() {
             "{notes}"
         );
     }
+}
+
+#[test]
+fn the_catalogue_can_be_listed_although_a_server_is_named() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let list = ["provider", "list", "--server", &server];
+    assert_eq!(evergrant(&list).0, 69);
+    let offline: Vec<_> = list.into_iter().chain(["--offline"]).collect();
+    let (code, out, notes) = evergrant(&offline);
+    assert_eq!((code, notes.as_str()), (0, ""));
+    assert!(out.contains("slack"), "{out}");
 }
 
 #[test]

@@ -19,8 +19,11 @@ use self::reconnect::{Backoff, Step, step};
 use super::connection::{Connection, parse_duration};
 use super::exit::Failure;
 use super::output::{Format, Out, Output};
-use super::status_line::{retry_delay, status_line};
+use super::status_line::{reason, retry_delay, status_line};
 use super::wire::{duration_from_wire, duration_to_wire, full};
+
+/// So many streams in a row, from the first on, that end before a word of an Evergrant: the server is none.
+const STRANGE_STREAMS: u32 = 5;
 
 /// A stream that is silent for this many heartbeat intervals is given up.
 const SILENT_INTERVALS: u32 = 3;
@@ -81,6 +84,8 @@ struct Progress {
     skip_snapshot: bool,
     coverage: Coverage,
     events_left: Option<u64>,
+    /// Streams that ended so far; `None` once an Evergrant spoke.
+    strange: Option<u32>,
 }
 
 /// Why a stream is over.
@@ -103,6 +108,7 @@ impl Watch {
             skip_snapshot: self.skip_snapshot,
             coverage: Coverage::default(),
             events_left: if self.once { Some(1) } else { self.count },
+            strange: Some(0),
         };
         let mut backoff = Backoff::default();
         // Who cannot be reached at all is told so at once; who was there before is waited for.
@@ -132,6 +138,12 @@ impl Watch {
                     lived,
                 } => (status, reconnect_after, lived),
             };
+            if progress.is_strange(lived, &status) {
+                return Err(Failure::Unreachable(format!(
+                    "what answers there seems to be no Evergrant: {}",
+                    status_line(&status)
+                )));
+            }
             match step(&status) {
                 Step::Reconnect => {}
                 Step::Snapshot => progress.start_over(),
@@ -246,6 +258,14 @@ impl Watch {
 }
 
 impl Progress {
+    /// Takes note of a stream's end. Whether nothing that ever came was an Evergrant's word.
+    fn is_strange(&mut self, lived: Option<Duration>, status: &Status) -> bool {
+        let spoke = lived.is_some() || reason(status).is_some();
+        self.strange = self.strange.filter(|_| !spoke).map(|streams| streams + 1);
+        self.strange
+            .is_some_and(|streams| streams >= STRANGE_STREAMS)
+    }
+
     /// Forgets the cursor: the next stream begins with a snapshot even if none was asked for at first, since
     /// only a snapshot makes up for what was missed.
     fn start_over(&mut self) {

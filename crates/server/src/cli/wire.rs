@@ -77,6 +77,14 @@ pub fn parse_pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// Reads how many are wanted at most.
+pub fn parse_limit(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(limit @ 1..) => Ok(limit),
+        _ => Err("write a whole number of 1 or more".into()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -28,9 +28,16 @@ impl Authorization {
         let return_urls = section
             .texts("return_urls")?
             .into_iter()
-            .map(|(key, text)| return_url(&key, text))
-            .collect::<Result<_, _>>()?;
+            .map(|(key, text)| return_url(&key, text).map(|url| (key, url)))
+            .collect::<Result<Vec<_>, _>>()?;
         section.finish()?;
+        if callback_listen.is_none()
+            && let Some((key, _)) = return_urls.first()
+        {
+            let why = "has no use: only the server's own callback sends anybody there, and authorization.callback_listen is off";
+            return Err(key.refuse(why));
+        }
+        let return_urls = return_urls.into_iter().map(|(_, url)| url).collect();
         Ok(Self {
             callback_listen,
             return_urls,

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use evergrant_core::ids::{ClientName, ProviderName};
 use evergrant_core::provider::Limits;
+use evergrant_providers::catalogue::Entry;
+use evergrant_providers::engine::takes_private_key;
 use evergrant_providers::{Catalogue, OAuthClient};
 use url::{Host, Url};
 
@@ -36,6 +38,7 @@ pub struct Client {
     provider_key: Key,
     secret_key: Key,
     private_key_key: Key,
+    parameter_keys: BTreeMap<String, Key>,
     alternates_key: Key,
 }
 
@@ -69,12 +72,11 @@ impl Client {
             .into_iter()
             .map(|(key, text)| redirect_uri(&key, text))
             .collect::<Result<_, _>>()?;
-        let parameters = section
-            .section("parameters")?
-            .rest()
-            .into_iter()
-            .map(|(name, key, node)| Ok((name, text_of(&key, node)?)))
-            .collect::<Result<_, ConfigError>>()?;
+        let (mut parameters, mut parameter_keys) = (BTreeMap::new(), BTreeMap::new());
+        for (name, key, node) in section.section("parameters")?.rest() {
+            parameters.insert(name.clone(), text_of(&key, node)?);
+            parameter_keys.insert(name, key);
+        }
         let limits = limits(section.section("limits")?)?;
         let alternates_key = section.key_of("alternates");
         let alternates = section
@@ -96,6 +98,7 @@ impl Client {
             provider_key,
             secret_key,
             private_key_key,
+            parameter_keys,
             alternates_key,
         })
     }
@@ -120,8 +123,8 @@ impl Client {
         }
     }
 
-    /// That its provider is known, that it has what that provider demands, and that its alternates are other clients
-    /// of that provider.
+    /// That its provider is known, that it has what that provider demands and no parameter besides, and that its
+    /// alternates are other clients of that provider.
     pub(super) fn check(
         &self,
         name: &ClientName,
@@ -141,6 +144,14 @@ impl Client {
             let why = format!("is missing, and provider {provider} demands one");
             return Err(self.private_key_key.refuse(why));
         }
+        let private_key = self.private_key.as_ref().and_then(Secret::known);
+        if private_key.is_some_and(|key| !takes_private_key(entry, key)) {
+            let why = format!(
+                "must be a private key in PEM or a service account's JSON that signs as provider {provider} demands"
+            );
+            return Err(self.private_key_key.refuse(why));
+        }
+        self.check_parameters(entry)?;
         let is_other = |alternate: &&ClientName| {
             let found = clients.get(*alternate);
             *alternate != name && found.is_some_and(|client| client.provider == *provider)
@@ -150,6 +161,23 @@ impl Client {
             return Err(self.alternates_key.refuse(why));
         }
         Ok(())
+    }
+
+    fn check_parameters(&self, entry: &Entry) -> Result<(), ConfigError> {
+        let known = entry.placeholder_names();
+        let mut keys = self.parameter_keys.iter();
+        match keys.find(|(name, _)| !known.contains(name.as_str())) {
+            None => Ok(()),
+            Some((_, key)) => {
+                let known: Vec<&str> = known.into_iter().collect();
+                let known = known.join(", ");
+                let provider = &entry.name;
+                Err(key.refuse(match known.as_str() {
+                    "" => format!("is no placeholder of provider {provider}, which has none"),
+                    known => format!("is no placeholder of provider {provider}; it has {known}"),
+                }))
+            }
+        }
     }
 
     pub(super) fn print(&self, name: &ClientName, out: &mut Printer) {
@@ -166,6 +194,7 @@ impl Client {
             provider_key: _,
             secret_key: _,
             private_key_key: _,
+            parameter_keys: _,
             alternates_key: _,
         } = self;
         out.section(&format!("[clients.{}]", bare(name.as_str())));

@@ -40,6 +40,11 @@ pub(super) struct Key {
 }
 
 impl Key {
+    /// Its dotted path.
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
     /// A complaint about this key.
     pub(super) fn refuse(&self, why: impl Into<String>) -> ConfigError {
         ConfigError::new(&self.path, why, self.origin.clone())
@@ -76,6 +81,20 @@ impl<'e> Section<'e> {
             .table
             .get(name)
             .map_or(Origin::Default, |node| node.origin.clone());
+        Key { path, origin }
+    }
+
+    /// The key `name` of the section `section` in this one, whether or not it is there.
+    pub(super) fn key_within(&self, section: &str, name: &str) -> Key {
+        let path = match self.key.path.as_str() {
+            "" => format!("{section}.{name}"),
+            path => format!("{path}.{section}.{name}"),
+        };
+        let node = match self.table.get(section).map(|node| &node.value) {
+            Some(Value::Table(table)) => table.get(name),
+            _ => None,
+        };
+        let origin = node.map_or(Origin::Default, |node| node.origin.clone());
         Key { path, origin }
     }
 

@@ -1,12 +1,15 @@
 //! `[store]`: the database that makes the service right.
 
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use super::defaults;
 use super::error::ConfigError;
 use super::print::{Printer, quoted};
 use super::secret::Secret;
-use super::section::Section;
+use super::section::{Key, Section};
 use crate::store::StoreUrl;
 
 const DAY: Duration = Duration::from_hours(24);
@@ -22,10 +25,12 @@ pub struct Store {
     pub orphan_retention: Duration,
     /// The address as it was given.
     written: Option<Secret>,
+    url_key: Key,
 }
 
 impl Store {
     pub(super) fn read(mut section: Section<'_>) -> Result<Self, ConfigError> {
+        let url_key = section.key_of("url");
         let written = section.secret("url")?;
         let url = match &written {
             Some((key, secret)) => {
@@ -51,7 +56,34 @@ impl Store {
             max_connections,
             orphan_retention,
             written: written.map(|(_, secret)| secret),
+            url_key,
         })
+    }
+
+    /// That an SQLite database, and the files that SQLite puts beside it, can be written.
+    pub(super) fn check_writable(&self) -> Result<(), ConfigError> {
+        let Some(path) = self.url.sqlite_path() else {
+            return Ok(());
+        };
+        let refuse = |what: &Path, why: io::Error| {
+            let why = format!("{} cannot be written: {why}", what.display());
+            self.url_key.refuse(why)
+        };
+        match OpenOptions::new().append(true).open(path) {
+            Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(refuse(path, why)),
+            _ => {}
+        }
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let sample = folder.join(format!(".evergrant-check-{}", std::process::id()));
+        let made = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(&sample);
+        made.and_then(|_| fs::remove_file(&sample))
+            .map_err(|why| refuse(folder, why))
     }
 
     pub(super) fn print(&self, out: &mut Printer) {
@@ -60,6 +92,7 @@ impl Store {
             max_connections,
             orphan_retention,
             written,
+            url_key: _,
         } = self;
         out.section("[store]");
         match (url, written) {

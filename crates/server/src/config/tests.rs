@@ -397,17 +397,120 @@ fn a_private_key_is_demanded_where_the_provider_takes_signatures_alone() {
         complaint.to_string(),
         "clients.a.private_key: is missing, and provider acme demands one"
     );
-    let config = load(
-        &format!("{text}private_key = \"hush\"\nkey_id = \"k1\""),
-        &[],
-    )
-    .unwrap();
+    let with_key = |key: &str| {
+        let text = format!("{text}private_key = {{ env = \"KEY\" }}\nkey_id = \"k1\"");
+        load(&text, &[("KEY", key)]).unwrap()
+    };
+    let elliptic = elliptic_key();
+    for odd in ["hush", "-----BEGIN PRIVATE KEY-----\nhush", &elliptic] {
+        assert_eq!(
+            with_key(odd).catalogue().unwrap_err().to_string(),
+            "clients.a.private_key: must be a private key in PEM or a service account's JSON that signs as provider acme demands (evergrant.toml:6)"
+        );
+    }
+    let entry = format!("{entry}\n[client_assertion]\nalgorithm = \"ES256\"");
+    fs::write(folder.path().join("acme.toml"), entry).unwrap();
+    let config = with_key(&elliptic);
     assert!(config.catalogue().is_ok());
     let shown = format!("{}\n{config:?}", config.to_toml());
-    assert!(!shown.contains("hush"), "{shown}");
+    let secret = elliptic.lines().nth(1).unwrap();
+    assert!(!shown.contains(secret), "{shown}");
     let client = &config.oauth_clients()[0];
     assert_eq!(client.key_id.as_deref(), Some("k1"));
     assert!(client.private_key.is_some());
+}
+
+/// A private key on P-256, in PEM.
+fn elliptic_key() -> String {
+    use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+
+    let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+    let der = pair.to_pkcs8v1().unwrap();
+    let text = STANDARD.encode(der.as_ref());
+    format!("-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----\n")
+}
+
+#[test]
+fn a_parameter_of_a_client_must_be_a_placeholder_of_its_provider() {
+    let client = |provider: &str, parameter: &str| {
+        let text = format!(
+            "[clients.a]\nprovider = \"{provider}\"\nclient_id = \"x\"\nclient_secret = \"s\"\n\
+             parameters = {{ {parameter} = \"contoso\" }}"
+        );
+        load(&text, &[]).unwrap().catalogue().map(|_| ())
+    };
+    assert!(client("microsoft", "tenant").is_ok());
+    assert_eq!(
+        client("microsoft", "tennant").unwrap_err().to_string(),
+        "clients.a.parameters.tennant: is no placeholder of provider microsoft; it has client_id, jti, key_id, tenant, tid, token_url (evergrant.toml:5)"
+    );
+}
+
+#[test]
+fn two_listeners_on_one_port_are_a_mistake() {
+    let callback = "[authorization]\ncallback_listen = ";
+    let inbound = "[inbound.receivers.github]\nkind = \"github\"\nprovider = \"github\"\nsecret = \"s\"\n\
+                   [inbound]\nlisten = ";
+    for (text, line) in [
+        (
+            "[server]\nlisten = \"127.0.0.1:7071\"".to_owned(),
+            "server.admin_listen: 127.0.0.1:7071 is taken by server.listen",
+        ),
+        (
+            "[server]\nadmin_listen = \"127.0.0.1:7070\"".to_owned(),
+            "server.admin_listen: 127.0.0.1:7070 is taken by server.listen (evergrant.toml:2)",
+        ),
+        (
+            format!("{callback}\"0.0.0.0:7070\""),
+            "authorization.callback_listen: 0.0.0.0:7070 is taken by server.listen (evergrant.toml:2)",
+        ),
+        (
+            format!("{callback}\"127.0.0.1:1\"\n{inbound}\"[::]:1\""),
+            "inbound.listen: [::]:1 is taken by authorization.callback_listen (evergrant.toml:8)",
+        ),
+    ] {
+        assert_eq!(complaint(&text, &[]), line);
+    }
+    for text in [
+        "[server]\nlisten = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"".to_owned(),
+        "[server]\nadmin_listen = \"\"\n[authorization]\ncallback_listen = \"127.0.0.1:7071\""
+            .to_owned(),
+        format!("{callback}\"127.0.0.2:7070\""),
+    ] {
+        load(&text, &[]).unwrap();
+    }
+}
+
+#[test]
+fn a_database_that_cannot_be_written_is_told_and_the_look_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let check = |path: &str| {
+        let config = load(&format!("[store]\nurl = \"sqlite://{path}\""), &[]);
+        config.unwrap().check_store()
+    };
+    let database = folder.path().join("e.db");
+    let database = database.to_str().unwrap();
+    check(database).unwrap();
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    fs::write(database, "x").unwrap();
+    check(database).unwrap();
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    // Nobody, not even root, can make files there.
+    for (path, place) in [
+        ("/proc/e.db", "/proc"),
+        ("/nowhere/e.db", "/nowhere"),
+        (
+            folder.path().to_str().unwrap(),
+            folder.path().to_str().unwrap(),
+        ),
+    ] {
+        let why = check(path).unwrap_err().to_string();
+        let start = format!("store.url: {place} cannot be written: ");
+        assert!(why.starts_with(&start), "{why}");
+        assert!(why.ends_with("(evergrant.toml:2)"), "{why}");
+    }
 }
 
 #[test]

@@ -69,6 +69,23 @@ pub(super) fn check_pairs(
     }
 }
 
+/// Refuses values for placeholders that the provider does not have: they would be a mistake in a name.
+pub(super) fn check_placeholders(
+    given: &BTreeMap<String, String>,
+    known: &[String],
+) -> Result<(), ConsentError> {
+    match given.keys().find(|name| !known.contains(name)) {
+        None => Ok(()),
+        Some(name) => {
+            let why = match known.join(", ").as_str() {
+                "" => "is no placeholder of the provider, which has none".to_owned(),
+                known => format!("is no placeholder of the provider; it has {known}"),
+            };
+            Err(invalid(&format!("placeholders.{name}"), why))
+        }
+    }
+}
+
 /// Refuses scopes that would run into each other or ask for something else than they seem to.
 pub(super) fn check_scopes(scopes: &[String]) -> Result<(), ConsentError> {
     if scopes.len() > MAX_SCOPES {

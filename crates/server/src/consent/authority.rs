@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use evergrant_core::failure::FailureReason;
 use evergrant_core::ids::ClientKey;
-use evergrant_core::provider::{CallError, Issued, Renewal, UnknownClient, Verdict};
+use evergrant_core::provider::{CallError, Delivery, Issued, Renewal, UnknownClient, Verdict};
 use secrecy::SecretString;
 use url::Url;
 
@@ -19,7 +19,11 @@ pub trait Authority: Send + Sync + 'static {
     /// What is known of a client before any call. Fails if it is not configured.
     fn facts(&self, client: &ClientKey) -> Result<Facts, UnknownClient>;
 
-    /// Where to send the user's browser. The error says in words what the catalogue entry lacks, or which placeholder.
+    /// Whether the code of a consent could be redeemed, or the consent of a device asked for. The error says in words what
+    /// the catalogue entry lacks, or which placeholder.
+    fn check(&self, pending: &Pending, way: Way) -> Result<(), String>;
+
+    /// Where to send the user's browser. Errors as those of [`check`](Self::check).
     fn url(
         &self,
         pending: &Pending,
@@ -51,6 +55,15 @@ pub trait Authority: Send + Sync + 'static {
         device_code: &str,
         timeout: Duration,
     ) -> Result<DeviceAnswer, Denied>;
+}
+
+/// How a user consents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// In a browser that comes back with a code.
+    Browser,
+    /// On another device.
+    Device,
 }
 
 /// Codes with which a user can consent elsewhere (RFC 8628 section 3.2).
@@ -98,6 +111,8 @@ pub struct Facts {
     pub renewal: Renewal,
     /// Facts that the provider needs of each grant: the placeholders of its catalogue entry without a value.
     pub placeholders: Vec<String>,
+    /// Every placeholder that the catalogue entry has anywhere.
+    pub known_placeholders: Vec<String>,
 }
 
 /// What a provider gave for a code.
@@ -123,6 +138,9 @@ pub struct Denied {
 impl From<CallError> for Denied {
     fn from(error: CallError) -> Self {
         let reason = match error.verdict {
+            Verdict::Request if error.delivery == Delivery::NotSent => {
+                Some(FailureReason::GrantUnusable)
+            }
             Verdict::Grant(_) => None,
             Verdict::Client => Some(FailureReason::ClientRejected),
             Verdict::Transient => Some(FailureReason::ProviderUnavailable),

@@ -78,6 +78,7 @@ impl ConsentError {
                 FailureReason::ClientRejected => ErrorReason::ClientRejected,
                 FailureReason::ProviderUnavailable => ErrorReason::ProviderUnavailable,
                 FailureReason::ProviderRateLimited => ErrorReason::ProviderRateLimited,
+                FailureReason::GrantUnusable => ErrorReason::GrantUnusable,
                 _ => ErrorReason::ProviderProtocolError,
             },
             Self::Store(error) | Self::NotStored(error) => match error {

@@ -7,16 +7,18 @@ use std::time::Duration;
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use evergrant_core::broker::Broker;
 use evergrant_core::failure::FailureReason;
 use evergrant_core::ids::ClientKey;
 use evergrant_core::provider::{Providers as _, UnknownClient};
+use evergrant_core::refresh::Failure;
 use evergrant_providers::engine::{DevicePoll, IdToken, IdTokenError};
 use evergrant_providers::jwks::{KeySets, VerifyError};
 use evergrant_providers::{CodeExchange, Consent, Consented, HttpProviders};
 use secrecy::ExposeSecret as _;
 use url::Url;
 
-use super::authority::{Authority, Denied, DeviceAnswer, DeviceCodes, Facts, Granted};
+use super::authority::{Authority, Denied, DeviceAnswer, DeviceCodes, Facts, Granted, Way};
 use super::pending::Pending;
 
 /// The providers of the catalogue, and the keys with which they sign.
@@ -24,14 +26,16 @@ use super::pending::Pending;
 pub struct HttpAuthority {
     providers: Arc<HttpProviders>,
     key_sets: Arc<KeySets>,
+    broker: Arc<Broker>,
 }
 
 impl HttpAuthority {
-    /// Asks `providers`, and believes what keys of `key_sets` sign.
-    pub fn new(providers: Arc<HttpProviders>, key_sets: Arc<KeySets>) -> Self {
+    /// Asks `providers` within the budgets that `broker` keeps, and believes what keys of `key_sets` sign.
+    pub fn new(providers: Arc<HttpProviders>, key_sets: Arc<KeySets>, broker: Arc<Broker>) -> Self {
         Self {
             providers,
             key_sets,
+            broker,
         }
     }
 }
@@ -48,7 +52,21 @@ impl Authority for HttpAuthority {
             renewal: self.providers.profile(client)?.renewal,
             scope_parameter: facts.scope_parameter,
             placeholders: facts.placeholders,
+            known_placeholders: facts.known_placeholders,
         })
+    }
+
+    fn check(&self, pending: &Pending, way: Way) -> Result<(), String> {
+        let (client, placeholders) = (&pending.client, &pending.placeholders);
+        let checked = match way {
+            Way::Browser => {
+                let redirect_uri = &pending.redirect_uri;
+                self.providers
+                    .check_consent(client, redirect_uri, placeholders)
+            }
+            Way::Device => self.providers.check_device(client, placeholders),
+        };
+        checked.map_err(|error| error.to_string())
     }
 
     fn url(
@@ -79,6 +97,8 @@ impl Authority for HttpAuthority {
         code: &str,
         timeout: Duration,
     ) -> Result<Granted, Denied> {
+        // A code cannot be kept: without a place in the budget it is redeemed all the same.
+        let _place = self.broker.place(&pending.client).await;
         let verifier = pending.code_verifier.as_ref();
         let exchange = CodeExchange {
             client: &pending.client,
@@ -98,6 +118,7 @@ impl Authority for HttpAuthority {
         timeout: Duration,
     ) -> Result<DeviceCodes, Denied> {
         let (client, scopes) = (&pending.client, &pending.scopes);
+        let _place = self.broker.place(client).await.map_err(no_place)?;
         let codes = self
             .providers
             .begin_device(client, scopes, &pending.placeholders, timeout)
@@ -119,6 +140,7 @@ impl Authority for HttpAuthority {
         timeout: Duration,
     ) -> Result<DeviceAnswer, Denied> {
         let client = &pending.client;
+        let _place = self.broker.place(client).await.map_err(no_place)?;
         let poll = self
             .providers
             .poll_device(client, device_code, &pending.placeholders, timeout);
@@ -159,6 +181,15 @@ impl HttpAuthority {
             issued: consented.issued,
             account,
         })
+    }
+}
+
+/// A call that was not made, and may be asked for again.
+fn no_place(failure: Failure) -> Denied {
+    Denied {
+        reason: Some(failure.reason),
+        code: String::new(),
+        message: failure.message,
     }
 }
 

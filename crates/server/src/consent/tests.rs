@@ -38,6 +38,14 @@ impl Authority for Scripted {
         }
     }
 
+    /// Consents of one shop can never end.
+    fn check(&self, pending: &Pending, way: Way) -> Result<(), String> {
+        match pending.placeholders.get("shop").map(String::as_str) {
+            Some("closed") => Err(format!("catalogue entry acme: no {way:?}")),
+            _ => Ok(()),
+        }
+    }
+
     fn url(
         &self,
         pending: &Pending,
@@ -137,6 +145,7 @@ impl Scene {
             scope_parameter: "scope".into(),
             renewal: Renewal::default(),
             placeholders: vec!["shop".into()],
+            known_placeholders: vec!["region".into(), "shop".into()],
         };
         change(&mut facts);
         let authority = Arc::new(Scripted {
@@ -475,6 +484,14 @@ async fn what_cannot_be_asked_is_refused_with_its_field() {
         (
             "placeholders",
             with(&|ask| ask.placeholders = BTreeMap::from([("shop".into(), "a\nb".into())])),
+        ),
+        (
+            "placeholders.shopp",
+            with(&|ask| ask.placeholders = BTreeMap::from([("shopp".into(), "one".into())])),
+        ),
+        (
+            "credential.provider: catalogue entry acme",
+            with(&|ask| ask.placeholders = BTreeMap::from([("shop".into(), "closed".into())])),
         ),
         (
             "return_url",

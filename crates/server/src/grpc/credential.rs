@@ -27,7 +27,7 @@ use tonic::{Request, Response, Status};
 use self::delete::Deletions;
 use super::call::Call;
 use super::convert::credential::{to_credential, tokens};
-use super::convert::means::refuse_incomplete;
+use super::convert::means::{refuse_incomplete, unusable};
 use super::gate::Gate;
 use super::status::{ApiError, store_error};
 use crate::consent::Consents;
@@ -88,7 +88,7 @@ impl Credentials {
         Ok(Some(to_credential(self.view(key).await?)))
     }
 
-    /// The tokens or the means that a request brings.
+    /// The tokens or the means that a request brings, if new ones can be had with them.
     fn tokens(
         &self,
         client: &ClientKey,
@@ -100,6 +100,9 @@ impl Credentials {
         if let Some(entry) = self.providers.entry(&client.provider) {
             refuse_incomplete(entry, grant_type, &tokens.means)?;
         }
+        self.providers
+            .check_grant(client, grant_type, &tokens)
+            .map_err(|why| unusable(grant_type, &why))?;
         Ok(tokens)
     }
 

@@ -13,7 +13,7 @@ use evergrant_core::store::{ClientStanding, Store};
 use evergrant_proto::v1::provider_service_server::ProviderService;
 use evergrant_proto::v1::{self, ErrorReason};
 use evergrant_providers::HttpProviders;
-use evergrant_providers::catalogue::Entry;
+use evergrant_providers::catalogue::{Entry, GrantKind};
 use tonic::{Request, Response, Status};
 
 use super::call::Call;
@@ -85,7 +85,10 @@ impl Providers {
         let clients = self.providers.clients();
         let clients = clients.filter(|client| client.provider == entry.name);
         let grant_types = self.providers.grant_types(entry).into_iter();
+        let has = |kind| entry.grant_types.contains(&kind);
         v1::Provider {
+            browser_consent: has(GrantKind::AuthorizationCode) && entry.authorize_url.is_some(),
+            device_consent: has(GrantKind::DeviceCode) && entry.device_url.is_some(),
             name: entry.name.to_string(),
             grant_types: grant_types.map(|one| to_grant_type(one).into()).collect(),
             clients: clients

@@ -167,6 +167,7 @@ fn code_of(reason: ErrorReason) -> Code {
         | Reason::AuthorizationRefused
         | Reason::ClientRejected
         | Reason::SubjectInvalid
+        | Reason::GrantUnusable
         | Reason::CursorEpochMismatch
         | Reason::FilterChanged => Code::FailedPrecondition,
         Reason::CredentialNotFound | Reason::IntegrationNotFound | Reason::KillNotFound => {
@@ -188,6 +189,7 @@ pub fn failure_reason(failure: &Failure) -> ErrorReason {
         FailureReason::UnknownClient => ErrorReason::UnknownClient,
         FailureReason::KeyUnavailable => ErrorReason::KeyUnavailable,
         FailureReason::SubjectInvalid => ErrorReason::SubjectInvalid,
+        FailureReason::GrantUnusable => ErrorReason::GrantUnusable,
         FailureReason::Internal => ErrorReason::Internal,
         FailureReason::ProviderRateLimited => ErrorReason::ProviderRateLimited,
         _ if failure.cooling => ErrorReason::RefreshCoolingDown,
@@ -264,7 +266,7 @@ fn failed(failure: &Failure, message: String, now: Timestamp) -> ApiError {
     let passes = code_of(reason) != Code::InvalidArgument
         && !matches!(
             reason,
-            ErrorReason::KeyUnavailable | ErrorReason::SubjectInvalid
+            ErrorReason::KeyUnavailable | ErrorReason::SubjectInvalid | ErrorReason::GrantUnusable
         );
     let api = ApiError::new(reason, message);
     if passes { api.retry_after(wait) } else { api }

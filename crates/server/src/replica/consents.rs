@@ -31,7 +31,11 @@ pub(super) fn consents(
     Ok(Consents::new(Parts {
         registry: broker.registry(),
         store: store.clone(),
-        authority: Arc::new(HttpAuthority::new(providers.clone(), key_sets)),
+        authority: Arc::new(HttpAuthority::new(
+            providers.clone(),
+            key_sets,
+            broker.clone(),
+        )),
         clock,
         return_urls: config.authorization.return_urls.clone(),
         timeout: config.refresh.attempt_timeout,

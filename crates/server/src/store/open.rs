@@ -125,6 +125,7 @@ async fn open_postgres(
         // An event that was told must survive a crash of the server.
         .options([("synchronous_commit", "on")])
         .disable_statement_logging();
+    try_postgres(&connection).await?;
     let suspicion = Suspicion::default();
     let suspected = suspicion.clone();
     let pool = PgPoolOptions::new()
@@ -148,6 +149,21 @@ async fn open_postgres(
         reader: pool,
         suspicion,
     })
+}
+
+/// One connection, made and given up: a pool that cannot connect tries again until its time is over, and tells only that.
+async fn try_postgres(options: &PgConnectOptions) -> Result<(), OpenStoreError> {
+    let unavailable = |why: String| {
+        let (host, port) = (options.get_host(), options.get_port());
+        let why = format!("{host}:{port} {why}");
+        OpenStoreError::Store(StoreError::Unavailable(why))
+    };
+    match tokio::time::timeout(ACQUIRE, options.connect()).await {
+        Ok(Ok(connection)) => Ok(connection.close().await?),
+        Ok(Err(sqlx::Error::Io(why))) => Err(unavailable(format!("cannot be connected to: {why}"))),
+        Ok(Err(other)) => Err(other.into()),
+        Err(_) => Err(unavailable(format!("did not answer within {ACQUIRE:?}"))),
+    }
 }
 
 async fn open_sqlite(path: &Path) -> Result<Database, OpenStoreError> {
@@ -222,5 +238,26 @@ fn create_private(path: &Path) -> Result<(), OpenStoreError> {
             Err(OpenStoreError::File { path, source })
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_is_not_there_is_told_with_its_address_and_not_as_a_full_pool() {
+        // Bound, and given up: nobody listens there.
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let url = StoreUrl::parse(&format!("postgres://me:hush@{address}/grants")).unwrap();
+        let error = open(&url, StoreOptions::default()).await.err().unwrap();
+        let why = error.to_string();
+        assert!(
+            why.contains(&format!("{address} cannot be connected to")),
+            "{why}"
+        );
+        assert!(why.contains("refused") && !why.contains("hush"), "{why}");
     }
 }

@@ -77,12 +77,7 @@ pub fn refuse(
         failure: failure.clone(),
         next_at,
     };
-    let event = EventBody::ClientBraked(ClientBraked {
-        client: client.clone(),
-        refused: brake.refused,
-        refreshed: brake.refreshed,
-        provider_error: brake.provider_error.clone(),
-    });
+    let event = braked(&brake);
     let change = ChangeSet {
         revision: snapshot.revision,
         writes: vec![
@@ -103,8 +98,23 @@ pub fn refuse(
     Some((change, held))
 }
 
+/// What became of a grant whose means its provider refused for a grant that is derived from it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RefusedMeans {
+    /// It is dead, and so is what is derived from it.
+    Invalidated,
+    /// The brake is engaged: it stays as it was, and its own next refresh is judged.
+    Spared {
+        /// What is told to who asks for the derived grant.
+        failure: PassingFailure,
+        /// Whether this refusal engaged the brake.
+        engaged: Option<Brake>,
+    },
+}
+
 /// The provider refused the means of a grant in an attempt of another one, which is derived from it: it is invalidated,
-/// and counted among the refusals in scope, if any are. It is never held, since that takes a lease of the grant itself.
+/// or spared while the brake of its client is engaged, which this refusal may do. It is never held, since that takes a
+/// lease of the grant itself. It counts among the refusals in scope, if any are.
 ///
 /// `None` as for [`invalidate`](super::invalidate).
 pub fn refuse_derived(
@@ -112,14 +122,46 @@ pub fn refuse_derived(
     parent: &GrantId,
     generation: Generation,
     invalidation: &Invalidation,
-) -> Option<ChangeSet> {
+) -> Option<(ChangeSet, RefusedMeans)> {
     let mut death = invalidate(snapshot, parent, generation, None, invalidation.clone())?;
-    let refusal = |refusals: &Refusals| Write::NoteRefusal {
+    let Some(refusals) = &snapshot.refusals else {
+        return Some((death, RefusedMeans::Invalidated));
+    };
+    let refusal = Write::NoteRefusal {
         client: refusals.client.clone(),
         grant: parent.clone(),
     };
-    death.writes.extend(snapshot.refusals.as_ref().map(refusal));
-    Some(death)
+    let Some((brake, is_new)) = engaged(refusals, snapshot.now, &invalidation.provider_error)
+    else {
+        death.writes.push(refusal);
+        return Some((death, RefusedMeans::Invalidated));
+    };
+    let mut change = ChangeSet {
+        revision: snapshot.revision,
+        writes: vec![refusal],
+        events: Vec::new(),
+    };
+    if is_new {
+        change.writes.push(Write::SetBrake(brake.clone()));
+        change.events.push(braked(&brake));
+    }
+    let spared = RefusedMeans::Spared {
+        failure: PassingFailure {
+            reason: FailureReason::ClientBraked,
+            message: HELD.to_owned(),
+        },
+        engaged: is_new.then_some(brake),
+    };
+    Some((change, spared))
+}
+
+fn braked(brake: &Brake) -> EventBody {
+    EventBody::ClientBraked(ClientBraked {
+        client: brake.client.clone(),
+        refused: brake.refused,
+        refreshed: brake.refreshed,
+        provider_error: brake.provider_error.clone(),
+    })
 }
 
 /// The brake as one refusal more finds it, and whether that engages it.

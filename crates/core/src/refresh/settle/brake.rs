@@ -3,8 +3,8 @@
 use tracing::{error, info, warn};
 
 use super::count;
-use crate::brake::{Brake, Verdict};
-use crate::change::plan::{self, Refused};
+use crate::brake::{Brake, PROBE_EVERY, Verdict};
+use crate::change::plan::{self, Refused, RefusedMeans};
 use crate::change::{Scope, Snapshot};
 use crate::grant::{Invalidation, InvalidationReason, PassingFailure};
 use crate::ids::{ClientKey, Generation, GrantId};
@@ -81,8 +81,8 @@ impl Refresher {
     }
 
     /// The provider refused the means that a derived grant shares with its parent. The parent dies of it, and with it
-    /// what was derived, unless the parent's means were replaced or used with success since before the call. It is not held while the
-    /// brake is engaged, but counts for it.
+    /// what was derived, unless the parent's means were replaced or used with success since before the call, or the brake
+    /// is engaged: then it is spared until its own next refresh, which is held if it is refused.
     async fn refused_derived(
         &self,
         attempt: &Attempt<'_>,
@@ -99,13 +99,22 @@ impl Refresher {
         } else {
             Scope::Grant(parent.clone())
         };
-        let change = self
-            .change(&scope, |snapshot| {
+        let done = self
+            .change_to(&scope, |snapshot| {
                 plan::refuse_derived(snapshot, parent, generation, &invalidation)
             })
             .await;
-        match change {
-            Ok(true) => {
+        match done {
+            Ok(Some(RefusedMeans::Spared { failure, engaged })) => {
+                count(&attempt.grant.facts.client, "held");
+                if let Some(brake) = engaged {
+                    alarm(&brake);
+                }
+                let PassingFailure { reason, message } = failure;
+                let failure = Failure::new(reason, message);
+                self.defer(attempt, failure, false, Some(PROBE_EVERY)).await
+            }
+            Ok(Some(RefusedMeans::Invalidated)) => {
                 count(&attempt.grant.facts.client, "invalidated");
                 warn!(
                     grant = %parent, client = %attempt.grant.facts.client, generation = generation.0,
@@ -114,7 +123,7 @@ impl Refresher {
                 );
                 Outcome::Gone
             }
-            Ok(false) => self.put_off(attempt, error).await,
+            Ok(None) => self.put_off(attempt, error).await,
             Err(error) => Outcome::Failed(Failure::from_store(&error)),
         }
     }

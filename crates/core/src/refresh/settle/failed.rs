@@ -15,6 +15,9 @@ use crate::refresh::attempt::Attempt;
 use crate::refresh::{Failure, Outcome, Refresher};
 use crate::store::AttemptEnd;
 
+/// How long a replica remembers that no request can be made of a grant.
+const UNUSABLE_FOR: Duration = Duration::from_secs(60);
+
 impl Refresher {
     /// Ends an attempt that brought no tokens, unless confirming that brings some after all.
     pub(in crate::refresh) async fn settle_failed(
@@ -38,6 +41,9 @@ impl Refresher {
                     return self.defer(&attempt, failure, attempt.ambiguous, None).await;
                 }
             }
+        }
+        if error.verdict == Verdict::Request && error.delivery == Delivery::NotSent {
+            return self.settle_unusable(&attempt, error).await;
         }
         let reason = match error.verdict {
             Verdict::Client if concerns_grant_alone(&attempt, &error) => {
@@ -69,8 +75,29 @@ impl Refresher {
             .await
     }
 
+    /// No request could be made, and none can until somebody brings what is lacking. The row is left as it was, so that
+    /// a restart with another configuration, or a reconnect, is enough.
+    async fn settle_unusable(&self, attempt: &Attempt<'_>, error: CallError) -> Outcome {
+        let facts = &attempt.grant.facts;
+        let reason = FailureReason::GrantUnusable;
+        count(&facts.client, reason.as_str());
+        warn!(
+            grant = %facts.id, client = %facts.client, error = %error.message, %reason,
+            "no request can be made to refresh a grant"
+        );
+        self.end_attempt(attempt, AttemptEnd::Unused).await;
+        let failure = Failure::new(reason, error.message);
+        let remembered = Failure {
+            next_at: Some(self.ports.clock.now().plus(UNUSABLE_FOR)),
+            cooling: true,
+            ..failure.clone()
+        };
+        self.memory.cool(&facts.id, facts.generation, remembered);
+        self.tell_failed(attempt, failure).await
+    }
+
     /// Puts the next attempt off. `may_be_spent`: whether the refresh token is, if uses spend it.
-    async fn defer(
+    pub(super) async fn defer(
         &self,
         attempt: &Attempt<'_>,
         mut failure: Failure,

@@ -58,6 +58,25 @@ async fn means_refused_for_a_set_of_scopes_count_and_are_not_held() {
     assert_eq!(dead(&world, &minted).await, BELIEVED);
 }
 
+#[tokio::test(start_paused = true)]
+async fn means_refused_for_a_set_of_scopes_die_of_nothing_while_the_brake_is_engaged() {
+    let (world, keys) = world_of(BELIEVED + 1).await;
+    let minted = mint_all(&world, 3, &Means::default()).await;
+    refuse_all(&world);
+    let replica = world.replica();
+    ask_all(std::slice::from_ref(&replica), &keys).await;
+    assert_eq!(held(&world).await, 1);
+    let ask = Ask {
+        scopes: Some(["read".to_owned()].into_iter().collect()),
+        ..Ask::default()
+    };
+    for key in &minted {
+        let answer = replica.ask(key, ask.clone()).await;
+        assert_eq!(reason_of(&answer), FailureReason::ClientBraked);
+    }
+    assert_eq!(dead(&world, &minted).await, 0);
+}
+
 fn report(world: &World, account: &str) -> Report {
     Report {
         delivery: DeliveryId::new(ReceiverName::parse("acme").unwrap(), "1"),

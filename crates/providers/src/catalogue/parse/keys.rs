@@ -14,6 +14,12 @@ const LIFETIME: Duration = Duration::from_secs(180);
 
 pub(super) fn assertion(root: &mut Section<'_>, report: &mut Report<'_>) -> Option<AssertionFacts> {
     let table = root.section(report, "assertion")?;
+    if table.keys().is_empty() {
+        table.problem(
+            report,
+            "is empty: state what the provider asks for, the audience at least",
+        );
+    }
     let usual = usual(
         "assertion",
         &[("issuer", "{client_id}"), ("subject", "{subject?}")],
@@ -85,7 +91,7 @@ fn read(mut table: Section<'_>, report: &mut Report<'_>, usual: AssertionFacts) 
     if let Some(lifetime) = positive(&mut table, report, "lifetime") {
         facts.lifetime = lifetime;
     }
-    for (claim, fact) in templates(&mut table, report, "claims") {
+    for (claim, fact) in templates(&mut table, report, "claims", |_| None) {
         if ["iat", "exp"].contains(&claim.as_str()) {
             table.problem(report, format!("the claim {claim} is the program's own"));
         }

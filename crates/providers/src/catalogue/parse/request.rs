@@ -53,7 +53,9 @@ pub(super) fn request(
     if let Some(separator) = table.string(report, "scope_separator") {
         facts.scope_separator = separator.value;
     }
-    facts.names.extend(names(table, report));
+    facts
+        .names
+        .extend(renamed(table, report, Parameter::BY_NAME));
     if let Some(omit) = table.strings(report, "omit") {
         facts.omit = omit
             .into_iter()
@@ -62,7 +64,7 @@ pub(super) fn request(
     }
     facts
         .parameters
-        .extend(templates(table, report, "parameters"));
+        .extend(templates(table, report, "parameters", |_| None));
     for (name, value) in table.string_map(report, "headers") {
         if let Some((name, value)) = header(report, name, value) {
             facts.headers.retain(|(known, _)| *known != name);
@@ -72,13 +74,18 @@ pub(super) fn request(
     facts
 }
 
-fn names(table: &mut Section<'_>, report: &mut Report<'_>) -> BTreeMap<Parameter, String> {
+/// The table `names`: other names of the standard parameters in `known`.
+pub(super) fn renamed(
+    table: &mut Section<'_>,
+    report: &mut Report<'_>,
+    known: &[(&str, Parameter)],
+) -> BTreeMap<Parameter, String> {
     table
         .string_map(report, "names")
         .into_iter()
         .filter_map(|(usual, other)| {
             let usual = beside(&other, usual);
-            let parameter = usual.parse(report, |name| pick(&name, Parameter::BY_NAME))?;
+            let parameter = usual.parse(report, |name| pick(&name, known))?;
             Some((parameter, other.value))
         })
         .collect()

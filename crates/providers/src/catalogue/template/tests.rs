@@ -176,3 +176,30 @@ fn a_host_pattern_is_a_host_or_everything_below_a_domain() {
         assert!(HostPattern::parse(bad).is_err(), "{bad:?}");
     }
 }
+
+#[test]
+fn a_url_that_can_lead_to_no_allowed_host_is_a_mistake() {
+    for (url, allowed) in [
+        ("https://{shop}:7391/t", "*.acme.example"),
+        ("https://{shop}.acme.example/t", "*.acne.example"),
+        ("https://{shop}.acme.example/t", "*.acme.example:7391"),
+        ("https://{shop}.acme.example:7391/t", "acme.example:7391"),
+    ] {
+        let refused = UrlTemplate::parse(url, &hosts(&[allowed])).unwrap_err();
+        assert!(
+            matches!(refused, TemplateError::NoHostFits(_)),
+            "{url} {allowed}"
+        );
+    }
+    for (url, allowed) in [
+        ("https://{shop}:7391/t", "*.acme.example:7391"),
+        ("https://{shop}/t", "*.acme.example:7391"),
+        ("https://{shop}:443/t", "*.acme.example"),
+        ("https://{shop}.ACME.example/t?a={b}", "*.acme.example"),
+        ("https://{shop}.eu.acme.example/t", "*.acme.example"),
+        ("https://{shop}.acme.example/t", "seven.acme.example"),
+        ("{origin}/t", "*.acme.example"),
+    ] {
+        UrlTemplate::parse(url, &hosts(&[allowed])).unwrap();
+    }
+}

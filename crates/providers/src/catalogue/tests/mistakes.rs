@@ -118,6 +118,15 @@ fn contradictions_are_mistakes() {
         "refresh_url = \"https://a.example/r\"\n[grants.refresh_token]\nurl = \"https://a.example/s\"",
         "grant_types = [\"jwt_bearer\"]",
         "grant_types = [\"device_code\"]",
+        "grant_types = [\"jwt_bearer\"]\n[assertion]",
+        "allowed_hosts = [\"*.acme.example\"]\nrevoke_url = \"https://{shop}:7391/revoke\"",
+        "[authorize.parameters]\nresponse_type = \"token\"",
+        "[authorize]\nscope = \"user_scope\"\nparameters = { user_scope = \"x\" }",
+        "[authorize]\nnames = { client_id = \"app\" }\nparameters = { app = \"{client_id}\" }",
+        "[authorize.names]\nstate = \"s\"",
+        "base = \"acme\"",
+        "base = 7",
+        "base = \"outlook\"",
         "[assertion]\nclaims = { exp = \"1\" }",
         "[assertion]\nlifetime = \"0s\"",
         "[openid]\nissuer = \"https://a.example\"",
@@ -222,4 +231,19 @@ per_minute = "many"
         .map(|(line, field)| (line, field.to_owned()))
         .to_vec();
     assert_eq!(found, expected);
+}
+
+#[test]
+fn what_a_base_makes_a_mistake_of_is_told_where_the_base_is_named() {
+    assert_eq!(
+        mistakes("base = \"github\"\n[request]\nmethod = \"GET\"\nbody = \"json\""),
+        [
+            "line 3: grants.device_code: a GET request has no body: body must be query",
+            "line 4: request: a GET request has no body: body must be query",
+        ]
+    );
+    assert_eq!(
+        mistakes("base = \"outlook\""),
+        ["line 3: base: names outlook, which builds on another entry itself"]
+    );
 }

@@ -11,7 +11,7 @@ use crate::engine::client::Client;
 use crate::placeholders::Placeholders;
 use crate::request::{self, ClientProof, Content, Inexpressible, TokenRequest};
 
-pub(super) fn express(
+pub(in crate::engine) fn express(
     client: &Client,
     ask: &Ask<'_>,
     client_secret: &str,

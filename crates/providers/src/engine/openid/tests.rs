@@ -154,7 +154,13 @@ async fn an_issuer_is_made_of_what_is_known_and_then_of_claims() {
 #[test]
 fn the_facts_of_a_consent_are_those_of_client_and_entry() {
     let providers = providers("https://acme.example/jwks", "https://acme.example", "sub");
-    let facts = providers.consent_facts(&client()).unwrap();
+    let mut facts = providers.consent_facts(&client()).unwrap();
+    let known = std::mem::take(&mut facts.known_placeholders);
+    let key_id = "key_id".to_owned();
+    let further = facts.placeholders.iter().chain(std::iter::once(&key_id));
+    for name in further {
+        assert!(known.contains(name), "{name}");
+    }
     assert_eq!(
         facts,
         ConsentFacts {
@@ -164,6 +170,7 @@ fn the_facts_of_a_consent_are_those_of_client_and_entry() {
             issuer: Some("https://acme.example".into()),
             scope_parameter: "user_scope".into(),
             placeholders: vec!["org".into(), "tenant".into()],
+            known_placeholders: Vec::new(),
         }
     );
     let stranger = ClientKey {

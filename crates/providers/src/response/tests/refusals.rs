@@ -17,16 +17,16 @@ fn success_without_a_token_is_a_protocol_failure_that_shows_key_names_at_most() 
         ),
         (
             r#"{"access_token":""}"#,
-            "without an access token, but with access_token",
+            "with an empty text where the access token should be",
         ),
         (
             r#"{"access_token":7}"#,
-            "without an access token, but with access_token",
+            "with a number where the access token should be",
         ),
         ("{}", "without an access token"),
         ("[]", "with JSON that is no object"),
         ("", "without a body"),
-        ("<html>hush</html>", "with a body that is no JSON"),
+        ("<html>hush</html>", "with a page of HTML in place of JSON"),
         ("hush", "with a body that is no JSON"),
     ] {
         let error = refused(&acme(""), 200, body);
@@ -260,5 +260,51 @@ fn a_body_that_broke_off_is_judged_by_status_alone() {
         let error = broken(status, fault);
         assert_eq!(error.verdict, verdict, "{status}");
         assert_eq!(error.delivery, Delivery::Unknown, "{status}");
+    }
+}
+
+#[test]
+fn a_redirect_a_page_and_a_token_that_is_no_text_are_told_as_such() {
+    let entry = acme("");
+    for (status, body, message) in [
+        (
+            302,
+            "",
+            "acme answered HTTP 302, a redirect, which is not followed",
+        ),
+        (
+            307,
+            "<html>moved</html>",
+            "acme answered HTTP 307, a redirect, which is not followed",
+        ),
+        (
+            200,
+            "<!doctype html><p>hello",
+            "acme answered HTTP 200 with a page of HTML in place of JSON",
+        ),
+        (
+            403,
+            "<html></html>",
+            "acme answered HTTP 403 with a page of HTML in place of JSON",
+        ),
+        (
+            200,
+            r#"{"access_token":17}"#,
+            "acme answered HTTP 200 with a number where the access token should be",
+        ),
+        (
+            200,
+            r#"{"access_token":{"a":1}}"#,
+            "acme answered HTTP 200 with an object where the access token should be",
+        ),
+        (
+            200,
+            r#"{"access_token":""}"#,
+            "acme answered HTTP 200 with an empty text where the access token should be",
+        ),
+    ] {
+        let error = read_text(&entry, status, body).unwrap_err();
+        assert_eq!(error.message, message);
+        assert_eq!(error.verdict, Verdict::Protocol, "{message}");
     }
 }

@@ -19,7 +19,7 @@ async fn a_script_makes_uses_and_revokes_a_grant() {
     let (status, grant) = bench.post("/control/grants", spec).await;
     assert_eq!((status, &grant["expires_in"]), (200, &json!(60)));
     bench.rotate(&text(&grant, "refresh_token")).await;
-    let path = format!("/control/grants/{}", text(&grant, "family"));
+    let path = format!("/control/grants/{}", text(&grant["metadata"], "family"));
     let (_, status) = bench.get(&path).await;
     assert_eq!(
         (&status["refreshes"], &status["revoked"]),
@@ -35,7 +35,10 @@ async fn a_script_makes_uses_and_revokes_a_grant() {
 async fn the_default_grant_is_strict() {
     let bench = Bench::start().await;
     let (_, grant) = bench.post("/control/grants", json!({})).await;
-    let status = bench.control.grant(&text(&grant, "family")).unwrap();
+    let status = bench
+        .control
+        .grant(&text(&grant["metadata"], "family"))
+        .unwrap();
     assert_eq!(status.spec, GrantSpec::with_mode(RotationMode::Strict));
     bench.stop().await;
 }

@@ -1,4 +1,4 @@
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use evergrant_proto::v1::event_service_server::{EventService, EventServiceServer};
@@ -236,4 +236,30 @@ async fn a_refusal_ends_the_watch_and_an_end_with_ok_does_not() {
         notes.contains("the stream ended without a reason"),
         "{notes}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_never_says_a_word_of_an_evergrant_is_given_up() {
+    let strange = || vec![Err(Status::unknown("404"))];
+    let scripts: Vec<Script> = (0..STRANGE_STREAMS).map(|_| strange()).collect();
+    let (result, requests, _, _) = watch(scripts, &[]).await;
+    let failure = result.unwrap_err();
+    assert_eq!(failure.exit() as u8, 69, "{failure}");
+    assert!(failure.to_string().contains("no Evergrant"), "{failure}");
+    assert_eq!(requests.len(), STRANGE_STREAMS as usize);
+
+    let mut scripts: Vec<Script> = (0..2 * STRANGE_STREAMS).map(|_| strange()).collect();
+    let reason = ErrorDetails::with_error_info(
+        "STREAM_LIMIT",
+        "evergrant.v1",
+        HashMap::<String, String>::new(),
+    );
+    scripts[1] = vec![Err(Status::with_error_details(
+        Code::ResourceExhausted,
+        "full",
+        reason,
+    ))];
+    let (result, requests, _, _) = watch(scripts, &[]).await;
+    assert_eq!(result.unwrap_err().exit() as u8, 1, "the script is over");
+    assert_eq!(requests.len(), 2 * STRANGE_STREAMS as usize + 1);
 }

@@ -139,6 +139,10 @@ fn each_mistake_is_told_in_one_line_with_key_reason_and_place() {
             "authorization.return_urls[1]: must be https, except on a loopback address (evergrant.toml:2)",
         ),
         (
+            "[authorization]\nreturn_urls = [\"https://app.example/\"]",
+            "authorization.return_urls[0]: has no use: only the server's own callback sends anybody there, and authorization.callback_listen is off (evergrant.toml:2)",
+        ),
+        (
             "[clients.\"a b\"]\nprovider = \"slack\"",
             "clients.a b: has a name that must be 1 to 128 characters of a-z, A-Z, 0-9 and . _ : - (evergrant.toml:1)",
         ),

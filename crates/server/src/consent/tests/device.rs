@@ -117,3 +117,17 @@ async fn a_browsers_state_is_no_devices() {
     let ended = scene.consents.complete(code(&begun.state), None).await;
     assert!(ended.result.is_ok());
 }
+
+#[tokio::test]
+async fn a_device_that_could_never_ask_is_refused_at_once() {
+    let scene = Scene::new().await;
+    let closed = BeginDevice {
+        placeholders: BTreeMap::from([("shop".into(), "closed".into())]),
+        ..begin_device()
+    };
+    let error = scene.consents.begin_device(closed).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "credential.provider: catalogue entry acme: no Device"
+    );
+}

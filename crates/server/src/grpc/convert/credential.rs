@@ -32,6 +32,7 @@ pub fn to_credential(view: CredentialView) -> v1::Credential {
             Some(to_invalidation(dead)),
         ),
     };
+    let held = grant.state.suspicion().map(to_invalidation);
     // A credential that nothing was minted for yet has none of the dates of a token.
     let has_token = grant.has_token();
     let of_token = |at: Option<Timestamp>| at.filter(|_| has_token).map(to_timestamp);
@@ -56,6 +57,7 @@ pub fn to_credential(view: CredentialView) -> v1::Credential {
         next_attempt_at: grant.attempts.next_at.map(to_timestamp),
         etag: credential.version.to_string(),
         grant_id: credential.grant.to_string(),
+        held,
     }
 }
 

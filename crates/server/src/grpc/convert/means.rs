@@ -8,6 +8,7 @@ use evergrant_core::scopes::ScopeSet;
 use evergrant_core::secret::{Parameter, SigningKey};
 use evergrant_proto::v1;
 use evergrant_providers::catalogue::{Entry, TokenGrant};
+use evergrant_providers::engine::{Lack, Unusable};
 
 use crate::grpc::status::ApiError;
 
@@ -82,6 +83,19 @@ pub fn refuse_incomplete(
             Err(ApiError::invalid(in_parameters(lacking), why))
         }
     }
+}
+
+/// What no token could be had with, told by the field of the request that lacks it.
+pub fn unusable(grant_type: GrantType, unusable: &Unusable) -> ApiError {
+    let field = match (&unusable.lack, grant_type.is_minted()) {
+        (Lack::Placeholder(name), true) => in_parameters(name),
+        (Lack::Placeholder(name), false) => format!("material.metadata.{name}"),
+        (Lack::SigningKey, _) => "material.signing_key".to_owned(),
+        (Lack::ClientSecret, true) => in_parameters("client_secret"),
+        (Lack::ClientSecret, false) => "credential.client".to_owned(),
+        (Lack::Other, _) => "credential.provider".to_owned(),
+    };
+    ApiError::invalid(field, unusable.to_string())
 }
 
 /// The scopes that a request names, each as RFC 6749 section 3.3 has it.

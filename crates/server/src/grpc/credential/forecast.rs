@@ -3,8 +3,9 @@
 use evergrant_core::ageing::EndOf;
 use evergrant_core::clock::Timestamp;
 use evergrant_core::ids::{CredentialKey, ProviderName};
+use evergrant_core::provider::UnknownClient;
 use evergrant_core::store::{Forecast, ForecastPlace, ForecastQuery};
-use evergrant_proto::v1::{self, CredentialEndKind};
+use evergrant_proto::v1::{self, CredentialEndKind, ErrorReason};
 
 use super::Credentials;
 use crate::grpc::call::Call;
@@ -26,11 +27,28 @@ impl Credentials {
         query.limit = limit + 1;
         let found = self.store.forecast(&query).await;
         let mut ends = found.map_err(|error| store_error(&error))?;
+        if ends.is_empty() {
+            self.refuse_unknown(&query.providers)?;
+        }
         let next_page_token = cut(&mut ends, limit, |end| page_token(&end.place));
         Ok(v1::ForecastCredentialsResponse {
             ends: ends.into_iter().map(to_end).collect(),
             next_page_token,
         })
+    }
+}
+
+impl Credentials {
+    /// A provider of which there is nothing is a mistake in its name, unless the catalogue has it.
+    fn refuse_unknown(&self, providers: &[ProviderName]) -> Result<(), ApiError> {
+        let mut providers = providers.iter();
+        match providers.find(|name| self.providers.entry(name).is_none()) {
+            None => Ok(()),
+            Some(name) => {
+                let why = UnknownClient::Provider(name.to_string()).to_string();
+                Err(ApiError::new(ErrorReason::UnknownProvider, why).about("provider"))
+            }
+        }
     }
 }
 

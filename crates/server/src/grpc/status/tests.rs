@@ -148,3 +148,14 @@ fn a_bug_is_told_by_an_id_and_nothing_else() {
         corrupt.message()
     );
 }
+
+#[test]
+fn a_grant_that_only_a_person_can_mend_is_not_to_be_tried_again() {
+    let status = failed(FailureReason::GrantUnusable, Some(ISSUED_AT), true).into_status();
+    assert_eq!(status.code(), Code::FailedPrecondition);
+    assert_eq!(
+        status.get_details_error_info().unwrap().reason,
+        "GRANT_UNUSABLE"
+    );
+    assert!(status.get_details_retry_info().is_none());
+}

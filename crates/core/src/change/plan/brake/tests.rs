@@ -109,17 +109,43 @@ fn a_brake_that_holds_nothing_any_more_ends_with_the_next_refusal() {
 }
 
 #[test]
-fn a_refusal_through_a_derived_grant_counts_where_it_concerns_the_client_and_is_never_held() {
-    let (mut scene, id) = scene(50, 0);
-    scene.0.refusals.as_mut().unwrap().brake = Some(brake());
+fn a_refusal_through_a_derived_grant_counts_where_it_concerns_the_client_and_spares_it_while_braked()
+ {
+    let (mut scene, id) = scene(8, 0);
     let of_derived = |scene: &Scene| {
         refuse_derived(&scene.0, &id, Generation(5), &death("invalid_grant")).unwrap()
     };
-    let change = of_derived(&scene);
+    let (change, outcome) = of_derived(&scene);
+    assert_eq!(outcome, RefusedMeans::Invalidated);
     assert_eq!(told(&change), ["a died"]);
     assert_eq!(written(&change), ["invalidate grant 5", "note refusal"]);
+
+    scene.0.refusals.as_mut().unwrap().refused = 9;
+    let (change, outcome) = of_derived(&scene);
+    assert_eq!(told(&change), ["ClientBraked"]);
+    assert_eq!(
+        written(&change),
+        ["brake since 1700000000000ms", "note refusal"]
+    );
+    let spared = |outcome: &RefusedMeans| match outcome {
+        RefusedMeans::Spared { failure, engaged } => {
+            assert_eq!(failure.reason, FailureReason::ClientBraked);
+            engaged.is_some()
+        }
+        RefusedMeans::Invalidated => panic!("it is spared"),
+    };
+    assert!(spared(&outcome));
+
+    let refusals = scene.0.refusals.as_mut().unwrap();
+    (refusals.brake, refusals.held) = (Some(brake()), 1);
+    let (change, outcome) = of_derived(&scene);
+    assert_eq!((told(&change), spared(&outcome)), (Vec::new(), false));
+    assert_eq!(written(&change), ["note refusal"]);
+
     scene.0.refusals = None;
-    assert_eq!(written(&of_derived(&scene)), ["invalidate grant 5"]);
+    let (change, outcome) = of_derived(&scene);
+    assert_eq!(outcome, RefusedMeans::Invalidated);
+    assert_eq!(written(&change), ["invalidate grant 5"]);
 }
 
 // R6

@@ -1,0 +1,106 @@
+//! Authorization codes of the sandbox (RFC 6749 section 4.1, RFC 7636): who consented to what, until the code is redeemed.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use tokio::time::Instant;
+
+use super::refusal::Refusal;
+use super::token::{Digest, random, sha256};
+
+/// RFC 6749 section 4.1.2 recommends ten minutes at most.
+const LIFETIME: Duration = Duration::from_secs(60);
+
+/// What a user consented to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Consent {
+    pub(super) client_id: String,
+    pub(super) redirect_uri: String,
+    pub(super) scopes: Vec<String>,
+    /// The S256 challenge that the consent began with, if any.
+    pub(super) code_challenge: Option<String>,
+}
+
+struct Issued {
+    consent: Consent,
+    ends_at: Instant,
+    /// What the code was redeemed for.
+    family: Option<String>,
+}
+
+/// All codes ever issued.
+#[derive(Default)]
+pub(super) struct Codes(HashMap<Digest, Issued>);
+
+/// What a code is presented with.
+pub(super) struct Presented<'a> {
+    pub(super) code: &'a str,
+    pub(super) client_id: &'a str,
+    pub(super) redirect_uri: Option<&'a str>,
+    pub(super) code_verifier: Option<&'a str>,
+}
+
+/// Why a code brings no tokens.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum NotRedeemed {
+    Refused(Refusal),
+    /// It was redeemed before: what it was redeemed for is to be revoked (RFC 6749 section 4.1.2).
+    Again(String),
+}
+
+impl Codes {
+    /// A code for what a user consented to.
+    pub(super) fn issue(&mut self, consent: Consent, now: Instant) -> String {
+        let code = random("sbx_code_");
+        let issued = Issued {
+            consent,
+            ends_at: now + LIFETIME,
+            family: None,
+        };
+        self.0.insert(sha256(&code), issued);
+        code
+    }
+
+    /// What a code stands for, if it is good and presented as RFC 6749 section 4.1.3 and RFC 7636 section 4.6 ask.
+    pub(super) fn check(
+        &self,
+        presented: &Presented<'_>,
+        now: Instant,
+    ) -> Result<&Consent, NotRedeemed> {
+        let issued = self.0.get(&sha256(presented.code));
+        let issued = issued.ok_or(NotRedeemed::Refused(Refusal::UnknownCode))?;
+        let consent = &issued.consent;
+        let is_proven = match (&consent.code_challenge, presented.code_verifier) {
+            (None, None) => true,
+            (Some(challenge), Some(verifier)) => *challenge == challenge_of(verifier),
+            _ => false,
+        };
+        if consent.client_id != presented.client_id {
+            Err(NotRedeemed::Refused(Refusal::TokenOfAnotherClient))
+        } else if let Some(family) = &issued.family {
+            Err(NotRedeemed::Again(family.clone()))
+        } else if issued.ends_at <= now {
+            Err(NotRedeemed::Refused(Refusal::ExpiredToken))
+        } else if presented.redirect_uri != Some(consent.redirect_uri.as_str()) {
+            Err(NotRedeemed::Refused(Refusal::OtherRedirectUri))
+        } else if !is_proven {
+            Err(NotRedeemed::Refused(Refusal::WrongVerifier))
+        } else {
+            Ok(consent)
+        }
+    }
+
+    /// Notes that a code was redeemed for the grant `family`.
+    pub(super) fn spend(&mut self, code: &str, family: &str) {
+        if let Some(issued) = self.0.get_mut(&sha256(code)) {
+            issued.family = Some(family.to_owned());
+        }
+    }
+}
+
+/// S256 of RFC 7636 section 4.2.
+fn challenge_of(verifier: &str) -> String {
+    URL_SAFE_NO_PAD.encode(sha256(verifier))
+}
