@@ -74,7 +74,7 @@ impl Killer {
         let owner = OwnerToken::of(&self.replica);
         self.store.begin_kill(new, &owner, LEASE).await?;
         let (kill, by, reason, revoke) = (&new.id, &new.by, &new.reason, new.revoke);
-        warn!(%kill, by, reason, revoke, target = ?new.target, "an operator began a kill");
+        warn!(%kill, by, reason, revoke, "an operator began a kill");
         if let KillTarget::Caller { name, .. } = &new.target {
             self.refused.refuse(name, kill);
         }
@@ -95,6 +95,11 @@ impl Killer {
         warn!(caller, lifted, "an operator let a caller in again");
         self.refused.set(self.store.refused_callers().await?);
         Ok(lifted)
+    }
+
+    /// Through what it invalidates and revokes.
+    pub fn broker(&self) -> &Arc<Broker> {
+        &self.broker
     }
 
     /// Who is locked out.

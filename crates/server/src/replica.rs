@@ -165,9 +165,7 @@ impl Replica {
             life.tracker().clone(),
             life.stop(),
         );
-        let services = services(
-            config, &store, &broker, &providers, &consents, &tail, &killer, &life,
-        );
+        let services = services(config, &store, &providers, &consents, &tail, &killer, &life);
         life.tracker().spawn(killer.run());
         let watches = services.watches.clone();
         let sampler = Sampler {

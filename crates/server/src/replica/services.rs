@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use evergrant_core::broker::Broker;
 use evergrant_core::clock::Clock;
 use evergrant_core::events::tail::Tail;
 use evergrant_core::store::Store;
@@ -31,13 +30,13 @@ use super::size;
 pub(super) fn services(
     config: &Config,
     store: &Arc<SqlStore>,
-    broker: &Arc<Broker>,
     providers: &Arc<HttpProviders>,
     consents: &Consents,
     tail: &Arc<Tail>,
     killer: &Killer,
     life: &Lifecycle,
 ) -> Services {
+    let broker = killer.broker();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let store_port: Arc<dyn Store> = store.clone();
     let events = &config.events;
