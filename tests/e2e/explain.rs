@@ -175,7 +175,8 @@ async fn a_grant_of_another_tenant_is_none() -> Result<()> {
         .caller()
         .store(credential("c"), fresh(&grant))
         .await?;
-    drop(replica);
+    // Until it is gone it holds the file.
+    replica.kill().await?;
     let mut rule = toml::Table::new();
     rule.insert("name".to_owned(), "support".into());
     rule.insert("token_sha256".to_owned(), SUPPORT_SHA256.into());
