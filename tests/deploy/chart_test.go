@@ -83,6 +83,11 @@ func TestTheMigrationRunsBeforeTheReleaseWithTheSameImageAndConfiguration(t *tes
 		if hook := all.jobs[0].Annotations["helm.sh/hook"]; hook != "pre-install,pre-upgrade" {
 			t.Errorf("%s migrates at %q", name, hook)
 		}
+		// It may wait for two minutes for a table that is in use; tests/e2e/upgrade.rs runs it beside replicas that serve.
+		job := all.jobs[0].Spec
+		if tries := int64(*job.BackoffLimit) + 1; *job.ActiveDeadlineSeconds < tries*120 {
+			t.Errorf("%s gives %d tries to migrate %d s", name, tries, *job.ActiveDeadlineSeconds)
+		}
 		var texts []string
 		for _, configMap := range all.configMaps {
 			if text, ok := configMap.Data["evergrant.toml"]; ok {

@@ -1,6 +1,6 @@
 //! What becomes of a grant when a process, a database or Redis dies in the midst of its refresh.
 
-mod database;
+pub mod database;
 
 use anyhow::{Context, Result};
 use evergrant_proto::v1::{CredentialState, InvalidationReason};

@@ -7,6 +7,8 @@
 //! - [`issuer`]: a token endpoint that mints tokens.
 //! - [`sandbox`]: a strict OAuth server of our own, with faults, gates and a ledger.
 //! - [`scene`]: the usual set of them; [`caller`] asks and stores in few words.
+//! - [`pgbouncer`]: between replicas and their PostgreSQL.
+//! - [`load`]: callers who never stop; [`stage`] sets them on replicas.
 //! - [`table`]: the event log as the database holds it.
 //! - [`watcher`] follows events as a client should.
 //! - [`replica`]: the program under test, with the configuration that a test writes; [`metrics`] reads its figures.
@@ -26,8 +28,10 @@ pub mod collector;
 pub mod eventually;
 pub mod http;
 pub mod issuer;
+pub mod load;
 pub mod metrics;
 pub mod oidc;
+pub mod pgbouncer;
 pub mod ports;
 pub mod postgres;
 pub mod process;
@@ -38,5 +42,6 @@ pub mod redis;
 pub mod replica;
 pub mod sandbox;
 pub mod scene;
+pub mod stage;
 pub mod table;
 pub mod watcher;

@@ -11,6 +11,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::harness::background::background;
+use crate::harness::caller::{Caller, reason};
 use crate::harness::eventually::eventually;
 use crate::harness::ports::free_port;
 use crate::harness::python::Python;
@@ -48,6 +49,12 @@ async fn a_service_that_waits_for_its_store_is_not_serving_until_it_has_it() -> 
         });
         let alive = alive.await?.into_inner().status();
         assert_eq!(alive, ServingStatus::Serving);
+        let caller = Caller::new(channel_to(([127, 0, 0, 1], port).into()));
+        let elsewhere = caller.token("c").await.expect_err("it does not serve yet");
+        assert_eq!(
+            reason(&elsewhere),
+            (Code::Unavailable, "STARTING".to_owned())
+        );
         scene.postgres().thaw()
     };
     let (replica, ()) = tokio::try_join!(Replica::start(&config), before_ready)?;

@@ -1,6 +1,6 @@
 //! One provider call per refresh, however many ask and wherever they ask.
 
-mod crowd;
+pub mod crowd;
 
 use std::time::Duration;
 

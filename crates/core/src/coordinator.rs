@@ -97,7 +97,7 @@ pub trait Escrow: Send + Sync + 'static {
     /// `Ok` the entry outlives this process.
     async fn put(&self, entry: &EscrowEntry) -> Result<(), Unreachable>;
 
-    /// The entry of `grant` whose base is exactly `base`, if one is kept. An entry that cannot be unsealed
+    /// The entry of `grant` whose base is `base`, or a later one, if one is kept. An entry that cannot be unsealed
     /// is reported as none, with an error in the log.
     async fn find(
         &self,

@@ -9,7 +9,7 @@ use thiserror::Error;
 use crate::config::{Config, ConfigError};
 use crate::lifecycle::Lifecycle;
 use crate::replica::{Replica, StartError, Unfinished};
-use crate::store::SqlStore;
+use crate::store::{Restored, SqlStore};
 use crate::{Build, demo, sight};
 
 /// Where the service serves.
@@ -98,6 +98,12 @@ pub async fn migrate(config: Config) -> Result<(), ServeError> {
         .map_err(StartError::from)?;
     tracing::info!(applied, "the schema is up to date");
     Ok(())
+}
+
+/// Tells the store that it was restored from a backup.
+pub async fn restored(config: Config) -> Result<Restored, ServeError> {
+    let restored = SqlStore::restored(&config.store.url).await;
+    Ok(restored.map_err(StartError::from)?)
 }
 
 /// Gives the event log a new epoch, after a restore that may have lost events. Answers the epoch.

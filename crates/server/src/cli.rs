@@ -1,6 +1,7 @@
 //! The command line: arguments in, exit code out.
 
 mod audit;
+mod backup;
 mod connect;
 mod connection;
 mod credential;
@@ -90,6 +91,10 @@ enum Verb {
     Keys(keys::Keys),
     /// Bring the store's schema up to date
     Migrate(service::Migrate),
+    /// Copy an SQLite store, beside a replica that serves
+    Backup(backup::Backup),
+    /// Tell the store that it was restored from a backup
+    Restored(backup::Restored),
     /// Look after the event log
     Events(events::Events),
     /// Check or show the configuration
@@ -162,6 +167,8 @@ fn dispatch(verb: Verb, build: Build, out: Out<'_>, notes: Out<'_>) -> Result<()
         Verb::Serve(serve) => on_all_cores(serve.run(build, out)),
         Verb::Demo(demo) => on_all_cores(demo.run(build)),
         Verb::Sandbox(sandbox) => on_all_cores(sandbox.run(out)),
+        Verb::Backup(backup) => on_this_thread(backup.run(out)),
+        Verb::Restored(restored) => on_this_thread(restored.run(out)),
         Verb::Migrate(migrate) => on_all_cores(migrate.run(build, out)),
         Verb::Events(events) => on_this_thread(events.run(out)),
         Verb::Token(token) => on_this_thread(token.run(out)),

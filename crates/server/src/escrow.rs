@@ -33,7 +33,7 @@ impl Escrow for Escrows {
         Err(failure)
     }
 
-    /// The entry of the latest lease that any escrow has. Fails if none has one and some did not answer.
+    /// The latest entry that any escrow has: of the latest base, and of that the latest lease. Fails if none has one and some did not answer.
     async fn find(
         &self,
         grant: &GrantId,
@@ -41,7 +41,10 @@ impl Escrow for Escrows {
     ) -> Result<Option<EscrowEntry>, Unreachable> {
         let answers = join_all(self.0.iter().map(|escrow| escrow.find(grant, base))).await;
         let (found, failures) = split(answers);
-        let latest = found.into_iter().flatten().max_by_key(|entry| entry.epoch);
+        let latest = found
+            .into_iter()
+            .flatten()
+            .max_by_key(|entry| (entry.base, entry.epoch));
         match (latest, first(failures)) {
             (Some(entry), _) => Ok(Some(entry)),
             (None, result) => result.map(|()| None),

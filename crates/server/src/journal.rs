@@ -136,7 +136,7 @@ impl Escrow for Journal {
         base: Generation,
     ) -> Result<Option<EscrowEntry>, Unreachable> {
         let sealed = locked(&self.index).sealed(grant, base);
-        Ok(sealed.and_then(|sealed| self.unseal(grant, base, &sealed)))
+        Ok(sealed.and_then(|(base, sealed)| self.unseal(grant, base, &sealed)))
     }
 
     async fn remove(&self, grant: &GrantId, base: Generation) -> Result<(), Unreachable> {

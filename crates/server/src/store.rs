@@ -8,6 +8,7 @@ mod apply;
 mod attempts;
 mod audit;
 mod authorizations;
+mod backup;
 mod clients;
 mod database;
 mod deliveries;
@@ -30,6 +31,7 @@ mod reports;
 mod reseal;
 mod row;
 mod sealed;
+mod session;
 mod snapshot;
 mod sql;
 mod tokens;
@@ -50,12 +52,13 @@ use zeroize::Zeroizing;
 
 pub use self::audit::{AuditBatch, AuditLog, AuditQuery, AuditState, Order, Outcomes};
 pub use self::authorizations::StateHash;
+pub use self::backup::Restored;
 pub use self::kills::{Due, Forecast, Kill, NewKill, Tally, Turn};
 pub use self::lone::{LONE_SECRETS, LoneSecret};
 pub use self::open::{OpenStoreError, StoreOptions};
 pub use self::reseal::{Batch, SealedStore, Stretch};
 pub use self::sealed::{KeyUse, sealed_columns};
-pub use self::url::{InvalidStoreUrl, StoreUrl};
+pub use self::url::{InvalidStoreUrl, Pooler, StoreUrl};
 
 use self::database::{Database, within};
 use crate::audit::Audit;
@@ -108,7 +111,7 @@ impl SqlStore {
             Self::migrate(url).await?;
         }
         let database = open::open(url, options).await?;
-        match migration::check(&database.reader).await? {
+        match migration::lacks(&database).await? {
             0 => {}
             pending => return Err(OpenStoreError::Outdated(pending)),
         }
@@ -143,7 +146,7 @@ impl SqlStore {
     /// several processes one does it while the others wait. A failure leaves the schema as it was.
     pub async fn migrate(url: &StoreUrl) -> Result<u32, OpenStoreError> {
         let database = open::open_patiently(url).await?;
-        let applied = migration::migrate(&database.writer).await;
+        let applied = migration::migrate(&database).await;
         database.close().await;
         applied
     }
@@ -158,7 +161,7 @@ impl SqlStore {
         }
         let database = open::open_patiently(url).await?;
         let renewed = async {
-            match migration::check(&database.reader).await? {
+            match migration::lacks(&database).await? {
                 0 => log::renew_epoch(&database)
                     .await?
                     .ok_or(OpenStoreError::NoLog),

@@ -21,7 +21,7 @@ pub async fn evergrant(config: &ReplicaConfig, words: &[&str]) -> Result<Ended> 
         .prefix("evergrant-e2e-cli-")
         .tempdir()?;
     let file = config.write_to(folder.path())?;
-    let mut command = Command::new(env!("CARGO_BIN_EXE_evergrant"));
+    let mut command = Command::new(config.executable());
     forget_environment(&mut command);
     command
         .args(words)

@@ -7,7 +7,7 @@
 mod installation;
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
@@ -17,7 +17,8 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use self::installation::{Installation, USER};
+use self::installation::Installation;
+pub use self::installation::USER;
 use super::eventually::eventually;
 use super::ports;
 use super::process::{self, Process};
@@ -157,6 +158,24 @@ impl Postgres {
         process.signal(Signal::SIGCONT)
     }
 
+    /// Backs the database up while it is used, to a file beside the server's own.
+    pub async fn dump(&self) -> Result<PathBuf> {
+        let file = self.folder.path().join("backup.dump");
+        let mut dump = self.installation.command("pg_dump", self.folder.path());
+        dump.arg("--format=custom").arg("--file").arg(&file);
+        dump.arg("--dbname").arg(self.url());
+        installation::run(dump).await?;
+        Ok(file)
+    }
+
+    /// Puts what a [`dump`](Self::dump) holds in the place of what is there.
+    pub async fn restore(&self, dump: &Path) -> Result<()> {
+        let mut restore = self.installation.command("pg_restore", self.folder.path());
+        restore.args(["--clean", "--if-exists", "--single-transaction"]);
+        restore.arg("--dbname").arg(self.url()).arg(dump);
+        installation::run(restore).await.map(drop)
+    }
+
     /// Whether the server takes a connection now, within a second.
     pub async fn answers(&self) -> bool {
         answers(self.address()).await
@@ -174,7 +193,7 @@ impl Drop for Postgres {
 }
 
 /// Whether a session may begin: the answer to a start-up message is a request to authenticate (protocol version 3).
-async fn answers(address: SocketAddr) -> bool {
+pub async fn answers(address: SocketAddr) -> bool {
     let ask = async {
         let mut stream = TcpStream::connect(address).await?;
         let mut message = 196_608_u32.to_be_bytes().to_vec();

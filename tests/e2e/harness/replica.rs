@@ -185,7 +185,7 @@ fn spawn(config: &ReplicaConfig) -> Result<(Process, TempDir)> {
         .prefix("evergrant-e2e-replica-")
         .tempdir()?;
     let file = config.write_to(folder.path())?;
-    let mut command = Command::new(env!("CARGO_BIN_EXE_evergrant"));
+    let mut command = Command::new(config.executable());
     command.arg("serve").arg("--config").arg(file);
     super::cli::forget_environment(&mut command);
     command

@@ -11,6 +11,7 @@ use futures_util::future::try_join_all;
 use tempfile::TempDir;
 
 use super::caller::Caller;
+use super::pgbouncer::PgBouncer;
 use super::postgres::Postgres;
 use super::redis::Redis;
 use super::replica::Replica;
@@ -29,6 +30,7 @@ pub struct Scene {
     pub sandbox: Sandbox,
     pub postgres: Option<Postgres>,
     pub redis: Option<Redis>,
+    pub pgbouncer: Option<PgBouncer>,
     config: ReplicaConfig,
     // Holds an SQLite database for as long as the scene lasts.
     folder: Option<TempDir>,
@@ -40,26 +42,55 @@ impl Scene {
         let (sandbox, postgres, redis) =
             tokio::try_join!(Sandbox::start(), Postgres::start(), Redis::start())?;
         let config = config(&sandbox, postgres.url()).redis(redis.url());
-        Ok(Self {
+        let scene = Self {
             sandbox,
             postgres: Some(postgres),
             redis: Some(redis),
+            pgbouncer: None,
             config,
             folder: None,
-        })
+        };
+        scene.pooled_if_wanted().await
     }
 
     /// Postgres alone.
     pub async fn without_redis() -> Result<Self> {
         let (sandbox, postgres) = tokio::try_join!(Sandbox::start(), Postgres::start())?;
         let config = config(&sandbox, postgres.url());
-        Ok(Self {
+        let scene = Self {
             sandbox,
             postgres: Some(postgres),
             redis: None,
+            pgbouncer: None,
             config,
             folder: None,
-        })
+        };
+        scene.pooled_if_wanted().await
+    }
+
+    /// Postgres by way of PgBouncer, and Redis.
+    pub async fn with_pgbouncer() -> Result<Self> {
+        Self::with_redis().await?.pooled().await
+    }
+
+    /// With this variable every scene with Postgres reaches it by way of PgBouncer.
+    async fn pooled_if_wanted(self) -> Result<Self> {
+        match std::env::var_os("EVERGRANT_E2E_PGBOUNCER") {
+            Some(_) => self.pooled().await,
+            None => Ok(self),
+        }
+    }
+
+    async fn pooled(mut self) -> Result<Self> {
+        if self.pgbouncer.is_none() {
+            let postgres = self.postgres();
+            let pgbouncer = PgBouncer::start(postgres).await?;
+            let url = postgres.url_at(pgbouncer.address());
+            self.config = self.config.set("store.url", url);
+            self.config = self.config.set("store.pooler", "transaction");
+            self.pgbouncer = Some(pgbouncer);
+        }
+        Ok(self)
     }
 
     /// An SQLite file, for one replica at a time.
@@ -74,6 +105,7 @@ impl Scene {
             sandbox,
             postgres: None,
             redis: None,
+            pgbouncer: None,
             folder: Some(folder),
         })
     }
@@ -114,6 +146,11 @@ impl Scene {
     /// The running Redis.
     pub fn redis(&mut self) -> &mut Redis {
         self.redis.as_mut().expect("this scene has Redis")
+    }
+
+    /// The running PgBouncer.
+    pub fn pgbouncer(&mut self) -> &mut PgBouncer {
+        self.pgbouncer.as_mut().expect("this scene has PgBouncer")
     }
 
     /// The SQLite file, if that is the database.

@@ -35,6 +35,12 @@ impl Table {
         u64::try_from(row.try_get::<i64, _>(0)?).context("the head is below zero")
     }
 
+    /// Changes the schema, as a migration would.
+    pub async fn change(&mut self, statement: &'static str) -> Result<()> {
+        sqlx::query(statement).execute(&mut self.0).await?;
+        Ok(())
+    }
+
     /// Makes something of all grants that no version of the program ever wrote.
     pub async fn spoil_grants(&mut self) -> Result<()> {
         sqlx::query("UPDATE grants SET provider = 'no name!'")

@@ -138,7 +138,8 @@ impl Addresses {
         }
     }
 
-    fn at(&self, turn: usize) -> SocketAddr {
+    /// The address whose turn it is.
+    pub fn at(&self, turn: usize) -> SocketAddr {
         let addresses = self.lock();
         addresses[turn % addresses.len()]
     }

@@ -228,7 +228,7 @@ impl Escrow for MemoryCoordinator {
     ) -> Result<Option<EscrowEntry>, Unreachable> {
         self.command(|state| {
             let kept = state.escrow.get(grant);
-            kept.filter(|kept| kept.base == base).cloned()
+            kept.filter(|kept| kept.base >= base).cloned()
         })
         .await
     }

@@ -16,13 +16,13 @@ pub struct Events {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Give the event log a new epoch, after a restore that may have lost events
+    /// Give the event log a new epoch, so that all watchers begin anew
     #[command(after_help = "\
-Example, with all replicas stopped:
-  pg_restore … && evergrant events renew-epoch --config /etc/evergrant.toml
+Example:
+  evergrant events renew-epoch --config /etc/evergrant.toml
 
-Event numbers that watchers have seen may be given to other events after a restore. With a new epoch
-every cursor of before is answered with CURSOR_EPOCH_MISMATCH, and watchers take a snapshot.")]
+Every cursor of before is answered with CURSOR_EPOCH_MISMATCH, and watchers take a snapshot. After a
+restore use `evergrant restored`, which does this as well.")]
     RenewEpoch {
         #[command(flatten)]
         config: ConfigFile,

@@ -6,6 +6,7 @@ pub(super) const ADMIN_LISTEN: &str = "127.0.0.1:7071";
 pub(super) const SHUTDOWN_TIMEOUT: &str = "25s";
 
 pub(super) const STORE_URL: &str = "sqlite://evergrant.db";
+pub(super) const STORE_POOLER: &str = "none";
 pub(super) const STORE_MAX_CONNECTIONS: u32 = 16;
 pub(super) const ORPHAN_RETENTION: &str = "30d";
 

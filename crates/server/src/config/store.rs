@@ -10,7 +10,7 @@ use super::error::ConfigError;
 use super::print::{Printer, quoted};
 use super::secret::Secret;
 use super::section::{Key, Section};
-use crate::store::StoreUrl;
+use crate::store::{Pooler, StoreUrl};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -40,6 +40,16 @@ impl Store {
             }
             None => StoreUrl::parse(defaults::STORE_URL).expect("the default is an address"),
         };
+        let form = "must be \"none\" or \"transaction\"";
+        let (key, pooler) =
+            section.parsed("pooler", defaults::STORE_POOLER, form, |text| match text {
+                "none" => Some(Pooler::None),
+                "transaction" => Some(Pooler::Transaction),
+                _ => None,
+            })?;
+        if pooler != Pooler::None && url.sqlite_path().is_some() {
+            return Err(key.refuse("is for Postgres; store.url names an SQLite file"));
+        }
         let max_connections = section.count(
             "max_connections",
             defaults::STORE_MAX_CONNECTIONS,
@@ -52,7 +62,7 @@ impl Store {
         )?;
         section.finish()?;
         Ok(Self {
-            url,
+            url: url.behind(pooler),
             max_connections,
             orphan_retention,
             written: written.map(|(_, secret)| secret),
@@ -98,8 +108,15 @@ impl Store {
         match (url, written) {
             (_, None) => out.text("url", defaults::STORE_URL),
             (StoreUrl::Sqlite(_), Some(written)) => out.text("url", written.expose()),
-            (StoreUrl::Postgres(_), Some(written)) => out.raw("url", redacted_url(written)),
+            (StoreUrl::Postgres(..), Some(written)) => out.raw("url", redacted_url(written)),
         }
+        out.text(
+            "pooler",
+            match url {
+                StoreUrl::Postgres(_, Pooler::Transaction) => "transaction",
+                _ => defaults::STORE_POOLER,
+            },
+        );
         out.raw("max_connections", max_connections);
         out.duration("orphan_retention", *orphan_retention);
     }

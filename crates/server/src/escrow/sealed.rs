@@ -162,6 +162,18 @@ mod tests {
         assert!(open("a", &entry.grant, Generation(8)).is_err());
     }
 
+    // Replicas of two versions share what lies in Redis.
+    #[test]
+    fn a_field_that_a_later_version_adds_does_no_harm() {
+        let (sealer, entry) = (sealer(), entry(&GrantId::random(), 7));
+        let mut written = serde_json::to_value(Written::of(&entry)).unwrap();
+        written["later"] = serde_json::json!({"more": true});
+        let place = place("a", &entry.grant, entry.base);
+        let sealed = sealer.seal(place, written.to_string().as_bytes());
+        let opened = open(&sealer, "a", &entry.grant, entry.base, &sealed);
+        assert_eq!(opened, Ok(entry));
+    }
+
     #[test]
     fn the_buffer_of_the_plaintext_is_never_moved() {
         let mut entry = entry(&GrantId::random(), 7);

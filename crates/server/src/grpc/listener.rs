@@ -5,14 +5,17 @@ use std::time::Duration;
 use evergrant_proto::FILE_DESCRIPTOR_SET;
 use evergrant_proto::encoded::event::event_service_server::EventServiceServer;
 use evergrant_proto::encoded::token::token_service_server::TokenServiceServer;
+use evergrant_proto::v1::ErrorReason;
 use evergrant_proto::v1::audit_service_server::AuditServiceServer;
 use evergrant_proto::v1::credential_service_server::CredentialServiceServer;
 use evergrant_proto::v1::integration_service_server::IntegrationServiceServer;
 use evergrant_proto::v1::kill_service_server::KillServiceServer;
 use evergrant_proto::v1::provider_service_server::ProviderServiceServer;
+use http::Response;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
 use tonic::service::Routes;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::HealthService;
@@ -22,6 +25,7 @@ use super::credential::Credentials;
 use super::integration::Integrations;
 use super::kill::Kills;
 use super::provider::Providers;
+use super::status::ApiError;
 use super::token::Tokens;
 use super::transport::{self, Leashes};
 use super::watch::Watches;
@@ -55,11 +59,14 @@ impl std::fmt::Debug for Services {
 
 /// How often it is seen to that readers take what they are sent.
 const LOOK: Duration = Duration::from_secs(15);
+/// When to ask a replica again that is starting.
+const SOON: Duration = Duration::from_secs(1);
 /// A health check in flight gets its answer when the whole server takes over.
 const HEALTH_GRACE: Duration = Duration::from_millis(100);
 
 /// Serves health alone, until `started` is cancelled: before it can serve, a replica says so instead of refusing
-/// connections. Who watches health then is cut off, connects again and finds the whole server.
+/// connections. All else is refused as UNAVAILABLE, so that callers go to another replica. Who watches health then is
+/// cut off, connects again and finds the whole server.
 pub async fn serve_health(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
@@ -70,7 +77,13 @@ pub async fn serve_health(
         look: LOOK,
         grace: HEALTH_GRACE,
     };
-    transport::serve(listener, tls, Routes::new(health), leashes, started).await;
+    let routes = Routes::new(health).into_axum_router().fallback(starting);
+    transport::serve(listener, tls, routes.into(), leashes, started).await;
+}
+
+async fn starting() -> Response<Body> {
+    let error = ApiError::new(ErrorReason::Starting, "this replica is starting");
+    error.retry_after(SOON).into_status().into_http()
 }
 
 /// Serves everything until `stop` is cancelled and every stream has ended. What nobody reads is cut off `grace`

@@ -154,6 +154,7 @@ fn code_of(reason: ErrorReason) -> Code {
         | Reason::StreamLimit => Code::ResourceExhausted,
         Reason::StoreUnavailable
         | Reason::ShuttingDown
+        | Reason::Starting
         | Reason::ProviderUnavailable
         | Reason::ProviderProtocolError
         | Reason::RefreshCoolingDown

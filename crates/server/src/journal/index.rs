@@ -73,10 +73,14 @@ impl Index {
         }
     }
 
-    /// The entry of `grant` whose base is exactly `base`.
-    pub(super) fn sealed(&self, grant: &GrantId, base: Generation) -> Option<Arc<[u8]>> {
-        let slot = self.live.get(grant).filter(|slot| slot.base == base)?;
-        Some(slot.sealed.clone())
+    /// The entry of `grant` whose base is `base` or later, and its base.
+    pub(super) fn sealed(
+        &self,
+        grant: &GrantId,
+        base: Generation,
+    ) -> Option<(Generation, Arc<[u8]>)> {
+        let slot = self.live.get(grant).filter(|slot| slot.base >= base)?;
+        Some((slot.base, slot.sealed.clone()))
     }
 
     /// The live entries that were there when the journal was opened.

@@ -84,12 +84,12 @@ impl RedisCoordinator {
             tracing::error!(%grant, "an escrow entry in redis has no base, and is not used");
             return None;
         };
-        if kept != base {
+        if kept < base {
             return None;
         }
-        sealed::open(&self.sealer, COLUMN, grant, base, sealed)
+        sealed::open(&self.sealer, COLUMN, grant, kept, sealed)
             .inspect_err(|error| {
-                tracing::error!(%grant, base = base.0, %error, "an escrow entry in redis cannot be read");
+                tracing::error!(%grant, base = kept.0, %error, "an escrow entry in redis cannot be read");
             })
             .ok()
     }

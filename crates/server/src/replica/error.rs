@@ -101,7 +101,9 @@ impl StartError {
             | Self::MissingKeyFile { .. }
             | Self::Redis(_)
             | Self::Client(_)
-            | Self::OpenStore(OpenStoreError::NoFolder(_) | OpenStoreError::NoFile(_)) => true,
+            | Self::OpenStore(
+                OpenStoreError::NoFolder(_) | OpenStoreError::NoFile(_) | OpenStoreError::Pooler(_),
+            ) => true,
             Self::Listen(..)
             | Self::OpenStore(_)
             | Self::Store(_)

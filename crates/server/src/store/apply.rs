@@ -14,6 +14,7 @@ use super::error::apply_error;
 use super::fragment::{Context, Fragment, fragments};
 use super::names::Stored;
 use super::row::{number, stored};
+use super::session::Session;
 use super::sql::Sql;
 use super::{SqlStore, payload};
 
@@ -57,8 +58,8 @@ impl SqlStore {
         let database = &self.database;
         let statement = one_statement(revision, fragments, events, database.now());
         let statement = statement.build(database.backend());
-        let head = async {
-            let row = database.writer.query_one_raw(statement).await?;
+        let head = |session: Session| async move {
+            let row = session.query_one_raw(statement).await?;
             let row = row.ok_or_else(|| DbErr::RecordNotFound("the event log".to_owned()))?;
             row.try_get::<i64>("", "head")
         };
@@ -136,7 +137,7 @@ async fn apply_in_turn(
         }
         Ok(head)
     };
-    let head = database.write(work).await?;
+    let head = database.bounded(work).await?;
     let head = head.map_err(|error: DbErr| apply_error(&error))?;
     head.ok_or(ApplyError::Conflict)
 }

@@ -15,7 +15,7 @@ mod row;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use evergrant_core::store::StoreError;
-use sea_orm::{ConnectionTrait, DatabaseConnection};
+use sea_orm::ConnectionTrait;
 
 pub use self::batch::AuditBatch;
 pub use self::read::{AuditQuery, Order, Outcomes};
@@ -27,6 +27,7 @@ use super::lone::CHAIN_KEY;
 use super::migration;
 use super::open::{self, OpenStoreError};
 use super::row::{corrupt, number};
+use super::session::Session;
 use super::sql::Sql;
 use super::url::StoreUrl;
 use crate::audit::chain::{ChainKey, Link, Mac};
@@ -77,7 +78,7 @@ impl AuditLog {
         }
         let database = open::open_patiently(url).await?;
         let found = async {
-            match migration::standing(&database.reader).await? {
+            match migration::standing(&database).await? {
                 migration::Standing::UpToDate => {}
                 migration::Standing::Empty => return Ok(None),
                 migration::Standing::Lacks(pending) => {
@@ -118,7 +119,7 @@ impl AuditLog {
              FROM audit_log WHERE id = 1",
         );
         let read = read.build(self.database.backend());
-        let query = |reader: DatabaseConnection| {
+        let query = |reader: Session| {
             let read = read.clone();
             async move { reader.query_one_raw(read).await }
         };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use evergrant_core::clock::Timestamp;
 use evergrant_core::ids::TenantId;
 use evergrant_core::store::StoreError;
-use sea_orm::{ConnectionTrait as _, DatabaseConnection, QueryResult};
+use sea_orm::{ConnectionTrait as _, QueryResult};
 use zeroize::Zeroizing;
 
 use super::SqlStore;
@@ -13,6 +13,7 @@ use super::error::store_error;
 use super::grants::get;
 use super::row;
 use super::sealed::AUTHORIZATION_PAYLOAD;
+use super::session::Session;
 use super::sql::{Sql, insert};
 use crate::seal::{OpenError, Place};
 
@@ -69,9 +70,8 @@ impl SqlStore {
         let keep = insert("authorizations", row)
             .then_text(" RETURNING expires_at")
             .build(self.database.backend());
-        let kept = self
-            .database
-            .write(self.database.writer.query_one_raw(keep));
+        let keep = |session: Session| async move { session.query_one_raw(keep).await };
+        let kept = self.database.write(keep);
         let kept = kept.await?.map_err(|error| store_error(&error))?;
         let kept = kept.ok_or_else(|| row::corrupt("an authorization was not kept"))?;
         Ok(Timestamp::from_millis(get(&kept, "expires_at")?))
@@ -93,9 +93,8 @@ impl SqlStore {
             .then(its)
             .then_text(" RETURNING payload")
             .build(self.database.backend());
-        let taken = self
-            .database
-            .write(self.database.writer.query_one_raw(take));
+        let take = |session: Session| async move { session.query_one_raw(take).await };
+        let taken = self.database.write(take);
         let taken = taken.await?.map_err(|error| store_error(&error))?;
         self.payload(state, taken)
     }
@@ -111,7 +110,7 @@ impl SqlStore {
         };
         let look = Sql::text("SELECT payload FROM authorizations WHERE ").then(its);
         let look = look.build(self.database.backend());
-        let read = |reader: DatabaseConnection| {
+        let read = |reader: Session| {
             let look = look.clone();
             async move { reader.query_one_raw(look).await }
         };

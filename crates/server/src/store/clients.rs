@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use evergrant_core::brake::{Refusals, WINDOW};
 use evergrant_core::ids::{ClientKey, GrantId};
 use evergrant_core::store::{ClientStanding, StoreError};
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, EntityTrait};
+use sea_orm::{ConnectionTrait, DbErr, EntityTrait};
 
 use super::SqlStore;
 use super::entity::{brake, client};
 use super::grants::get;
 use super::row::{self, number};
+use super::session::Session;
 use super::sql::Sql;
 
 /// Refusals as they were read.
@@ -41,7 +42,7 @@ impl SqlStore {
     /// may be another one.
     pub(super) async fn read_refusals(
         &self,
-        database: &DatabaseConnection,
+        database: &Session,
         client: &ClientKey,
         without: Option<&GrantId>,
     ) -> Result<StoredRefusals, DbErr> {
@@ -87,7 +88,7 @@ impl SqlStore {
     }
 
     pub(super) async fn client_standings(&self) -> Result<Vec<ClientStanding>, StoreError> {
-        let read = |database: DatabaseConnection| async move {
+        let read = |database: Session| async move {
             let held = Sql::text(
                 "SELECT provider, client, count(*) AS held FROM grants
                  WHERE suspect_reason IS NOT NULL GROUP BY provider, client",

@@ -7,6 +7,7 @@ use evergrant_core::store::StoreError;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr};
 
 use super::error::{Meaning, meaning, store_error};
+use super::session::Session;
 use super::sql::Sql;
 
 /// No operation takes longer, waiting for a connection included.
@@ -20,6 +21,8 @@ pub(super) struct Database {
     /// Takes reads: on Postgres the same pool.
     pub(super) reader: DatabaseConnection,
     pub(super) suspicion: Suspicion,
+    /// What every piece of work begins with, in a transaction of its own, where connections are a pooler's.
+    pub(super) opening: Option<String>,
 }
 
 impl Database {
@@ -44,24 +47,43 @@ impl Database {
     }
 
     /// Reads, and once more on another connection if the first turned out to be gone.
-    pub(super) async fn read<T, F>(
-        &self,
-        work: impl Fn(DatabaseConnection) -> F,
-    ) -> Result<T, StoreError>
+    pub(super) async fn read<T, F>(&self, work: impl Fn(Session) -> F) -> Result<T, StoreError>
     where
         F: Future<Output = Result<T, DbErr>>,
     {
         let result = within(PATIENCE, async {
-            match work(self.reader.clone()).await {
-                Err(error) if self.is_disconnect(&error) => work(self.reader.clone()).await,
+            match self.session(&self.reader, &work).await {
+                Err(error) if self.is_disconnect(&error) => self.session(&self.reader, &work).await,
                 result => result,
             }
         });
         result.await?.map_err(|error| store_error(&error))
     }
 
+    /// Reads for as long as it takes.
+    pub(super) async fn read_patiently<T, F>(
+        &self,
+        work: impl FnOnce(Session) -> F,
+    ) -> Result<T, DbErr>
+    where
+        F: Future<Output = Result<T, DbErr>>,
+    {
+        self.session(&self.reader, work).await
+    }
+
     /// Writes, once: whether a write whose answer was lost took place is for the caller to find out.
-    pub(super) async fn write<T>(
+    pub(super) async fn write<T, F>(
+        &self,
+        work: impl FnOnce(Session) -> F,
+    ) -> Result<Result<T, DbErr>, StoreError>
+    where
+        F: Future<Output = Result<T, DbErr>>,
+    {
+        self.bounded(self.session(&self.writer, work)).await
+    }
+
+    /// The same with a transaction that `work` itself begins.
+    pub(super) async fn bounded<T>(
         &self,
         work: impl Future<Output = Result<T, DbErr>>,
     ) -> Result<Result<T, DbErr>, StoreError> {
@@ -72,10 +94,22 @@ impl Database {
         Ok(result)
     }
 
+    async fn session<T, F>(
+        &self,
+        pool: &DatabaseConnection,
+        work: impl FnOnce(Session) -> F,
+    ) -> Result<T, DbErr>
+    where
+        F: Future<Output = Result<T, DbErr>>,
+    {
+        Session::scope(pool, self.opening.as_deref(), work).await
+    }
+
     /// Executes one statement, which commits by itself. Answers how many rows it wrote.
     pub(super) async fn execute(&self, sql: Sql) -> Result<u64, StoreError> {
         let statement = sql.build(self.backend());
-        let done = self.write(self.writer.execute_raw(statement)).await?;
+        let write = |session: Session| async move { session.execute_raw(statement).await };
+        let done = self.write(write).await?;
         let done = done.map_err(|error| store_error(&error))?;
         Ok(done.rows_affected())
     }

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use evergrant_core::report::DeliveryId;
 use evergrant_core::store::StoreError;
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
+use sea_orm::{ConnectionTrait, DbErr};
 
 use super::SqlStore;
+use super::session::Session;
 use super::sql::Sql;
 
 impl SqlStore {
@@ -30,7 +31,7 @@ impl SqlStore {
 }
 
 pub(super) async fn is_remembered(
-    database: &DatabaseConnection,
+    database: &Session,
     delivery: &DeliveryId,
 ) -> Result<bool, DbErr> {
     let read = "SELECT 1 FROM deliveries WHERE receiver = ? AND id = ?";

@@ -15,8 +15,8 @@ use evergrant_core::store::{
 };
 use sea_orm::sea_query::{Expr, Query};
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, EntityTrait,
-    QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter,
+    QueryOrder, QuerySelect,
 };
 
 use super::SqlStore;
@@ -24,6 +24,7 @@ use super::entity::{credential, grant, integration, integration_credential as li
 use super::integrations::{integrations, is_integration, read_integrations};
 use super::names::Stored;
 use super::row;
+use super::session::Session;
 use super::sql::Sql;
 
 /// What a page of credentials is made of.
@@ -91,7 +92,7 @@ impl SqlStore {
 }
 
 async fn read_credentials(
-    database: &DatabaseConnection,
+    database: &Session,
     filter: Condition,
     limit: u64,
     now: &str,

@@ -48,6 +48,17 @@ fn of_sqlx(error: &sqlx::Error) -> (Meaning, String) {
     (meaning, error.to_string())
 }
 
+/// Words for the log if somebody else holds a lock in Postgres that did not become free in time, or would never.
+pub(super) fn locked(error: &DbErr) -> Option<String> {
+    let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) =
+        error
+    else {
+        return None;
+    };
+    let error = error.as_database_error()?;
+    matches!(error.code().as_deref(), Some("55P03" | "40P01")).then(|| error.message().to_owned())
+}
+
 /// Postgres: SQLSTATE (manual, appendix A). SQLite: extended result codes (sqlite.org/rescode.html).
 ///
 /// A lock or statement that timed out is no conflict: the change may be right, and the database is slow.

@@ -23,6 +23,7 @@ use sea_orm::{
 use super::entity::{credential, grant};
 use super::fragment::{free_text, next_tokens, raise_grant, requested_scopes};
 use super::row::{self, number, stored};
+use super::session::Session;
 use super::sql::{Sql, update};
 use super::{SqlStore, forecast, tokens};
 use crate::seal::Sealer;
@@ -71,7 +72,7 @@ impl SqlStore {
 
     pub(super) async fn rows(&self, sql: Sql) -> Result<Vec<QueryResult>, StoreError> {
         let statement = sql.build(self.database.backend());
-        let read = |database: sea_orm::DatabaseConnection| {
+        let read = |database: Session| {
             let statement = statement.clone();
             async move { database.query_all_raw(statement).await }
         };
@@ -158,8 +159,8 @@ impl GrantStore for SqlStore {
         let statement = claim
             .then_text(" RETURNING epoch, takeover")
             .build(self.database.backend());
-        let claimed = async {
-            let row = self.database.writer.query_one_raw(statement).await?;
+        let claimed = |session: Session| async move {
+            let row = session.query_one_raw(statement).await?;
             row.map(|row| {
                 Ok(Claimed {
                     epoch: Epoch(number(row.try_get("", "epoch")?)),

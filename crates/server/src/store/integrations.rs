@@ -6,20 +6,21 @@ use evergrant_core::ids::{CredentialId, IntegrationKey};
 use evergrant_core::integration::{Fault, Integration, Need};
 use evergrant_core::store::StoreError;
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter,
-    QueryOrder, QueryResult, QuerySelect,
+    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder,
+    QueryResult, QuerySelect,
 };
 
 use super::entity::integration;
 use super::grants::get;
 use super::row;
+use super::session::Session;
 use super::sql::Sql;
 
 /// Integrations in order of their names, and the needs of all of them with how those credentials stand.
 pub(super) type IntegrationPage = (Vec<integration::Model>, Vec<QueryResult>);
 
 pub(super) async fn read_integrations(
-    database: &DatabaseConnection,
+    database: &Session,
     filter: Condition,
     limit: u64,
 ) -> Result<IntegrationPage, DbErr> {

@@ -8,8 +8,8 @@ use evergrant_core::events::{Event, LogEpoch, LogPosition};
 use evergrant_core::ids::CredentialKey;
 use evergrant_core::store::{EventLog, StoreError};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter, QueryOrder,
-    QueryResult, QuerySelect,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QueryResult,
+    QuerySelect,
 };
 
 use super::database::Database;
@@ -17,6 +17,7 @@ use super::entity::event;
 use super::grants::get;
 use super::lone::{CURSOR_KEY, SecretBytes};
 use super::row::{self, number, stored};
+use super::session::Session;
 use super::sql::{Sql, insert};
 use super::{SqlStore, payload};
 use crate::seal::Sealer;
@@ -72,7 +73,7 @@ fn no_log() -> StoreError {
     row::corrupt("the event log has no row")
 }
 
-async fn read_position(database: &DatabaseConnection) -> Result<Option<QueryResult>, DbErr> {
+async fn read_position(database: &Session) -> Result<Option<QueryResult>, DbErr> {
     let read = Sql::text("SELECT epoch, head, floor FROM event_log WHERE id = 1");
     let statement = read.build(database.get_database_backend());
     database.query_one_raw(statement).await
@@ -99,7 +100,7 @@ fn event(row: event::Model) -> Result<Event, StoreError> {
 #[async_trait]
 impl EventLog for SqlStore {
     async fn position(&self) -> Result<LogPosition, StoreError> {
-        let read = |database: DatabaseConnection| async move { read_position(&database).await };
+        let read = |database: Session| async move { read_position(&database).await };
         position(self.database.read(read).await?)
     }
 
@@ -108,7 +109,7 @@ impl EventLog for SqlStore {
         after: u64,
         limit: u32,
     ) -> Result<(Vec<Event>, LogPosition), StoreError> {
-        let read = |database: DatabaseConnection| async move {
+        let read = |database: Session| async move {
             let page = event::Entity::find()
                 .filter(event::Column::Seq.gt(stored(after)))
                 .order_by_asc(event::Column::Seq)
@@ -124,7 +125,7 @@ impl EventLog for SqlStore {
     }
 
     async fn events_of(&self, key: &CredentialKey, limit: u32) -> Result<Vec<Event>, StoreError> {
-        let read = |database: DatabaseConnection| async move {
+        let read = |database: Session| async move {
             event::Entity::find()
                 .filter(event::Column::Tenant.eq(key.tenant.as_str()))
                 .filter(event::Column::Credential.eq(key.id.as_str()))

@@ -1,12 +1,13 @@
 //! Secrets of which a store has one: each in a table of one row, sealed, with no `key_id` beside it.
 
 use evergrant_core::store::StoreError;
-use sea_orm::{ConnectionTrait, DatabaseConnection};
+use sea_orm::ConnectionTrait;
 use zeroize::Zeroizing;
 
 use super::database::Database;
 use super::grants::get;
 use super::row;
+use super::session::Session;
 use super::sql::Sql;
 use crate::seal::{OpenError, Place, Sealer};
 
@@ -61,7 +62,7 @@ impl LoneSecret {
         let Self { table, column, .. } = self;
         let read = Sql::text(format!("SELECT {column} FROM {table} WHERE id = 1"));
         let read = read.build(database.backend());
-        let query = |reader: DatabaseConnection| {
+        let query = |reader: Session| {
             let read = read.clone();
             async move { reader.query_one_raw(read).await }
         };

@@ -14,8 +14,8 @@ use sqlx::{ConnectOptions, Connection, SqlitePool};
 use thiserror::Error;
 
 use super::database::{Database, Suspicion};
-use super::error::store_error;
-use super::url::StoreUrl;
+use super::error::{locked, store_error};
+use super::url::{Pooler, StoreUrl};
 
 const SQLITE_READERS: u32 = 4;
 /// Shorter than an operation may take, so that a caller learns from SQLite itself that nothing was written.
@@ -62,9 +62,19 @@ pub enum OpenStoreError {
     /// No replica has ever served this database.
     #[error("the database holds no event log yet")]
     NoLog,
-    /// The database was migrated by a newer program. Nothing was changed.
-    #[error("the database was written by a newer version: it has the migration {0}")]
+    /// The database was migrated by a newer program, which took away what this one needs. Nothing was changed.
+    #[error(
+        "the database was written by a newer version, and this one is too old for it: it has the migration {0}"
+    )]
     Newer(String),
+    /// Something between this program and Postgres refuses what a connection is to be set to.
+    #[error(
+        "what listens there is no Postgres, or one behind a pooler, which needs store.pooler = \"transaction\": {0}"
+    )]
+    Pooler(String),
+    /// Tables are in use, and were not to be had in time. Nothing was changed.
+    #[error("the database is in use: {0}")]
+    Locked(String),
     /// The schema is not up to date, and [`StoreOptions::migrate`] is off.
     #[error("the database lacks {0} migrations")]
     Outdated(u32),
@@ -75,7 +85,10 @@ pub enum OpenStoreError {
 
 impl From<DbErr> for OpenStoreError {
     fn from(error: DbErr) -> Self {
-        Self::Store(store_error(&error))
+        match locked(&error) {
+            Some(why) => Self::Locked(why),
+            None => Self::Store(store_error(&error)),
+        }
     }
 }
 
@@ -92,13 +105,13 @@ pub(super) async fn open(
 ) -> Result<Database, OpenStoreError> {
     match url {
         StoreUrl::Sqlite(path) => open_sqlite(path).await,
-        StoreUrl::Postgres(_) => {
+        StoreUrl::Postgres(_, pooler) => {
             let bounds = [
                 ("statement_timeout", "5s"),
                 ("lock_timeout", "2s"),
                 ("idle_in_transaction_session_timeout", "5s"),
             ];
-            open_postgres(url, options.max_connections, &bounds).await
+            open_postgres(url, *pooler, options.max_connections, &bounds).await
         }
     }
 }
@@ -107,12 +120,15 @@ pub(super) async fn open(
 pub(super) async fn open_patiently(url: &StoreUrl) -> Result<Database, OpenStoreError> {
     match url {
         StoreUrl::Sqlite(path) => open_sqlite(path).await,
-        StoreUrl::Postgres(_) => open_postgres(url, 1, &[("lock_timeout", "60s")]).await,
+        StoreUrl::Postgres(_, pooler) => {
+            open_postgres(url, *pooler, 1, &[("lock_timeout", "60s")]).await
+        }
     }
 }
 
 async fn open_postgres(
     url: &StoreUrl,
+    pooler: Pooler,
     max_connections: u32,
     bounds: &[(&str, &str)],
 ) -> Result<Database, OpenStoreError> {
@@ -121,10 +137,21 @@ async fn open_postgres(
         .postgres()
         .ok_or_else(malformed)?
         .application_name("evergrant")
-        .options(bounds.iter().copied())
-        // An event that was told must survive a crash of the server.
-        .options([("synchronous_commit", "on")])
         .disable_statement_logging();
+    // An event that was told must survive a crash of the server.
+    let bounds = bounds.iter().chain([&("synchronous_commit", "on")]);
+    let (connection, opening) = match pooler {
+        Pooler::None => (connection.options(bounds.copied()), None),
+        Pooler::Transaction => {
+            let set = bounds.map(|(name, value)| format!("; SET LOCAL {name} = '{value}'"));
+            let opening: String = std::iter::once("DEALLOCATE ALL".to_owned())
+                .chain(set)
+                .collect();
+            // Poolers refuse parameters of a connection that they do not know.
+            let connection = connection.extra_float_digits(None);
+            (connection.statement_cache_capacity(0), Some(opening))
+        }
+    };
     try_postgres(&connection).await?;
     let suspicion = Suspicion::default();
     let suspected = suspicion.clone();
@@ -148,6 +175,7 @@ async fn open_postgres(
         writer: pool.clone(),
         reader: pool,
         suspicion,
+        opening,
     })
 }
 
@@ -161,8 +189,17 @@ async fn try_postgres(options: &PgConnectOptions) -> Result<(), OpenStoreError> 
     match tokio::time::timeout(ACQUIRE, options.connect()).await {
         Ok(Ok(connection)) => Ok(connection.close().await?),
         Ok(Err(sqlx::Error::Io(why))) => Err(unavailable(format!("cannot be connected to: {why}"))),
-        Ok(Err(other)) => Err(other.into()),
+        Ok(Err(other)) => Err(unless_pooled(other)),
         Err(_) => Err(unavailable(format!("did not answer within {ACQUIRE:?}"))),
+    }
+}
+
+/// PgBouncer's words for what it does not let through.
+fn unless_pooled(error: sqlx::Error) -> OpenStoreError {
+    let message = error.as_database_error().map(|error| error.message());
+    match message.filter(|text| text.contains("unsupported startup parameter")) {
+        Some(text) => OpenStoreError::Pooler(text.to_owned()),
+        None => error.into(),
     }
 }
 
@@ -191,6 +228,7 @@ async fn open_sqlite(path: &Path) -> Result<Database, OpenStoreError> {
         writer: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer),
         reader: SqlxSqliteConnector::from_sqlx_sqlite_pool(reader),
         suspicion: Suspicion::default(),
+        opening: None,
     })
 }
 

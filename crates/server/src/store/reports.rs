@@ -2,14 +2,15 @@
 
 use evergrant_core::clock::Timestamp;
 use evergrant_core::report::{Report, Subject};
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, Value};
+use sea_orm::{ConnectionTrait, DbErr, Value};
 
 use super::fragment::free_text;
+use super::session::Session;
 use super::sql::Sql;
 
 /// The active grants that `report` concerns, by id, at most `limit`.
 pub(super) async fn concerned(
-    database: &DatabaseConnection,
+    database: &Session,
     report: &Report,
     limit: u32,
 ) -> Result<Vec<String>, DbErr> {

@@ -15,6 +15,7 @@ use super::migration;
 use super::open::{self, OpenStoreError};
 use super::row::number;
 use super::sealed::{self, COLUMNS, KeyUse, SealedColumn};
+use super::session::Session;
 use super::sql::Sql;
 use super::url::StoreUrl;
 use crate::seal::{OpenError, Sealer};
@@ -57,7 +58,7 @@ impl SealedStore {
             return Ok(None);
         }
         let database = open::open_patiently(url).await?;
-        let found = match migration::standing(&database.reader).await {
+        let found = match migration::standing(&database).await {
             Ok(migration::Standing::UpToDate) => return Ok(Some(Self { database })),
             Ok(migration::Standing::Empty) => Ok(None),
             Ok(migration::Standing::Lacks(pending)) => Err(OpenStoreError::Outdated(pending)),
@@ -163,7 +164,8 @@ impl SealedStore {
             ],
         );
         let read = read.build(self.database.backend());
-        let rows = self.database.reader.query_all_raw(read).await;
+        let read = |session: Session| async move { session.query_all_raw(read).await };
+        let rows = self.database.read_patiently(read).await;
         let rows = rows.map_err(|error| store_error(&error))?;
         rows.iter().map(SealedRow::read).collect()
     }

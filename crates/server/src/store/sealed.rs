@@ -6,13 +6,14 @@
 use std::collections::BTreeSet;
 
 use evergrant_core::store::StoreError;
-use sea_orm::{ConnectionTrait as _, DatabaseConnection};
+use sea_orm::ConnectionTrait as _;
 
 use super::database::Database;
 use super::error::store_error;
 use super::grants::get;
 use super::lone::LONE_SECRETS;
 use super::row::number;
+use super::session::Session;
 use super::sql::Sql;
 use crate::seal::Place;
 
@@ -110,7 +111,7 @@ pub(super) async fn key_ids(database: &Database) -> Result<BTreeSet<String>, Sto
             ) SELECT id FROM ids WHERE id IS NOT NULL"
         ));
         let jump = jump.build(database.backend());
-        let read = |reader: DatabaseConnection| {
+        let read = |reader: Session| {
             let jump = jump.clone();
             async move { reader.query_all_raw(jump).await }
         };
@@ -131,7 +132,8 @@ pub(super) async fn key_use(database: &Database) -> Result<Vec<KeyUse>, StoreErr
         let table = column.table;
         let count = format!("SELECT key_id, count(*) AS rows_sealed FROM {table} GROUP BY key_id");
         let count = Sql::text(count + " ORDER BY key_id").build(database.backend());
-        let rows = database.reader.query_all_raw(count).await;
+        let count = |session: Session| async move { session.query_all_raw(count).await };
+        let rows = database.read_patiently(count).await;
         for row in rows.map_err(|error| store_error(&error))? {
             found.push(KeyUse {
                 key: get(&row, "key_id")?,

@@ -9,8 +9,8 @@ use evergrant_core::ids::{ClientKey, CredentialKey, IntegrationKey};
 use evergrant_core::store::StoreError;
 use sea_orm::sea_query::Query;
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter,
-    QueryOrder, QuerySelect,
+    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect,
 };
 
 use super::SqlStore;
@@ -22,6 +22,7 @@ use super::integrations::{IntegrationPage, integrations, is_integration, read_in
 use super::kills::taken;
 use super::reports::concerned;
 use super::row::{self, number};
+use super::session::Session;
 use super::sql::Sql;
 
 /// What a snapshot is made of.
@@ -55,7 +56,7 @@ impl SqlStore {
         })
     }
 
-    async fn read_rows(&self, database: &DatabaseConnection, scope: &Scope) -> Result<Rows, DbErr> {
+    async fn read_rows(&self, database: &Session, scope: &Scope) -> Result<Rows, DbErr> {
         let first = format!(
             "SELECT revision, {} AS now FROM event_log",
             self.database.now()
@@ -126,7 +127,7 @@ impl SqlStore {
 
 /// Adds grants, the credentials that use them, and the integrations that need those or `key`.
 async fn add_grants(
-    database: &DatabaseConnection,
+    database: &Session,
     ids: BTreeSet<String>,
     key: Option<&CredentialKey>,
     rows: &mut Rows,
@@ -166,7 +167,7 @@ async fn add_grants(
 
 /// Grants, and those that are derived from them.
 async fn read_with_derived(
-    database: &DatabaseConnection,
+    database: &Session,
     ids: BTreeSet<String>,
 ) -> Result<Vec<grant::Model>, DbErr> {
     let ids = || ids.iter().map(String::as_str);
@@ -178,7 +179,7 @@ async fn read_with_derived(
 }
 
 async fn read_grants(
-    database: &DatabaseConnection,
+    database: &Session,
     ids: BTreeSet<String>,
 ) -> Result<Vec<grant::Model>, DbErr> {
     let these = grant::Column::Id.is_in(ids.iter().map(String::as_str));
@@ -187,7 +188,7 @@ async fn read_grants(
 }
 
 async fn read_credentials(
-    database: &DatabaseConnection,
+    database: &Session,
     filter: Condition,
 ) -> Result<Vec<credential::Model>, DbErr> {
     credential::Entity::find()
@@ -198,16 +199,13 @@ async fn read_credentials(
         .await
 }
 
-async fn read_client(
-    database: &DatabaseConnection,
-    key: &ClientKey,
-) -> Result<Option<client::Model>, DbErr> {
+async fn read_client(database: &Session, key: &ClientKey) -> Result<Option<client::Model>, DbErr> {
     let key = (key.provider.to_string(), key.client.to_string());
     client::Entity::find_by_id(key).one(database).await
 }
 
 async fn read_grant_of_account(
-    database: &DatabaseConnection,
+    database: &Session,
     account: &AccountKey,
 ) -> Result<Option<String>, DbErr> {
     grant::Entity::find()

@@ -6,7 +6,7 @@ use evergrant_core::grant::{GrantFacts, Means, TokenSet};
 use evergrant_core::ids::{Generation, GrantId};
 use evergrant_core::secret::{AccessToken, Parameter, RefreshToken, SigningKey};
 use evergrant_core::store::StoreError;
-use sea_orm::{ConnectionTrait as _, DatabaseConnection};
+use sea_orm::ConnectionTrait as _;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -14,6 +14,7 @@ use super::database::Database;
 use super::grants::get;
 use super::row;
 use super::sealed::{GRANT_TOKENS, ORPHAN_TOKENS, SealedColumn};
+use super::session::Session;
 use super::sql::Sql;
 use crate::seal::{OpenError, Sealer};
 
@@ -181,7 +182,7 @@ fn open_for(
 pub(super) async fn sealed_by(database: &Database) -> Result<Option<String>, StoreError> {
     let one = |text: &'static str| {
         let query = Sql::text(text).build(database.backend());
-        let read = move |reader: DatabaseConnection| {
+        let read = move |reader: Session| {
             let query = query.clone();
             async move { reader.query_one_raw(query).await }
         };
@@ -203,5 +204,19 @@ fn open_error(error: OpenError) -> StoreError {
     match error {
         OpenError::UnknownKey(id) => StoreError::KeyUnavailable(id),
         OpenError::Broken(column) => row::corrupt(format!("a sealed value of {column}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Replicas of two versions share the rows.
+    #[test]
+    fn a_field_that_a_later_version_adds_does_no_harm() {
+        let text = r#"{"access_token":"a","refresh_token":null,"token_type":"Bearer","metadata":{},
+            "means":{"parameters":{},"signing_key":null,"later":1},"later":{"more":true}}"#;
+        let read: OpenSecrets = serde_json::from_str(text).unwrap();
+        assert_eq!(read.access_token, "a");
     }
 }

@@ -14,7 +14,17 @@ pub enum StoreUrl {
     /// A file of this process alone: `sqlite:path`, `sqlite://relative` or `sqlite:///absolute`.
     Sqlite(PathBuf),
     /// A server that replicas share, as libpq writes it: `postgres://user:password@host/database?sslmode=…`.
-    Postgres(SecretString),
+    Postgres(SecretString, Pooler),
+}
+
+/// What stands between replicas and their Postgres.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Pooler {
+    /// Nothing, or what keeps a connection of the server for each of a client.
+    #[default]
+    None,
+    /// What lends a connection for each transaction, as PgBouncer does with `pool_mode = transaction`.
+    Transaction,
 }
 
 /// Why a text is no address of a database. It repeats nothing of the text, which may hold a password. Its words follow
@@ -49,16 +59,25 @@ impl StoreUrl {
         if !text.starts_with("postgres://") && !text.starts_with("postgresql://") {
             return Err(InvalidStoreUrl::Scheme);
         }
-        let url = Self::Postgres(text.into());
+        let url = Self::Postgres(text.into(), Pooler::None);
         url.postgres().ok_or(InvalidStoreUrl::Postgres)?;
         Ok(url)
+    }
+
+    /// The same address, if it is of a server, with that pooler before it.
+    #[must_use]
+    pub fn behind(self, pooler: Pooler) -> Self {
+        match self {
+            Self::Postgres(url, _) => Self::Postgres(url, pooler),
+            file => file,
+        }
     }
 
     /// The file of an SQLite database; `None` for a server.
     pub fn sqlite_path(&self) -> Option<&Path> {
         match self {
             Self::Sqlite(path) => Some(path),
-            Self::Postgres(_) => None,
+            Self::Postgres(..) => None,
         }
     }
 
@@ -74,7 +93,7 @@ impl StoreUrl {
     pub(super) fn postgres(&self) -> Option<PgConnectOptions> {
         match self {
             Self::Sqlite(_) => None,
-            Self::Postgres(url) => PgConnectOptions::from_str(url.expose_secret()).ok(),
+            Self::Postgres(url, _) => PgConnectOptions::from_str(url.expose_secret()).ok(),
         }
     }
 }
@@ -83,12 +102,12 @@ impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self, self.postgres()) {
             (Self::Sqlite(path), _) => write!(f, "sqlite:{}", path.display()),
-            (Self::Postgres(_), Some(options)) => {
+            (Self::Postgres(..), Some(options)) => {
                 let (host, port) = (options.get_host(), options.get_port());
                 let database = options.get_database().unwrap_or_default();
                 write!(f, "postgres://{host}:{port}/{database}")
             }
-            (Self::Postgres(_), None) => f.write_str("postgres://"),
+            (Self::Postgres(..), None) => f.write_str("postgres://"),
         }
     }
 }

@@ -16,7 +16,7 @@ use evergrant_core::secret::{AccessToken, Parameter, RefreshToken, SigningKey};
 use evergrant_core::store::{Credential, Store};
 use evergrant_core::testing::store_contract::StoreHarness;
 use evergrant_server::seal::{Sealer, SealingKey};
-use evergrant_server::store::{OpenStoreError, SqlStore, StoreOptions, StoreUrl};
+use evergrant_server::store::{OpenStoreError, Pooler, SqlStore, StoreOptions, StoreUrl};
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
@@ -126,15 +126,20 @@ impl Harness {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("grants.db");
         let url = format!("sqlite://{}", file.display());
-        Self::open(&url, Some(folder)).await
+        Self::open(&url, Pooler::None, Some(folder)).await
     }
 
     pub async fn postgres() -> Self {
-        Self::open(&Postgres::shared().new_database(), None).await
+        Self::open(&Postgres::shared().new_database(), Pooler::None, None).await
     }
 
-    async fn open(url: &str, folder: Option<TempDir>) -> Self {
-        let store_url = StoreUrl::parse(url).unwrap();
+    pub async fn behind_a_pooler() -> Self {
+        let url = Postgres::shared().new_database();
+        Self::open(&url, Pooler::Transaction, None).await
+    }
+
+    async fn open(url: &str, pooler: Pooler, folder: Option<TempDir>) -> Self {
+        let store_url = StoreUrl::parse(url).unwrap().behind(pooler);
         let store = SqlStore::connect(&store_url, sealer(&["k1"]), postgres_options()).await;
         Self {
             store: Arc::new(store.unwrap()),

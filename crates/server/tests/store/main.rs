@@ -9,6 +9,7 @@ mod authorizations;
 mod harness;
 mod opening;
 mod outage;
+mod restored;
 mod rotation;
 mod sealed;
 #[path = "../support/postgres.rs"]
@@ -29,5 +30,15 @@ mod postgres {
     evergrant_core::store_contract_tests!(
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         Harness::postgres()
+    );
+}
+
+// Without a pooler, which only takes away: each piece of work is a transaction of its own.
+mod behind_a_pooler {
+    use crate::harness::Harness;
+
+    evergrant_core::store_contract_tests!(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        Harness::behind_a_pooler()
     );
 }

@@ -1,10 +1,12 @@
 //! Opening, migrating, and databases that are not as they should be.
 
 use std::io::ErrorKind;
+use std::time::Duration;
 
 use evergrant_core::events::LogPosition;
 use evergrant_core::store::{EventLog, StoreError};
 use evergrant_server::store::{OpenStoreError, SqlStore, StoreOptions, StoreUrl};
+use sea_orm::{ConnectionTrait, DbBackend, Statement, TransactionTrait};
 use tokio::task::JoinSet;
 
 use crate::harness::{Harness, postgres_options, sealer};
@@ -50,25 +52,73 @@ async fn of_servers_that_start_together_one_migrates_sqlite() {
     eight_open_at_once(StoreUrl::Sqlite(folder.path().join("grants.db"))).await;
 }
 
-async fn a_newer_schema_is_refused(harness: Harness) {
+async fn a_newer_schema_is_refused_if_it_says_so(harness: Harness) {
     harness
-        .execute("INSERT INTO seaql_migrations (version, applied_at) VALUES ('m9999_later', 0)")
+        .execute("INSERT INTO seaql_migrations (version, applied_at) VALUES ('m9998_later', 0)")
         .await;
     for options in [postgres_options(), without_migrating()] {
-        let refused = harness.reopen(&["k1"], options).await.unwrap_err();
-        assert!(matches!(&refused, OpenStoreError::Newer(name) if name == "m9999_later"));
-        assert!(refused.to_string().contains("newer version"));
+        let store = harness.reopen(&["k1"], options).await.unwrap();
+        store.close().await;
+    }
+    assert_eq!(SqlStore::migrate(&harness.url).await.unwrap(), 0);
+
+    for beyond in [
+        "UPDATE schema_requirement SET migration = 'm9998_later'",
+        "DROP TABLE schema_requirement",
+    ] {
+        harness.execute(beyond).await;
+        for options in [postgres_options(), without_migrating()] {
+            let refused = harness.reopen(&["k1"], options).await.unwrap_err();
+            assert!(matches!(&refused, OpenStoreError::Newer(name) if name == "m9998_later"));
+            let line = refused.to_string();
+            assert!(
+                line.contains("newer version") && !line.contains('\n'),
+                "{line}"
+            );
+        }
     }
 }
 
 #[tokio::test]
-async fn a_newer_schema_is_refused_on_sqlite() {
-    a_newer_schema_is_refused(Harness::sqlite().await).await;
+async fn a_newer_schema_is_refused_if_it_says_so_on_sqlite() {
+    a_newer_schema_is_refused_if_it_says_so(Harness::sqlite().await).await;
 }
 
 #[tokio::test]
-async fn a_newer_schema_is_refused_on_postgres() {
-    a_newer_schema_is_refused(Harness::postgres().await).await;
+async fn a_newer_schema_is_refused_if_it_says_so_on_postgres() {
+    a_newer_schema_is_refused_if_it_says_so(Harness::postgres().await).await;
+}
+
+// Whoever reads a table for long, a dump for example, holds up neither replicas nor a migration for ever.
+#[tokio::test]
+async fn a_migration_waits_for_a_table_that_is_in_use_and_holds_nobody_up() {
+    let harness = Harness::postgres().await;
+    let reading = harness.database.begin().await.unwrap();
+    harness
+        .execute("DELETE FROM seaql_migrations WHERE version = 'm0011_requirement'")
+        .await;
+    harness.execute("DROP TABLE schema_requirement").await;
+    reading
+        .execute_unprepared("LOCK TABLE seaql_migrations IN SHARE MODE")
+        .await
+        .unwrap();
+    let waits =
+        "SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'seaql_migrations'::regclass";
+    let look = Statement::from_string(DbBackend::Postgres, waits);
+    let twice = async {
+        let mut turns = 0;
+        let mut waited = false;
+        // It comes, gives way, and comes again.
+        while turns < 2 {
+            let waits = harness.database.query_one_raw(look.clone()).await.unwrap();
+            turns += u32::from(waits.is_some() && !waited);
+            waited = waits.is_some();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        reading.rollback().await.unwrap();
+    };
+    let (migrated, ()) = tokio::join!(SqlStore::migrate(&harness.url), twice);
+    assert_eq!(migrated.unwrap(), 1);
 }
 
 #[tokio::test]

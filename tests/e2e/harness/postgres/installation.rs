@@ -127,7 +127,7 @@ fn candidates() -> Vec<PathBuf> {
 }
 
 /// Runs `command` to its end and gives what it printed.
-async fn run(mut command: Command) -> Result<String> {
+pub async fn run(mut command: Command) -> Result<String> {
     tokio::task::spawn_blocking(move || {
         let output = command
             .output()

@@ -12,6 +12,7 @@ const SEALING_KEY: &str = "ZXZlcmdyYW50LWUyZS1zZWFsaW5nLWtleS0zMmJ5dGU=";
 #[derive(Debug, Clone)]
 pub struct ReplicaConfig {
     name: String,
+    program: PathBuf,
     settings: Table,
     catalogue: Vec<(String, String)>,
     environment: Vec<(String, String)>,
@@ -24,6 +25,7 @@ impl ReplicaConfig {
     pub fn new(store_url: impl Into<String>) -> Self {
         let empty = Self {
             name: "evergrant".to_owned(),
+            program: env!("CARGO_BIN_EXE_evergrant").into(),
             settings: Table::new(),
             catalogue: Vec::new(),
             environment: Vec::new(),
@@ -41,6 +43,12 @@ impl ReplicaConfig {
     /// The name of the replica in messages of the tests.
     pub fn named(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
+        self
+    }
+
+    /// Runs another build of the program.
+    pub fn program(mut self, program: impl Into<PathBuf>) -> Self {
+        self.program = program.into();
         self
     }
 
@@ -101,6 +109,10 @@ impl ReplicaConfig {
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.environment.push((name.into(), value.into()));
         self
+    }
+
+    pub(in super::super) fn executable(&self) -> &Path {
+        &self.program
     }
 
     pub(super) fn log(&self) -> Option<&Path> {

@@ -16,8 +16,8 @@ pub(in crate::refresh) enum NotAdopted {
 }
 
 impl Refresher {
-    /// Stores what a crashed or cut-off leader left behind for exactly this generation. `None` if nothing is
-    /// there, as ever where tokens are minted.
+    /// Stores what a crashed or cut-off leader left behind for this generation, or for a later one in a life of the
+    /// database that a backup has undone. `None` if nothing is there, as ever where tokens are minted.
     pub(in crate::refresh) async fn adopt_from_escrow(
         &self,
         grant: &Grant,
@@ -72,7 +72,7 @@ impl Refresher {
         for entry in entries {
             let grant = self.ports.store.grant(&entry.grant).await?;
             match grant {
-                Some(grant) if grant.facts.generation == entry.base => {
+                Some(grant) if grant.facts.generation <= entry.base => {
                     self.commit(&grant, &entry).await?.kept?;
                     replayed += 1;
                     metrics::counter!("evergrant_escrow_replayed_total").increment(1);

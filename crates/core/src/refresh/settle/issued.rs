@@ -9,6 +9,7 @@ use crate::ageing::{Dates, Life};
 use crate::change::{Scope, plan};
 use crate::coordinator::EscrowEntry;
 use crate::grant::{Attempts, Grant, GrantState, TokenSet};
+use crate::ids::Generation;
 use crate::memory::Known;
 use crate::provider::Issued;
 use crate::refresh::attempt::Attempt;
@@ -75,7 +76,7 @@ impl Refresher {
                     "the new tokens cannot be stored yet; they are served from memory"
                 );
                 let dates = self.dates(&attempt.grant, &entry);
-                let early = with_tokens(&attempt.grant, &entry, dates);
+                let early = with_tokens(&attempt.grant, &entry, entry.base, dates);
                 let made_for_refusal = attempt.trigger.cause == Cause::Refusal;
                 if let Ok(Known::Live(live)) = self.remember(early, made_for_refusal) {
                     attempt
@@ -122,6 +123,9 @@ impl Refresher {
     }
 
     /// Stores the tokens of `entry`, or puts them aside where they came too late.
+    ///
+    /// A row of an earlier generation than the one that bought them is of a backup: nobody refreshes what he has not read.
+    /// What was bought after the backup is newer all the same, and becomes the row's next token set.
     pub(super) async fn commit(
         &self,
         grant: &Grant,
@@ -138,16 +142,16 @@ impl Refresher {
     ) -> Result<Committed, StoreError> {
         let store = &self.ports.store;
         let dates = self.dates(grant, entry);
+        let mut base = entry.base;
         for _ in 0..COMMIT_TRIES {
-            let commit = store.commit(
-                &entry.grant,
-                entry.base,
-                &entry.tokens,
-                entry.issued_at,
-                &dates,
-            );
+            let commit = store.commit(&entry.grant, base, &entry.tokens, entry.issued_at, &dates);
             match tokio::time::timeout(self.limits.store_timeout, commit).await {
-                Ok(Ok(true)) => return Ok(Committed::kept(Some(with_tokens(grant, entry, dates)))),
+                Ok(Ok(true)) if base == grant.facts.generation => {
+                    return Ok(Committed::kept(Some(with_tokens(
+                        grant, entry, base, dates,
+                    ))));
+                }
+                Ok(Ok(true)) => return store.grant(&entry.grant).await.map(Committed::kept),
                 Ok(Ok(false)) => {}
                 Ok(Err(error)) => return Err(error),
                 Err(_) => return Err(StoreError::Unavailable("the commit took too long".into())),
@@ -158,7 +162,15 @@ impl Refresher {
                 let kept = self.orphan(grant, entry, "the grant was deleted").await;
                 return Ok(Committed { grant: None, kept });
             };
-            if now.facts.generation > entry.base {
+            if now.facts.generation < base {
+                warn!(
+                    grant = %entry.grant, %base, generation = %now.facts.generation,
+                    "the database has been restored: a newer token set than it holds is stored again"
+                );
+                base = now.facts.generation;
+                continue;
+            }
+            if now.facts.generation > base {
                 if now.tokens == entry.tokens {
                     return Ok(Committed::kept(Some(now)));
                 }
@@ -178,7 +190,7 @@ impl Refresher {
                 let grant = Some(now);
                 return Ok(Committed { grant, kept });
             }
-            if now.facts.state.invalidation().is_some() && self.heal(entry, dates).await? {
+            if now.facts.state.invalidation().is_some() && self.heal(entry, base, dates).await? {
                 metrics::counter!("evergrant_healed_total").increment(1);
                 info!(grant = %entry.grant, "a grant taken for dead has a working token after all");
                 return store.grant(&entry.grant).await.map(Committed::kept);
@@ -244,12 +256,17 @@ impl Refresher {
         }
     }
 
-    async fn heal(&self, entry: &EscrowEntry, dates: Dates) -> Result<bool, StoreError> {
+    async fn heal(
+        &self,
+        entry: &EscrowEntry,
+        base: Generation,
+        dates: Dates,
+    ) -> Result<bool, StoreError> {
         self.change(&Scope::Grant(entry.grant.clone()), |snapshot| {
             plan::heal(
                 snapshot,
                 &entry.grant,
-                entry.base,
+                base,
                 entry.tokens.clone(),
                 entry.issued_at,
                 dates,
@@ -305,11 +322,11 @@ impl Refresher {
     }
 }
 
-/// The grant as a commit of `entry` leaves it.
-fn with_tokens(grant: &Grant, entry: &EscrowEntry, dates: Dates) -> Grant {
+/// The grant as a commit of `entry` after `base` leaves it.
+fn with_tokens(grant: &Grant, entry: &EscrowEntry, base: Generation, dates: Dates) -> Grant {
     let tokens: &TokenSet = &entry.tokens;
     let mut facts = grant.facts.clone();
-    facts.generation = entry.base.next();
+    facts.generation = base.next();
     facts.version += 1;
     facts.state = GrantState::Active;
     facts.issued_at = entry.issued_at;

@@ -7,7 +7,7 @@ fn each_mistake_is_told_in_one_line_with_key_reason_and_place() {
     let table = [
         (
             "[store]\nurll = \"x\"",
-            "store.urll: is unknown; known here: url, max_connections, orphan_retention (evergrant.toml:2)",
+            "store.urll: is unknown; known here: url, pooler, max_connections, orphan_retention (evergrant.toml:2)",
         ),
         (
             "[stores]\nurl = \"x\"",
@@ -45,6 +45,14 @@ fn each_mistake_is_told_in_one_line_with_key_reason_and_place() {
         (
             "[store]\nmax_connections = 0",
             "store.max_connections: must be a whole number from 1 to 1000 (evergrant.toml:2)",
+        ),
+        (
+            "[store]\npooler = \"session\"",
+            "store.pooler: must be \"none\" or \"transaction\", not \"session\" (evergrant.toml:2)",
+        ),
+        (
+            "[store]\npooler = \"transaction\"",
+            "store.pooler: is for Postgres; store.url names an SQLite file (evergrant.toml:2)",
         ),
         (
             "[store]\nurl = \"postgres://db/x\"",

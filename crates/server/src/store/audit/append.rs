@@ -7,14 +7,15 @@ use evergrant_core::clock::Timestamp;
 use evergrant_core::ids::{CredentialKey, GrantId, TenantId};
 use evergrant_core::store::StoreError;
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DbBackend, DbErr, SqliteTransactionMode,
-    TransactionOptions, TransactionTrait, Value,
+    ConnectionTrait, DbBackend, DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    Value,
 };
 use tracing::error;
 
 use super::super::error::store_error;
 use super::super::grants::get;
 use super::super::row::{client_key, corrupt, credential_key, stored};
+use super::super::session::Session;
 use super::super::sql::{Sql, update};
 use super::batch::AuditBatch;
 use super::begin::place;
@@ -128,21 +129,13 @@ impl AuditLog {
         let bump = update("audit_log", columns, conditions);
         let rows = row::write(records);
         let written = match self.database.backend() {
-            DbBackend::Postgres => self.database.write(self.write_at_once(bump, rows)).await,
-            _ => self.database.write(self.write_in_turn(bump, rows)).await,
+            DbBackend::Postgres => {
+                let write = |session| write_at_once(session, bump, rows);
+                self.database.write(write).await
+            }
+            _ => self.database.bounded(self.write_in_turn(bump, rows)).await,
         };
         written?.map_err(|error| store_error(&error))
-    }
-
-    async fn write_at_once(&self, bump: Sql, rows: String) -> Result<bool, DbErr> {
-        let statement = Sql::text("WITH bump AS (")
-            .then(bump)
-            .then_text(" RETURNING 1), written AS (")
-            .then(row::insert_on_postgres(rows))
-            .then_text(") SELECT count(*) AS moved FROM bump");
-        let statement = statement.build(DbBackend::Postgres);
-        let moved = self.database.writer.query_one_raw(statement).await?;
-        moved.map_or(Ok(false), |row| Ok(row.try_get::<i64>("", "moved")? == 1))
     }
 
     async fn write_in_turn(&self, bump: Sql, rows: String) -> Result<bool, DbErr> {
@@ -211,7 +204,7 @@ impl AuditLog {
         .then(Sql::tuple(ids))
         .then_text(" ORDER BY grants.id, credentials.id");
         let read = read.build(self.database.backend());
-        let query = |reader: DatabaseConnection| {
+        let query = |reader: Session| {
             let read = read.clone();
             async move { reader.query_all_raw(read).await }
         };
@@ -237,4 +230,15 @@ impl AuditLog {
         }
         Ok(found)
     }
+}
+
+async fn write_at_once(session: Session, bump: Sql, rows: String) -> Result<bool, DbErr> {
+    let statement = Sql::text("WITH bump AS (")
+        .then(bump)
+        .then_text(" RETURNING 1), written AS (")
+        .then(row::insert_on_postgres(rows))
+        .then_text(") SELECT count(*) AS moved FROM bump");
+    let statement = statement.build(DbBackend::Postgres);
+    let moved = session.query_one_raw(statement).await?;
+    moved.map_or(Ok(false), |row| Ok(row.try_get::<i64>("", "moved")? == 1))
 }

@@ -1,12 +1,13 @@
 //! The beginning of a chain.
 
 use evergrant_core::store::StoreError;
-use sea_orm::{ConnectionTrait, DatabaseConnection, Value};
+use sea_orm::{ConnectionTrait, Value};
 
 use super::super::database::Database;
 use super::super::grants::get;
 use super::super::lone::CHAIN_KEY;
 use super::super::row::{number, stored};
+use super::super::session::Session;
 use super::super::sql::{Column, Sql, insert, update};
 use crate::audit::chain::{ChainKey, End, Link, Mac};
 use crate::seal::Sealer;
@@ -86,7 +87,7 @@ pub(super) fn place(names: [&'static str; 3], link: Link, seal: Mac) -> Vec<Colu
 
 async fn head(database: &Database) -> Result<u64, StoreError> {
     let read = Sql::text("SELECT head FROM audit_log WHERE id = 1").build(database.backend());
-    let query = |reader: DatabaseConnection| {
+    let query = |reader: Session| {
         let read = read.clone();
         async move { reader.query_one_raw(read).await }
     };

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use evergrant_core::store::StoreError;
-use sea_orm::{ConnectionTrait, DatabaseConnection};
+use sea_orm::ConnectionTrait;
 
 use super::super::grants::get;
 use super::super::row::{number, stored};
+use super::super::session::Session;
 use super::super::sql::{Sql, update};
 use super::begin::place;
 use super::{AuditLog, row};
@@ -54,7 +55,7 @@ impl AuditLog {
             [stored(floor).into(), stored(end).into(), retention.into()],
         );
         let read = read.build(self.database.backend());
-        let query = |reader: DatabaseConnection| {
+        let query = |reader: Session| {
             let read = read.clone();
             async move { reader.query_one_raw(read).await }
         };

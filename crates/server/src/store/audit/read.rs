@@ -3,9 +3,10 @@
 use evergrant_core::clock::Timestamp;
 use evergrant_core::ids::{CredentialId, CredentialKey, TenantId};
 use evergrant_core::store::StoreError;
-use sea_orm::{ConnectionTrait, DatabaseConnection, QueryResult};
+use sea_orm::{ConnectionTrait, QueryResult};
 
 use super::super::row::stored;
+use super::super::session::Session;
 use super::super::sql::Sql;
 use super::{AuditLog, row};
 use crate::audit::record::{OK, Record};
@@ -125,7 +126,7 @@ impl AuditLog {
 
     async fn rows(&self, sql: Sql) -> Result<Vec<QueryResult>, StoreError> {
         let statement = sql.build(self.database.backend());
-        let read = |reader: DatabaseConnection| {
+        let read = |reader: Session| {
             let statement = statement.clone();
             async move { reader.query_all_raw(statement).await }
         };
