@@ -12,6 +12,7 @@ use super::row::{millis, named, order};
 use crate::store::SqlStore;
 use crate::store::error::store_error;
 use crate::store::fragment::free_text;
+use crate::store::session::Session;
 use crate::store::sql::{Sql, insert};
 
 impl SqlStore {
@@ -64,10 +65,8 @@ impl SqlStore {
              RETURNING id, kind, name, since, reason, begun_by, revoke, begun_at"
         ))
         .build(self.database.backend());
-        let claimed = self
-            .database
-            .write(self.database.writer.query_one_raw(claim));
-        let claimed = claimed.await?;
+        let claimed = |session: Session| async move { session.query_one_raw(claim).await };
+        let claimed = self.database.write(claimed).await?;
         let row = claimed.map_err(|error| store_error(&error))?;
         row.map(|row| order(&row)).transpose()
     }

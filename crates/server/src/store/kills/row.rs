@@ -6,17 +6,18 @@ use evergrant_core::clock::Timestamp;
 use evergrant_core::ids::{ClientName, GrantId, KillId, OwnerToken, ProviderName, TenantId};
 use evergrant_core::kill::{KillBatch, KillOrder, KillTarget};
 use evergrant_core::store::StoreError;
-use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbErr, QueryResult};
+use sea_orm::{ConnectionTrait as _, DbErr, QueryResult};
 
 use super::{Kill, NewKill, Tally};
 use crate::audit::record::OK;
 use crate::store::grants::get;
 use crate::store::row::{self, corrupt, number, stored};
+use crate::store::session::Session;
 use crate::store::sql::Sql;
 
 /// The next grants that a kill takes, by id.
 pub(in crate::store) async fn taken(
-    database: &DatabaseConnection,
+    database: &Session,
     batch: &KillBatch,
 ) -> Result<Vec<String>, DbErr> {
     let KillBatch {
