@@ -61,7 +61,7 @@ pub async fn refresh_in_progress() -> Result<Status> {
         rejected: Some(evergrant_proto::v1::get_token_request::Rejected::RejectedGeneration(1)),
         ..request("c")
     });
-    hurried.set_timeout(Duration::from_secs(1));
+    hurried.set_timeout(Duration::from_secs(2));
     let told = refusal(replica.tokens().get_token(hurried).await);
     hold.open();
     told
