@@ -47,6 +47,7 @@ fn made(reason: &str) -> Option<LocalBoxFuture<'static, Result<Status>>> {
         "INTEGRATION_EXISTS" => requests::integration_exists().boxed_local(),
         "AUTHORIZATION_STATE_INVALID" => requests::authorization_state_invalid().boxed_local(),
         "AUTHORIZATION_REFUSED" => requests::authorization_refused().boxed_local(),
+        "KILL_NOT_FOUND" => requests::kill_not_found().boxed_local(),
         "CLIENT_REJECTED" => providers::client_rejected().boxed_local(),
         "PROVIDER_UNAVAILABLE" => providers::provider_unavailable().boxed_local(),
         "PROVIDER_RATE_LIMITED" => providers::provider_rate_limited().boxed_local(),

@@ -19,6 +19,7 @@ mod harness_works;
 mod health;
 mod inbound;
 mod invalidation;
+mod kill;
 mod minting;
 mod observability;
 mod pgbouncer;

@@ -17,6 +17,7 @@ use crate::ids::{
     ClientKey, CredentialId, CredentialKey, Epoch, Generation, GrantId, IntegrationKey, TenantId,
 };
 use crate::integration::Integration;
+use crate::kill::{KillBatch, Killed};
 use crate::report::{DeliveryId, Report};
 use crate::store::Credential;
 
@@ -62,6 +63,8 @@ pub enum Scope {
         /// Grants at most.
         limit: u32,
     },
+    /// The next grants that a kill takes, by id, each as in [`Scope::Grant`].
+    Kill(KillBatch),
 }
 
 /// Credentials of one tenant and client with the same account share one grant.
@@ -277,6 +280,8 @@ pub enum Write {
     SetClientHealth(ClientHealth),
     /// A delivery was dealt with. Expects that it is not remembered yet.
     RememberDelivery(DeliveryId),
+    /// A kill took a grant. Expects that it has not yet.
+    NoteKilled(Killed),
 }
 
 #[derive(PartialEq, Eq)]
@@ -288,6 +293,7 @@ enum Row<'a> {
     Delivery(&'a DeliveryId),
     Refusal(&'a GrantId),
     Brake(&'a ClientKey),
+    Killed(&'a GrantId),
 }
 
 impl Write {
@@ -314,6 +320,7 @@ impl Write {
             Self::DeleteIntegration(key) => Row::Integration(key),
             Self::SetClientHealth(health) => Row::Client(&health.client),
             Self::RememberDelivery(id) => Row::Delivery(id),
+            Self::NoteKilled(killed) => Row::Killed(&killed.grant),
         }
     }
 

@@ -153,17 +153,20 @@ pub enum InvalidationReason {
     RotationLost,
     /// A caller said so.
     Reported,
+    /// An operator killed it, with all others of its tenant, provider or client.
+    Killed,
 }
 
 impl InvalidationReason {
     /// Every reason, in the order of declaration.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::GrantRevoked,
         Self::NotRefreshable,
         Self::RefreshTokenExpired,
         Self::AccessDenied,
         Self::RotationLost,
         Self::Reported,
+        Self::Killed,
     ];
 
     /// The name on the wire, e.g. `GRANT_REVOKED`.
@@ -175,6 +178,7 @@ impl InvalidationReason {
             Self::AccessDenied => "ACCESS_DENIED",
             Self::RotationLost => "ROTATION_LOST",
             Self::Reported => "REPORTED",
+            Self::Killed => "KILLED",
         }
     }
 

@@ -89,6 +89,18 @@ name! {
     ReplicaName
 }
 
+name! {
+    /// A kill, which an operator began. Made by [`KillId::random`].
+    KillId
+}
+
+impl KillId {
+    /// A new id, ascending in time (UUID version 7).
+    pub fn random() -> Self {
+        Self(uuid::Uuid::now_v7().to_string().into())
+    }
+}
+
 impl GrantId {
     /// A new id, unique without coordination and ascending in time (UUID version 7).
     pub fn random() -> Self {

@@ -29,6 +29,7 @@ pub mod cooldown;
 pub mod events;
 pub mod explain;
 pub mod freshness;
+pub mod kill;
 pub mod leader;
 pub mod memory;
 pub mod refresh;

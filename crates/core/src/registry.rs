@@ -7,14 +7,15 @@ use std::collections::BTreeMap;
 use thiserror::Error;
 
 use crate::change::plan::{
-    self, CreateCredential, CreateError, CreateIntegrationError, IntegrationUpdate, Reconnect,
-    ReconnectError, Reported, UpdateIntegrationError, UpdateLabelsError,
+    self, CreateCredential, CreateError, CreateIntegrationError, IntegrationUpdate, KilledBatch,
+    Reconnect, ReconnectError, Reported, UpdateIntegrationError, UpdateLabelsError,
 };
 use crate::change::run::{ChangeError, Changes};
 use crate::change::{AccountKey, Scope};
 use crate::grant::{Invalidation, InvalidationReason};
 use crate::ids::{ClientKey, CredentialKey, Generation, GrantId, IntegrationKey};
 use crate::integration::Integration;
+use crate::kill::KillBatch;
 use crate::provider::Renewal;
 use crate::report::Report;
 
@@ -188,6 +189,18 @@ impl Registry {
                 return Ok(done);
             }
         }
+    }
+
+    /// Invalidates the next grants that a kill takes, in one change that notes them as taken. `None` if there are none.
+    /// A token that a refresh in flight brings does not undo it.
+    pub async fn kill(
+        &self,
+        batch: &KillBatch,
+    ) -> Result<Option<KilledBatch>, ChangeError<std::convert::Infallible>> {
+        let scope = Scope::Kill(batch.clone());
+        self.changes
+            .run(&scope, |snapshot| Ok(plan::kill(snapshot, &batch.order)))
+            .await
     }
 
     /// Forgets a credential, and its grant when no other uses it. `false` if there is none of that name.

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::failure::FailureReason;
-use crate::ids::CredentialKey;
+use crate::ids::{CredentialKey, Generation, GrantId};
 use crate::refresh::{Failure, Refresher};
 
 /// Deletes credentials whose grants are revoked first.
@@ -39,7 +39,31 @@ pub enum RevokeError {
     },
 }
 
+/// What became of a killed grant at its provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Withdrawn {
+    /// The provider took it back, or had done so before.
+    Revoked,
+    /// The provider has no way to do so that is known.
+    NotSupported,
+    /// It was deleted, or its user connected again: its tokens are no longer kept.
+    Superseded,
+}
+
 impl Revoker {
+    /// Asks the provider to take back a killed grant of this generation, as [`delete_credential`](Self::delete_credential)
+    /// does, and leaves it where it is.
+    ///
+    /// It takes no place in the client's budget that a caller could want, and fails at once if there is none. It may be
+    /// repeated, and cancelled: then the provider may have done it.
+    pub async fn withdraw(
+        &self,
+        grant: &GrantId,
+        generation: Generation,
+    ) -> Result<Withdrawn, Failure> {
+        self.refresher.withdraw(grant, generation).await
+    }
+
     pub(crate) fn new(refresher: Arc<Refresher>, tracker: TaskTracker) -> Self {
         Self { refresher, tracker }
     }

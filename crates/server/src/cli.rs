@@ -13,6 +13,7 @@ mod forecast;
 mod integration;
 mod integration_view;
 mod keys;
+mod kill;
 mod material;
 mod means;
 mod output;
@@ -82,6 +83,8 @@ enum Verb {
     Integration(integration::Integration),
     /// Look at the provider catalogue and at how clients stand, and decide about held grants
     Provider(provider::Provider),
+    /// Invalidate everything of a tenant, a provider, an OAuth client or a caller at once
+    Kill(kill::Kill),
     /// Read the audit trail, and check that it is whole
     Audit(audit::Audit),
     /// Make, rotate and check sealing keys
@@ -176,6 +179,7 @@ fn dispatch(verb: Verb, build: Build, out: Out<'_>, notes: Out<'_>) -> Result<()
         Verb::Forecast(forecast) => on_this_thread(forecast.run(out)),
         Verb::Integration(integration) => on_this_thread(integration.run(out)),
         Verb::Provider(provider) => on_this_thread(provider.run(out)),
+        Verb::Kill(kill) => on_this_thread(kill.run(&SystemClock, out, notes)),
         Verb::Audit(audit) => on_this_thread(audit.run(out, notes)),
         Verb::Keys(keys) => on_this_thread(keys.run(out, notes)),
         Verb::Config(settings) => settings.run(out),

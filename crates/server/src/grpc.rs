@@ -12,6 +12,7 @@ pub mod cursor;
 pub mod deadline;
 pub mod gate;
 pub mod integration;
+pub mod kill;
 pub mod listener;
 pub mod meter;
 pub mod methods;

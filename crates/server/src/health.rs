@@ -15,13 +15,14 @@ use tonic_health::server::{HealthReporter, HealthService};
 use tracing::{info, warn};
 
 /// Every name that may be asked for; the empty one stands for the whole server.
-const NAMES: [&str; 7] = [
+const NAMES: [&str; 8] = [
     "",
     "evergrant.v1.TokenService",
     "evergrant.v1.EventService",
     "evergrant.v1.CredentialService",
     "evergrant.v1.IntegrationService",
     "evergrant.v1.ProviderService",
+    "evergrant.v1.KillService",
     "evergrant.v1.AuditService",
 ];
 

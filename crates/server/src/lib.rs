@@ -17,6 +17,7 @@ pub mod grpc;
 pub mod health;
 pub mod inbound;
 pub mod journal;
+pub mod kill;
 pub mod lifecycle;
 pub mod page;
 pub mod redis;

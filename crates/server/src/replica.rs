@@ -24,6 +24,7 @@ use crate::grpc::listener;
 use crate::grpc::transport::Acceptor;
 use crate::grpc::watch::Watches;
 use crate::health::Health;
+use crate::kill::{Killer, RefusedCallers};
 use crate::lifecycle::Lifecycle;
 use crate::sight::Sampler;
 use crate::store::{SqlStore, StoreOptions};
@@ -155,6 +156,7 @@ impl Replica {
         let tail = Tail::open(store.clone(), TailOptions::default()).await?;
 
         let consents = consents::consents(config, &store, &broker, &providers, &life)?;
+<<<<<<< HEAD
         let gate = gate(config, &store)?;
         let serving = reload::Serving {
             callers: gate.callers().clone(),
@@ -166,6 +168,21 @@ impl Replica {
         let services = services(
             config, gate, &store, &broker, &providers, &consents, &tail, &life,
         );
+=======
+        let refused = RefusedCallers::default();
+        refused.set(store.refused_callers().await?);
+        let killer = Killer::new(
+            store.clone(),
+            broker.clone(),
+            refused,
+            name::of(grpc),
+            config.audit.flush,
+            life.tracker().clone(),
+            life.stop(),
+        );
+        let services = services(config, &store, &providers, &consents, &tail, &killer, &life);
+        life.tracker().spawn(killer.run());
+>>>>>>> main
         let watches = services.watches.clone();
         let sampler = Sampler {
             broker: broker.clone(),

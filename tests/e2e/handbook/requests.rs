@@ -1,9 +1,11 @@
 //! Errors that a request alone brings about.
 
 use anyhow::{Context, Result};
+use evergrant_proto::v1::kill_service_client::KillServiceClient;
 use evergrant_proto::v1::{
-    BeginAuthorizationRequest, CompleteAuthorizationRequest, Credential, GetTokenRequest,
-    InvalidateCredentialRequest, ReconnectCredentialRequest, UpdateCredentialRequest,
+    BeginAuthorizationRequest, CompleteAuthorizationRequest, Credential, GetKillRequest,
+    GetTokenRequest, InvalidateCredentialRequest, ReconnectCredentialRequest,
+    UpdateCredentialRequest,
 };
 use evergrant_providers::sandbox::RotationMode;
 use prost_types::FieldMask;
@@ -125,6 +127,15 @@ pub async fn integration_exists() -> Result<Status> {
     scene.fresh_credential(&replica, "c").await?;
     replica.caller().integrate("i", &["c"]).await?;
     refusal(replica.caller().integrate("i", &["c"]).await)
+}
+
+pub async fn kill_not_found() -> Result<Status> {
+    let (_scene, replica) = stage().await?;
+    let made_up = GetKillRequest {
+        kill_id: "none".to_owned(),
+    };
+    let mut kills = KillServiceClient::new(replica.channel());
+    refusal(kills.get_kill(made_up).await)
 }
 
 pub async fn authorization_state_invalid() -> Result<Status> {

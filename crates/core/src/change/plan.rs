@@ -10,6 +10,7 @@ mod credential;
 mod derived;
 mod grant;
 mod integration;
+mod kill;
 mod reconnect;
 mod report;
 #[cfg(test)]
@@ -28,5 +29,6 @@ pub use integration::{
     CreateIntegrationError, IntegrationUpdate, UpdateIntegrationError, create_integration,
     delete_integration, update_integration,
 };
+pub use kill::{KilledBatch, kill};
 pub use reconnect::{Reconnect, ReconnectError, reconnect};
 pub use report::{Reported, report};

@@ -145,6 +145,7 @@ fn touched(write: &Write) -> Vec<&GrantId> {
         | Write::DeleteIntegration(_)
         | Write::SetClientHealth(_)
         | Write::RememberDelivery(_)
+        | Write::NoteKilled(_)
         | Write::NoteRefusal { .. }
         | Write::SetBrake(_)
         // Its grants are many; replicas find them by their next poll.

@@ -22,6 +22,8 @@ use crate::provider::{CallError, Revocation, Verdict};
 use crate::revocation::RevokeError;
 use crate::store::{AttemptEnd, Claimed};
 
+mod withdraw;
+
 /// What came of one try.
 enum Tried {
     /// The credential is deleted, and this says whether the provider confirmed a revocation.
@@ -164,32 +166,10 @@ impl Refresher {
         started: Instant,
     ) -> Result<Tried, RevokeError> {
         let store_failed = |error| failed(key, Failure::from_store(&error));
-        match self.adopt_from_escrow(grant).await {
-            Ok(None) => {}
-            Ok(Some(_)) => return Ok(Tried::LookAgain),
-            Err(NotAdopted::Store(error)) => return Err(store_failed(error)),
-            Err(NotAdopted::Escrow(error)) if in_doubt => {
-                let why = format!("the refresh token may be spent, and {error}");
-                return Err(failed(
-                    key,
-                    Failure::new(FailureReason::ProviderUnavailable, why),
-                ));
-            }
-            Err(NotAdopted::Escrow(_)) => {}
-        }
-        let orphans = self.ports.store.orphans_of(&grant.facts).await;
-        let mut revoked = true;
-        // The newest first: the others may be spent, and some providers know no spent token.
-        let sets = orphans.map_err(store_failed)?.into_iter().rev();
-        for tokens in sets.chain([grant.tokens.clone()]) {
-            let grant = Grant {
-                facts: grant.facts.clone(),
-                tokens,
-            };
-            let answer = self.call_to_revoke(&grant, place, started).await;
-            let revocation = answer.map_err(|failure| failed(key, failure))?;
-            revoked &= revocation == Revocation::Revoked;
-        }
+        let asked = self.revoke_tokens(grant, place, in_doubt, started).await;
+        let Some(revoked) = asked.map_err(|failure| failed(key, failure))? else {
+            return Ok(Tried::LookAgain);
+        };
         let (id, generation) = (&grant.facts.id, grant.facts.generation);
         let forget = |snapshot: &_| plan::delete_revoked(snapshot, key, id, generation);
         let deleted = self.change(&scope_of(key), forget).await;
@@ -198,6 +178,41 @@ impl Refresher {
         }
         info!(credential = %key, grant = %id, revoked, "a credential was deleted with its grant");
         Ok(Tried::Deleted(revoked))
+    }
+
+    /// Asks the provider to take back the stored token set and those that were bought with it. Answers whether it
+    /// confirmed all of them; `None` if the grant moved on. `in_doubt`: an earlier attempt may have spent the stored
+    /// refresh token.
+    async fn revoke_tokens(
+        &self,
+        grant: &Grant,
+        place: &Place,
+        in_doubt: bool,
+        started: Instant,
+    ) -> Result<Option<bool>, Failure> {
+        match self.adopt_from_escrow(grant).await {
+            Ok(None) => {}
+            Ok(Some(_)) => return Ok(None),
+            Err(NotAdopted::Store(error)) => return Err(Failure::from_store(&error)),
+            Err(NotAdopted::Escrow(error)) if in_doubt => {
+                let why = format!("the refresh token may be spent, and {error}");
+                return Err(Failure::new(FailureReason::ProviderUnavailable, why));
+            }
+            Err(NotAdopted::Escrow(_)) => {}
+        }
+        let orphans = self.ports.store.orphans_of(&grant.facts).await;
+        let orphans = orphans.map_err(|error| Failure::from_store(&error))?;
+        let mut revoked = true;
+        // The newest first: the others may be spent, and some providers know no spent token.
+        for tokens in orphans.into_iter().rev().chain([grant.tokens.clone()]) {
+            let grant = Grant {
+                facts: grant.facts.clone(),
+                tokens,
+            };
+            let revocation = self.call_to_revoke(&grant, place, started).await?;
+            revoked &= revocation == Revocation::Revoked;
+        }
+        Ok(Some(revoked))
     }
 
     /// One revocation, if the lease outlasts it and the change that follows.
@@ -232,7 +247,7 @@ impl Refresher {
                 count(client, outcome(failure.reason));
                 warn!(
                     grant = %id, %client, reason = %failure.reason, error = %failure.message,
-                    "a grant could not be revoked at its provider; nothing is deleted"
+                    "a grant could not be revoked at its provider"
                 );
                 Err(failure)
             }

@@ -17,6 +17,8 @@ pub mod changes;
 #[expect(missing_docs, reason = "a claim's name says what it checks")]
 pub mod derived;
 #[expect(missing_docs, reason = "a claim's name says what it checks")]
+pub mod kills;
+#[expect(missing_docs, reason = "a claim's name says what it checks")]
 pub mod leases;
 #[expect(missing_docs, reason = "a claim's name says what it checks")]
 pub mod listings;
@@ -121,6 +123,9 @@ macro_rules! store_contract_tests {
             reports::a_delivery_is_remembered_once_and_with_its_whole_change,
             reports::deliveries_are_forgotten_when_they_are_old,
             reports::it_is_known_of_a_dead_grant_whether_somebody_reported_it,
+            kills::a_kill_takes_the_active_grants_of_its_target_by_id,
+            kills::a_kill_takes_nothing_that_came_after_it_began,
+            kills::a_kill_takes_a_grant_once,
             listings::credentials_are_listed_by_key_in_pages,
             listings::every_filter_of_credentials_holds,
             listings::labels_of_odd_characters_are_kept_and_found,

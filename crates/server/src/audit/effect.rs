@@ -77,6 +77,7 @@ fn of_write(change: &ChangeSet, write: &Write) -> Option<Act> {
         Write::InsertGrant(_)
         | Write::StoreTokens { .. }
         | Write::InvalidateGrant { .. }
+        | Write::NoteKilled(_)
         | Write::NoteRefusal { .. }
         | Write::SetBrake(_)
         | Write::ReleaseBrake { .. }

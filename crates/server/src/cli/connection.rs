@@ -17,10 +17,36 @@ use crate::config::duration;
 const DEFAULT_SERVER: &str = "http://127.0.0.1:7070";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where the server is, and who asks.
+/// Where the server is, and who asks about which tenant.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Server")]
 pub struct Connection {
+    #[command(flatten)]
+    server: Server,
+    /// Tenant of what is named; "default" where none is given
+    #[arg(
+        long,
+        env = "EVERGRANT_TENANT",
+        default_value = "",
+        hide_default_value = true,
+        value_name = "TENANT",
+        global = true
+    )]
+    pub tenant: String,
+}
+
+impl std::ops::Deref for Connection {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        &self.server
+    }
+}
+
+/// Where the server is, and who asks.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Server")]
+pub struct Server {
     /// The server, http://127.0.0.1:7070 by default; https:// for TLS
     #[arg(long, env = "EVERGRANT_SERVER", value_name = "URL", global = true)]
     server: Option<String>,
@@ -63,16 +89,6 @@ pub struct Connection {
         global = true
     )]
     tls_key: Option<PathBuf>,
-    /// Tenant of what is named; "default" where none is given
-    #[arg(
-        long,
-        env = "EVERGRANT_TENANT",
-        default_value = "",
-        hide_default_value = true,
-        value_name = "TENANT",
-        global = true
-    )]
-    pub tenant: String,
     /// How long a call may take
     #[arg(long, default_value = "30s", value_parser = parse_duration, value_name = "DURATION", global = true)]
     timeout: Duration,
@@ -81,7 +97,7 @@ pub struct Connection {
 /// A channel whose calls say who asks.
 pub type Service = InterceptedService<Channel, Caller>;
 
-impl Connection {
+impl Server {
     /// Whether a server was named, rather than left to the default.
     pub fn is_given(&self) -> bool {
         self.server.as_ref().is_some_and(|url| !url.is_empty())

@@ -160,6 +160,7 @@ pub fn invalidation_reason(reason: InvalidationReason) -> v1::InvalidationReason
         InvalidationReason::AccessDenied => Wire::AccessDenied,
         InvalidationReason::RotationLost => Wire::RotationLost,
         InvalidationReason::Reported => Wire::Reported,
+        InvalidationReason::Killed => Wire::Killed,
     }
 }
 

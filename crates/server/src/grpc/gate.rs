@@ -3,21 +3,25 @@
 
 use std::sync::Arc;
 
+use evergrant_proto::v1::ErrorReason;
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use super::call::Call;
-use super::caller::Callers;
+use super::caller::{Caller, Callers};
 use super::deadline;
 use super::meter;
 use super::peer::Peer;
 use super::record::{Notes, Source};
 use super::status::ApiError;
 use crate::audit::Audit;
+use crate::kill::RefusedCallers;
 
 /// The one way into every service. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Gate {
     callers: Callers,
+    refused: RefusedCallers,
     audit: Audit,
 }
 
@@ -26,6 +30,7 @@ impl Gate {
     pub fn new(callers: Callers) -> Self {
         Self {
             callers,
+            refused: RefusedCallers::default(),
             audit: Audit::default(),
         }
     }
@@ -36,9 +41,21 @@ impl Gate {
         Self { audit, ..self }
     }
 
+<<<<<<< HEAD
     /// Who may come in.
     pub fn callers(&self) -> &Callers {
         &self.callers
+=======
+    /// The same gate, which keeps out who is among `refused`.
+    #[must_use]
+    pub fn refusing(self, refused: RefusedCallers) -> Self {
+        Self { refused, ..self }
+    }
+
+    /// Cancelled once `caller` is locked out; `None` if it has no name that it could be locked out by.
+    pub fn until_refused(&self, caller: &Caller) -> Option<CancellationToken> {
+        caller.name().map(|name| self.refused.until_refused(name))
+>>>>>>> main
     }
 
     /// Runs `work` with the request's message, on behalf of its caller, and renders what it answers.
@@ -64,6 +81,13 @@ impl Gate {
         meter::request(method, served).await
     }
 
+    fn refusal(&self, caller: &Caller) -> Option<ApiError> {
+        let name = caller.name()?;
+        let kill = self.refused.find(name)?;
+        let message = format!("caller {name} was locked out by kill {kill}");
+        Some(locked_out(&message))
+    }
+
     async fn admit<Message>(
         &self,
         method: &'static str,
@@ -74,6 +98,7 @@ impl Gate {
         let notes = Notes::new(self.audit.clone());
         notes.may_begin(method)?;
         let recognised = self.callers.recognise(request.metadata(), peer.as_deref());
+<<<<<<< HEAD
         let caller = match recognised.await {
             Ok(caller) => caller,
             Err(error) => {
@@ -91,7 +116,27 @@ impl Gate {
             Ok(()) => Ok(call),
             Err(error) => call.ended(Err(error)).await,
         }
+=======
+        let (caller, error) = match recognised.await {
+            Ok(caller) => match self.refusal(&caller) {
+                None => return Ok(Call::new(method, caller, peer, deadline, notes)),
+                Some(error) => (Some(caller), error),
+            },
+            Err(error) => (None, error),
+        };
+        let source = Source {
+            method,
+            caller: caller.as_ref(),
+            peer: peer.as_deref(),
+        };
+        notes.ended(source, Err(error)).await
+>>>>>>> main
     }
+}
+
+/// The error of a caller that an operator has locked out.
+pub fn locked_out(message: &str) -> ApiError {
+    ApiError::new(ErrorReason::PermissionDenied, message)
 }
 
 #[cfg(test)]

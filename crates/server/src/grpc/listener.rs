@@ -9,6 +9,7 @@ use evergrant_proto::v1::ErrorReason;
 use evergrant_proto::v1::audit_service_server::AuditServiceServer;
 use evergrant_proto::v1::credential_service_server::CredentialServiceServer;
 use evergrant_proto::v1::integration_service_server::IntegrationServiceServer;
+use evergrant_proto::v1::kill_service_server::KillServiceServer;
 use evergrant_proto::v1::provider_service_server::ProviderServiceServer;
 use http::Response;
 use tokio::net::TcpListener;
@@ -21,6 +22,7 @@ use tonic_health::server::HealthService;
 use super::audit::AuditRecords;
 use super::credential::Credentials;
 use super::integration::Integrations;
+use super::kill::Kills;
 use super::provider::Providers;
 use super::status::ApiError;
 use super::token::Tokens;
@@ -42,6 +44,8 @@ pub struct Services {
     pub integrations: Integrations,
     /// ProviderService.
     pub providers: Providers,
+    /// KillService.
+    pub kills: Kills,
     /// AuditService.
     pub audit: AuditRecords,
 }
@@ -102,6 +106,7 @@ fn routes(health: HealthServer<HealthService>, services: Services) -> Routes {
         credentials,
         integrations,
         providers,
+        kills,
         audit,
     } = services;
     Routes::new(health)
@@ -117,6 +122,7 @@ fn routes(health: HealthServer<HealthService>, services: Services) -> Routes {
         .add_service(
             ProviderServiceServer::new(providers).max_decoding_message_size(MAX_REQUEST_BYTES),
         )
+        .add_service(KillServiceServer::new(kills).max_decoding_message_size(MAX_REQUEST_BYTES))
         .add_service(AuditServiceServer::new(audit).max_decoding_message_size(MAX_REQUEST_BYTES))
         .add_service(reflection().build_v1().expect("our own descriptors decode"))
         .add_service(

@@ -52,13 +52,18 @@ enum Kept {
 fn kept(method: &str) -> Kept {
     match method {
         "BatchGetTokens" => Kept::Failures,
-        "ForecastCredentials"
+        "ExplainCredential"
+        | "ForecastCredentials"
         | "GetCredential"
         | "GetIntegration"
+        | "GetKill"
         | "ListAuditRecords"
         | "ListCredentials"
         | "ListIntegrations"
-        | "ListProviders" => Kept::Refusals,
+        | "ListKills"
+        | "ListProviders"
+        | "PreviewKill"
+        | "WatchKill" => Kept::Refusals,
         _ => Kept::All,
     }
 }

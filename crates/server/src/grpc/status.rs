@@ -172,7 +172,9 @@ fn code_of(reason: ErrorReason) -> Code {
         | Reason::GrantUnusable
         | Reason::CursorEpochMismatch
         | Reason::FilterChanged => Code::FailedPrecondition,
-        Reason::CredentialNotFound | Reason::IntegrationNotFound => Code::NotFound,
+        Reason::CredentialNotFound | Reason::IntegrationNotFound | Reason::KillNotFound => {
+            Code::NotFound
+        }
         Reason::CredentialExists | Reason::IntegrationExists => Code::AlreadyExists,
         Reason::GenerationConflict | Reason::EtagMismatch | Reason::SlowConsumer => Code::Aborted,
         Reason::RefreshInProgress => Code::DeadlineExceeded,

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use evergrant_core::broker::Broker;
 use evergrant_core::clock::Clock;
 use evergrant_core::events::tail::Tail;
 use evergrant_core::store::Store;
@@ -17,10 +16,12 @@ use crate::grpc::credential::Credentials;
 use crate::grpc::cursor::CursorCodec;
 use crate::grpc::gate::Gate;
 use crate::grpc::integration::Integrations;
+use crate::grpc::kill::Kills;
 use crate::grpc::listener::Services;
 use crate::grpc::provider::Providers;
 use crate::grpc::token::Tokens;
 use crate::grpc::watch::{WatchLimits, Watches};
+use crate::kill::Killer;
 use crate::lifecycle::Lifecycle;
 use crate::store::SqlStore;
 
@@ -41,15 +42,23 @@ pub(super) fn services(
     config: &Config,
     gate: Gate,
     store: &Arc<SqlStore>,
-    broker: &Arc<Broker>,
     providers: &Arc<HttpProviders>,
     consents: &Consents,
     tail: &Arc<Tail>,
+    killer: &Killer,
     life: &Lifecycle,
 ) -> Services {
+    let broker = killer.broker();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let store_port: Arc<dyn Store> = store.clone();
     let events = &config.events;
+<<<<<<< HEAD
+=======
+    let streams = size(events.max_streams_per_caller);
+    let gate = Gate::new(Callers::new(config.callers.clone(), streams));
+    let gate = gate.refusing(killer.refused().clone());
+    let gate = gate.noting(store.audit().clone());
+>>>>>>> main
     let limits = WatchLimits {
         streams: size(events.max_streams),
         snapshots: size(events.max_snapshots),
@@ -77,6 +86,7 @@ pub(super) fn services(
             clock.clone(),
         ),
         integrations: Integrations::new(broker.registry(), store_port.clone(), gate.clone()),
+        kills: Kills::new(killer.clone(), gate.clone(), life.stop()),
         audit: AuditRecords::new(store.audit_log().clone(), gate.clone()),
         providers: Providers::new(broker.clone(), store_port, providers.clone(), gate, clock),
     }

@@ -27,7 +27,11 @@ pub enum Kind {
 }
 
 /// All of them.
+<<<<<<< HEAD
 pub const METRICS: [Metric; 64] = [
+=======
+pub const METRICS: [Metric; 62] = [
+>>>>>>> main
     // Requests.
     counter(
         "evergrant_requests_total",
@@ -231,6 +235,11 @@ pub const METRICS: [Metric; 64] = [
         "evergrant_healed_total",
         &[],
         "Grants taken for dead that had a working token",
+    ),
+    counter(
+        "evergrant_killed_total",
+        &[],
+        "Grants that kills invalidated",
     ),
     counter(
         "evergrant_rotations_lost_total",

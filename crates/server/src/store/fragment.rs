@@ -9,10 +9,12 @@ use std::collections::BTreeMap;
 
 use evergrant_core::change::{ClientHealth, Write};
 use evergrant_core::clock::Timestamp;
+use evergrant_core::kill::Killed;
 use evergrant_core::report::DeliveryId;
 
 pub(super) use self::grant::{next_tokens, raise_grant, requested_scopes};
 
+use super::row::stored;
 use super::sql::{Sql, insert};
 use crate::seal::Sealer;
 
@@ -121,6 +123,7 @@ fn of_write(write: &Write, all: &[&Write], context: Context<'_>) -> Vec<Fragment
         Write::DeleteIntegration(key) => integration::delete_integration(key),
         Write::SetClientHealth(health) => set_client_health(health),
         Write::RememberDelivery(id) => remember_delivery(id, context),
+        Write::NoteKilled(killed) => note_killed(killed),
     };
     vec![Fragment::one(one)]
 }
@@ -161,6 +164,29 @@ fn remember_delivery(id: &DeliveryId, context: Context<'_>) -> Sql {
         ("seen_at", Sql::text(context.now)),
     ];
     insert("deliveries", columns)
+}
+
+fn note_killed(killed: &Killed) -> Sql {
+    let Killed {
+        kill,
+        grant,
+        generation,
+        credentials,
+        revoke_at,
+    } = killed;
+    let state = match revoke_at {
+        Some(_) => "PENDING",
+        None => "LEFT",
+    };
+    let columns = vec![
+        ("kill_id", Sql::value(kill.as_str())),
+        ("grant_id", Sql::value(grant.as_str())),
+        ("generation", Sql::value(stored(generation.0))),
+        ("credentials", Sql::value(stored(*credentials))),
+        ("state", Sql::value(state)),
+        ("next_at", Sql::value(revoke_at.map(Timestamp::as_millis))),
+    ];
+    insert("kill_grants", columns)
 }
 
 fn is(column: &'static str, value: &str) -> Sql {

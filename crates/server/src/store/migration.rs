@@ -13,6 +13,7 @@ mod m0006_health;
 mod m0007_key_index;
 mod m0008_audit;
 mod m0009_attempts;
+mod m0010_kills;
 mod m0011_requirement;
 
 use std::time::{Duration, Instant};
@@ -64,6 +65,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0007_key_index::KeyIndex),
             Box::new(m0008_audit::Audit),
             Box::new(m0009_attempts::Attempts),
+            Box::new(m0010_kills::Kills),
             Box::new(m0011_requirement::Requirement),
         ]
     }

@@ -19,6 +19,7 @@ use super::deliveries::is_remembered;
 use super::directory::is_credential;
 use super::entity::{client, credential, grant, integration, integration_credential as link};
 use super::integrations::{IntegrationPage, integrations, is_integration, read_integrations};
+use super::kills::taken;
 use super::reports::concerned;
 use super::row::{self, number};
 use super::session::Session;
@@ -109,6 +110,10 @@ impl SqlStore {
                 let found = read_credentials(database, is_credential(key)).await?;
                 grants.extend(found.into_iter().map(|row| row.grant_id));
                 add_grants(database, grants, Some(key), &mut rows).await?;
+            }
+            Scope::Kill(batch) => {
+                let grants = taken(database, batch).await?;
+                add_grants(database, grants.into_iter().collect(), None, &mut rows).await?;
             }
             Scope::Report { report, limit } => {
                 rows.delivered = is_remembered(database, &report.delivery).await?;

@@ -254,6 +254,10 @@ fn write(write: &Write) -> String {
         Write::DeleteIntegration(key) => format!("delete {}", key.id),
         Write::SetClientHealth(health) => format!("client rejected: {}", health.rejected),
         Write::RememberDelivery(_) => "remember a delivery".into(),
+        Write::NoteKilled(killed) => {
+            let (generation, credentials) = (killed.generation, killed.credentials);
+            format!("note killed {generation}, {credentials} credentials")
+        }
     }
 }
 

@@ -85,6 +85,10 @@ impl State {
                 row.is_none_or(|row| row.rejected != new.rejected)
             }
             Write::RememberDelivery(id) => !self.deliveries.contains_key(id),
+            Write::NoteKilled(killed) => {
+                let key = (killed.kill.clone(), killed.grant.clone());
+                !self.killed.contains_key(&key)
+            }
         }
     }
 
@@ -216,6 +220,10 @@ impl State {
             }
             Write::RememberDelivery(id) => {
                 self.deliveries.insert(id.clone(), now.wall);
+            }
+            Write::NoteKilled(killed) => {
+                let key = (killed.kill.clone(), killed.grant.clone());
+                self.killed.insert(key, killed.clone());
             }
         }
     }

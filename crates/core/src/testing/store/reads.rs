@@ -200,6 +200,17 @@ impl State {
                 });
                 grants.extend(concerned.map(|(id, _)| id.clone()).take(*limit as usize));
             }
+            Scope::Kill(batch) => {
+                let taken = self.grants.iter().filter(|(id, row)| {
+                    let noted = (batch.order.id.clone(), (*id).clone());
+                    Some(*id) > batch.after.as_ref()
+                        && batch.order.target.has(&row.grant.facts)
+                        && batch.order.takes(&row.grant.facts)
+                        && !self.killed.contains_key(&noted)
+                });
+                let taken = taken.map(|(id, _)| id.clone());
+                grants.extend(taken.take(batch.limit as usize));
+            }
         }
         if !matches!(scope, Scope::Integration { .. }) {
             let sharing = self

@@ -16,9 +16,11 @@ use crate::grant::{
     Attempts, Grant, GrantFacts, GrantState, Invalidation, Lease, PassingFailure, TokenSet,
 };
 use crate::ids::{
-    ClientKey, CredentialKey, Epoch, Generation, GrantId, IntegrationKey, OwnerToken, ProviderName,
+    ClientKey, CredentialKey, Epoch, Generation, GrantId, IntegrationKey, KillId, OwnerToken,
+    ProviderName,
 };
 use crate::integration::Integration;
+use crate::kill::Killed;
 use crate::report::DeliveryId;
 use crate::store::{AttemptEnd, Claimed, Credential, DueGrant, GrantVersion};
 
@@ -40,6 +42,7 @@ pub(super) struct State {
     pub(super) brakes: BTreeMap<ClientKey, Brake>,
     pub(super) orphans: Vec<Orphan>,
     pub(super) attempts: Vec<AttemptRecord>,
+    pub(super) killed: BTreeMap<(KillId, GrantId), Killed>,
     /// With the time at which each was remembered.
     pub(super) deliveries: BTreeMap<DeliveryId, Timestamp>,
     pub(super) log: Log,

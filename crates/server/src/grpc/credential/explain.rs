@@ -79,6 +79,11 @@ fn render(explained: Explanation, key: Option<&CredentialKey>) -> v1::ExplainCre
     let summary = summary::of(&explained);
     let notes = notes::of(&explained);
     let reason = reason(&explained.diagnosis).map(reason_name);
+    let section = match &explained.diagnosis {
+        Diagnosis::Dead(death) => Some(death.reason.as_str()),
+        _ => reason,
+    };
+    let handbook = section.map(handbook).unwrap_or_default();
     let next_refresh_at = next_refresh(&explained).map(to_timestamp);
     let Explanation {
         now,
@@ -104,7 +109,7 @@ fn render(explained: Explanation, key: Option<&CredentialKey>) -> v1::ExplainCre
     v1::ExplainCredentialResponse {
         summary,
         reason: reason.unwrap_or_default().to_owned(),
-        handbook: reason.map(handbook).unwrap_or_default(),
+        handbook,
         sharing,
         derived_grant_id: match &grant.parent {
             Some(_) => grant.id.to_string(),

@@ -93,6 +93,7 @@ pub(super) fn of(explained: &Explanation) -> String {
 
 fn dead(explained: &Explanation, death: &Invalidation) -> String {
     let why = match death.reason {
+        InvalidationReason::Killed => format!("an operator killed it, {:?}", death.message),
         _ if death.reported => reported(death),
         InvalidationReason::GrantRevoked => {
             format!("the provider refused it{}", code(&death.provider_error))

@@ -1,0 +1,56 @@
+//! An operator kills grants.
+
+use super::grant::{invalidate_all, users};
+use crate::change::{ChangeSet, Snapshot, Write};
+use crate::grant::{GrantFacts, Invalidation, InvalidationReason};
+use crate::ids::GrantId;
+use crate::kill::{KillOrder, Killed};
+
+/// What a part of a kill did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KilledBatch {
+    /// Grants that it took.
+    pub grants: u64,
+    /// The last of them by id.
+    pub last: GrantId,
+}
+
+/// Every grant in a snapshot of [`Scope::Kill`](crate::change::Scope::Kill) that the kill takes dies, and is noted as
+/// taken. A success that comes late does not undo it. `None` if there is none.
+pub fn kill(snapshot: &Snapshot, order: &KillOrder) -> Option<(ChangeSet, KilledBatch)> {
+    let taken: Vec<&GrantFacts> = snapshot
+        .grants
+        .iter()
+        .filter(|grant| order.takes(grant))
+        .collect();
+    let last = taken.iter().map(|grant| &grant.id).max()?.clone();
+    let invalidation = Invalidation {
+        reason: InvalidationReason::Killed,
+        provider_error: String::new(),
+        message: order.reason.clone(),
+        at: snapshot.now,
+        reported: true,
+    };
+    let mut change = invalidate_all(snapshot, &taken, None, &invalidation);
+    for grant in &taken {
+        let under_way = grant.lease.as_ref().map(|lease| lease.left);
+        let credentials = users(snapshot, &grant.id).count();
+        change.writes.push(Write::NoteKilled(Killed {
+            kill: order.id.clone(),
+            grant: grant.id.clone(),
+            generation: grant.generation,
+            credentials: u64::try_from(credentials).unwrap_or(u64::MAX),
+            revoke_at: order
+                .revoke
+                .then(|| snapshot.now.plus(under_way.unwrap_or_default())),
+        }));
+    }
+    let batch = KilledBatch {
+        grants: u64::try_from(taken.len()).unwrap_or(u64::MAX),
+        last,
+    };
+    Some((change, batch))
+}
+
+#[cfg(test)]
+mod tests;
