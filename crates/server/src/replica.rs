@@ -156,8 +156,9 @@ impl Replica {
         let tail = Tail::open(store.clone(), TailOptions::default()).await?;
 
         let consents = consents::consents(config, &store, &broker, &providers, &life)?;
-<<<<<<< HEAD
-        let gate = gate(config, &store)?;
+        let refused = RefusedCallers::default();
+        refused.set(store.refused_callers().await?);
+        let gate = gate(config, &store, refused.clone())?;
         let serving = reload::Serving {
             callers: gate.callers().clone(),
             tls: tls.clone(),
@@ -165,12 +166,6 @@ impl Replica {
         };
         life.tracker()
             .spawn(Reload::new(config, serving)?.run(life.stop()));
-        let services = services(
-            config, gate, &store, &broker, &providers, &consents, &tail, &life,
-        );
-=======
-        let refused = RefusedCallers::default();
-        refused.set(store.refused_callers().await?);
         let killer = Killer::new(
             store.clone(),
             broker.clone(),
@@ -180,9 +175,10 @@ impl Replica {
             life.tracker().clone(),
             life.stop(),
         );
-        let services = services(config, &store, &providers, &consents, &tail, &killer, &life);
+        let services = services(
+            config, gate, &store, &providers, &consents, &tail, &killer, &life,
+        );
         life.tracker().spawn(killer.run());
->>>>>>> main
         let watches = services.watches.clone();
         let sampler = Sampler {
             broker: broker.clone(),

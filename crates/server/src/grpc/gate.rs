@@ -41,11 +41,11 @@ impl Gate {
         Self { audit, ..self }
     }
 
-<<<<<<< HEAD
     /// Who may come in.
     pub fn callers(&self) -> &Callers {
         &self.callers
-=======
+    }
+
     /// The same gate, which keeps out who is among `refused`.
     #[must_use]
     pub fn refusing(self, refused: RefusedCallers) -> Self {
@@ -55,7 +55,6 @@ impl Gate {
     /// Cancelled once `caller` is locked out; `None` if it has no name that it could be locked out by.
     pub fn until_refused(&self, caller: &Caller) -> Option<CancellationToken> {
         caller.name().map(|name| self.refused.until_refused(name))
->>>>>>> main
     }
 
     /// Runs `work` with the request's message, on behalf of its caller, and renders what it answers.
@@ -98,29 +97,10 @@ impl Gate {
         let notes = Notes::new(self.audit.clone());
         notes.may_begin(method)?;
         let recognised = self.callers.recognise(request.metadata(), peer.as_deref());
-<<<<<<< HEAD
-        let caller = match recognised.await {
-            Ok(caller) => caller,
-            Err(error) => {
-                let source = Source {
-                    method,
-                    caller: None,
-                    peer: peer.as_deref(),
-                };
-                return notes.ended(source, Err(error)).await;
-            }
-        };
-        let admitted = caller.admit();
-        let call = Call::new(method, caller, peer, deadline, notes);
-        match admitted {
-            Ok(()) => Ok(call),
-            Err(error) => call.ended(Err(error)).await,
-        }
-=======
-        let (caller, error) = match recognised.await {
-            Ok(caller) => match self.refusal(&caller) {
-                None => return Ok(Call::new(method, caller, peer, deadline, notes)),
-                Some(error) => (Some(caller), error),
+        let (caller, refusal) = match recognised.await {
+            Ok(caller) => match self.refusal(&caller).map_or_else(|| caller.admit(), Err) {
+                Ok(()) => return Ok(Call::new(method, caller, peer, deadline, notes)),
+                Err(refusal) => (Some(caller), refusal),
             },
             Err(error) => (None, error),
         };
@@ -129,8 +109,7 @@ impl Gate {
             caller: caller.as_ref(),
             peer: peer.as_deref(),
         };
-        notes.ended(source, Err(error)).await
->>>>>>> main
+        notes.ended(source, Err(refusal)).await
     }
 }
 

@@ -21,17 +21,22 @@ use crate::grpc::listener::Services;
 use crate::grpc::provider::Providers;
 use crate::grpc::token::Tokens;
 use crate::grpc::watch::{WatchLimits, Watches};
-use crate::kill::Killer;
+use crate::kill::{Killer, RefusedCallers};
 use crate::lifecycle::Lifecycle;
 use crate::store::SqlStore;
 
 use super::{StartError, size};
 
-/// Who may call, how often, and where it goes on record.
-pub(super) fn gate(config: &Config, store: &SqlStore) -> Result<Gate, StartError> {
+/// Who may call and who no longer may, how often, and where it goes on record.
+pub(super) fn gate(
+    config: &Config,
+    store: &SqlStore,
+    refused: RefusedCallers,
+) -> Result<Gate, StartError> {
     let streams = size(config.events.max_streams_per_caller);
     let callers = Callers::new(config.callers.clone(), streams, Arc::new(SystemClock))?;
-    Ok(Gate::new(callers).noting(store.audit().clone()))
+    let gate = Gate::new(callers).refusing(refused);
+    Ok(gate.noting(store.audit().clone()))
 }
 
 #[expect(
@@ -52,13 +57,6 @@ pub(super) fn services(
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let store_port: Arc<dyn Store> = store.clone();
     let events = &config.events;
-<<<<<<< HEAD
-=======
-    let streams = size(events.max_streams_per_caller);
-    let gate = Gate::new(Callers::new(config.callers.clone(), streams));
-    let gate = gate.refusing(killer.refused().clone());
-    let gate = gate.noting(store.audit().clone());
->>>>>>> main
     let limits = WatchLimits {
         streams: size(events.max_streams),
         snapshots: size(events.max_snapshots),

@@ -27,11 +27,7 @@ pub enum Kind {
 }
 
 /// All of them.
-<<<<<<< HEAD
-pub const METRICS: [Metric; 64] = [
-=======
-pub const METRICS: [Metric; 62] = [
->>>>>>> main
+pub const METRICS: [Metric; 65] = [
     // Requests.
     counter(
         "evergrant_requests_total",

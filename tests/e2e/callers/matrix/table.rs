@@ -1,14 +1,17 @@
 //! What each method asks of its caller. A method that is not here fails the test.
 
+use evergrant_proto::v1::kill_target::What;
 use evergrant_proto::v1::{
     BatchGetTokensRequest, BeginAuthorizationRequest, BeginDeviceAuthorizationRequest,
     CompleteAuthorizationRequest, CompleteDeviceAuthorizationRequest, CreateCredentialRequest,
     CreateIntegrationRequest, Credential, DeleteCredentialRequest, DeleteIntegrationRequest,
     ExplainCredentialRequest, ForecastCredentialsRequest, GetCredentialRequest,
-    GetIntegrationRequest, GetTokenRequest, Integration, InvalidateCredentialRequest,
-    ListAuditRecordsRequest, ListCredentialsRequest, ListIntegrationsRequest, ListProvidersRequest,
-    ReconnectCredentialRequest, ReleaseBrakeRequest, UpdateCredentialRequest,
-    UpdateIntegrationRequest, WatchRequest,
+    GetIntegrationRequest, GetKillRequest, GetTokenRequest, Integration,
+    InvalidateCredentialRequest, KillTarget, LiftKillRequest, ListAuditRecordsRequest,
+    ListCredentialsRequest, ListIntegrationsRequest, ListKillsRequest, ListProvidersRequest,
+    PreviewKillRequest, ReconnectCredentialRequest, ReleaseBrakeRequest, ResumeKillRequest,
+    StartKillRequest, UpdateCredentialRequest, UpdateIntegrationRequest, WatchKillRequest,
+    WatchRequest,
 };
 use prost::Message as _;
 
@@ -88,6 +91,13 @@ fn integration(tenant: &str) -> Option<Integration> {
     })
 }
 
+fn target(tenant: &str) -> Option<KillTarget> {
+    Some(KillTarget {
+        what: Some(What::TenantId(tenant.to_owned())),
+        ..KillTarget::default()
+    })
+}
+
 /// Every method, what it needs, and where.
 #[rustfmt::skip]
 pub(super) const ROWS: &[Row] = &[
@@ -121,6 +131,15 @@ pub(super) const ROWS: &[Row] = &[
         |tenant| UpdateIntegrationRequest { integration: integration(tenant), ..Default::default() }.encode_to_vec()),
     row("IntegrationService/DeleteIntegration", "integration.write", Tenant, of_tenant!(DeleteIntegrationRequest, integration_id)),
     row("AuditService/ListAuditRecords", "audit.read", Tenant, of_tenant!(ListAuditRecordsRequest,)),
+    row("KillService/PreviewKill", "admin", Tenant, |tenant| PreviewKillRequest { target: target(tenant) }.encode_to_vec()),
+    // Without a reason, so that nothing begins.
+    row("KillService/StartKill", "admin", Tenant,
+        |tenant| StartKillRequest { target: target(tenant), ..Default::default() }.encode_to_vec()),
+    row("KillService/GetKill", "admin", AnyOfItsOwn, |_| GetKillRequest::default().encode_to_vec()),
+    row("KillService/ListKills", "admin", AnyOfItsOwn, |_| ListKillsRequest::default().encode_to_vec()),
+    row("KillService/WatchKill", "admin", AnyOfItsOwn, |_| WatchKillRequest::default().encode_to_vec()),
+    row("KillService/ResumeKill", "admin", AnyOfItsOwn, |_| ResumeKillRequest::default().encode_to_vec()),
+    row("KillService/LiftKill", "admin", All, |_| LiftKillRequest::default().encode_to_vec()),
     row("ProviderService/ListProviders", "credential.read", AnyOfItsOwn,
         |_| ListProvidersRequest::default().encode_to_vec()),
     row("ProviderService/ReleaseBrake", "admin", All,
