@@ -60,6 +60,7 @@ fn made(reason: &str) -> Option<LocalBoxFuture<'static, Result<Status>>> {
         "CLIENT_BRAKED" => providers::client_braked().boxed_local(),
         "INTERNAL" => stores::internal().boxed_local(),
         "STORE_UNAVAILABLE" => stores::store_unavailable().boxed_local(),
+        "STARTING" => stores::starting().boxed_local(),
         "KEY_UNAVAILABLE" => stores::key_unavailable().boxed_local(),
         "SHUTTING_DOWN" => streams::shutting_down().boxed_local(),
         "CURSOR_EXPIRED" => streams::cursor_expired().boxed_local(),

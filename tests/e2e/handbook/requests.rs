@@ -14,7 +14,7 @@ use tonic::Status;
 
 use crate::harness::caller::{credential, fresh};
 use crate::harness::replica::Replica;
-use crate::harness::scene::{CLIENT, PROVIDER, Scene};
+use crate::harness::scene::{CLIENT, Scene};
 
 /// `token-of-reporting`.
 const REPORTING_SHA256: &str = "0f5a6100c849d70ab1db3143ff8c762d463f6c167cbe922658932a566c17cf6a";
@@ -150,16 +150,8 @@ pub async fn authorization_state_invalid() -> Result<Status> {
 
 pub async fn authorization_refused() -> Result<Status> {
     let scene = Scene::on_sqlite().await?;
-    let entry = scene.sandbox.entry(PROVIDER, RotationMode::Strict);
-    let authorize = format!("http://{}/authorize", scene.sandbox.address());
-    let entry = entry.replace(
-        "revoke_url",
-        &format!("authorize_url = {authorize:?}\nrevoke_url"),
-    );
     let home = vec!["http://127.0.0.1/home".to_owned()];
-    let scene = scene
-        .provider(PROVIDER, entry)
-        .set(&format!("clients.{CLIENT}.redirect_uris"), home);
+    let scene = scene.set(&format!("clients.{CLIENT}.redirect_uris"), home);
     let replica = scene.replica("replica").await?;
     let mut credentials = replica.credentials();
     let begin = BeginAuthorizationRequest {

@@ -2,10 +2,14 @@
 
 use anyhow::Result;
 use tonic::Status;
+use tonic_types::StatusExt as _;
 
 use super::requests::refusal;
-use crate::harness::replica::Replica;
-use crate::harness::scene::Scene;
+use crate::harness::caller::Caller;
+use crate::harness::eventually::eventually;
+use crate::harness::ports::free_port;
+use crate::harness::replica::{Replica, channel_to};
+use crate::harness::scene::{SOON, Scene};
 use crate::harness::table::Table;
 
 /// 32 bytes in base64.
@@ -25,6 +29,26 @@ pub async fn store_unavailable() -> Result<Status> {
     let replica = scene.replica("replica").await?;
     scene.postgres().kill().await?;
     refusal(replica.caller().token("c").await)
+}
+
+pub async fn starting() -> Result<Status> {
+    let mut scene = Scene::without_redis().await?;
+    let port = free_port()?;
+    let listen = format!("127.0.0.1:{port}");
+    let config = scene.config().set("server.listen", listen);
+    scene.postgres().freeze()?;
+    let told = async {
+        let caller = Caller::new(channel_to(([127, 0, 0, 1], port).into()));
+        let told = eventually("an answer with a reason", SOON, async || {
+            let status = caller.token("c").await.err()?;
+            status.get_details_error_info().map(|_| status)
+        });
+        let told = told.await?;
+        scene.postgres().thaw()?;
+        Ok(told)
+    };
+    let (_replica, told) = tokio::try_join!(Replica::start(&config), told)?;
+    Ok(told)
 }
 
 pub async fn key_unavailable() -> Result<Status> {
