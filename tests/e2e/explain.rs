@@ -13,24 +13,16 @@ use crate::harness::eventually::eventually;
 use crate::harness::replica::{Replica, verb};
 use crate::harness::scene::{SOON, Scene};
 
-/// What the service says of a credential.
-async fn explained(replica: &Replica, id: &str) -> Result<Explanation> {
-    let request = ExplainCredentialRequest {
-        credential_id: id.to_owned(),
-        ..ExplainCredentialRequest::default()
-    };
-    let answer = replica.credentials().explain_credential(request).await?;
-    Ok(answer.into_inner())
-}
-
-/// The same once `wanted` holds: attempts are written a moment after they end.
+/// What the service says of a credential, once `wanted` holds: attempts are written a moment after they end.
 async fn explained_with(
     replica: &Replica,
     id: &str,
     wanted: impl Fn(&Explanation) -> bool,
 ) -> Result<Explanation> {
     let explanation = async || {
-        explained(replica, id)
+        replica
+            .caller()
+            .explanation(id)
             .await
             .ok()
             .filter(|told| wanted(told))
@@ -112,7 +104,7 @@ async fn a_refresh_under_way_is_explained_by_who_makes_it() -> Result<()> {
     });
     gate.arrival().await?;
 
-    let told = explained(&two, "c").await?;
+    let told = two.caller().explanation("c").await?;
     let lease = told.lease.clone().context("somebody holds the lease")?;
     let lock = told.lock.clone().context("somebody leads")?;
     let (one_port, two_port) = (one.grpc().port(), two.grpc().port());

@@ -325,11 +325,18 @@ async fn stage(mode: RotationMode) -> Result<(Scene, Replica, Replica, NewGrant,
     let scene = Scene::with_redis().await?.impatient();
     let entry = scene.sandbox.entry(PROVIDER, mode);
     let scene = scene.provider(PROVIDER, entry);
-    let leader = scene.replica("leader").await?;
+    // Both serve before the call begins, since it waits for its answer no longer than a start may take.
+    let [one, two] = scene.replicas().await?;
     let (grant, gate) = scene
-        .held_credential(&leader, "c", mode, Point::AfterProcessing)
+        .held_credential(&one, "c", mode, Point::AfterProcessing)
         .await?;
     gate.arrival().await?;
-    let other = scene.replica("other").await?;
+    let lease = one.caller().explanation("c").await?.lease;
+    let leader = lease.context("whoever calls has the lease")?.replica;
+    let (leader, other) = if leader.ends_with(&format!(":{}", one.grpc().port())) {
+        (one, two)
+    } else {
+        (two, one)
+    };
     Ok((scene, leader, other, grant, gate))
 }

@@ -28,6 +28,8 @@ async fn nobody_notices_that_it_ends_or_what_is_behind_it_or_replicas() -> Resul
     }
     stage.scene.postgres().restart().await?;
     stage.load.goes_on().await?;
+    // A replica that starts while PgBouncer still waits for the server ends at once.
+    stage.all_ready().await?;
     stage.replace_all(&config).await?;
     stage.nobody_noticed().await
 }

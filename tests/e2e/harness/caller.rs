@@ -9,7 +9,8 @@ use evergrant_proto::v1::integration_service_client::IntegrationServiceClient;
 use evergrant_proto::v1::token_service_client::TokenServiceClient;
 use evergrant_proto::v1::{
     CreateCredentialRequest, CreateIntegrationRequest, Credential, DeleteCredentialRequest,
-    GetCredentialRequest, GetIntegrationRequest, GetTokenRequest, GetTokenResponse, Integration,
+    ExplainCredentialRequest, ExplainCredentialResponse, GetCredentialRequest,
+    GetIntegrationRequest, GetTokenRequest, GetTokenResponse, Integration,
     InvalidateCredentialRequest, ReconnectCredentialRequest, ReconnectCredentialResponse,
     TokenMaterial,
 };
@@ -104,6 +105,17 @@ impl Caller {
         answer
             .credential
             .ok_or_else(|| Status::internal("the answer has no credential"))
+    }
+
+    /// Asks how a credential stands, and why.
+    pub async fn explanation(&self, id: &str) -> Result<ExplainCredentialResponse, Status> {
+        let mut client = CredentialServiceClient::new(self.channel.clone());
+        let request = ExplainCredentialRequest {
+            credential_id: id.to_owned(),
+            ..ExplainCredentialRequest::default()
+        };
+        let answer = client.explain_credential(self.sent(request)).await?;
+        Ok(answer.into_inner())
     }
 
     /// Gives a credential new tokens.

@@ -111,6 +111,7 @@ impl PgBouncer {
              unix_socket_dir =\n\
              auth_type = any\n\
              pool_mode = transaction\n\
+             server_login_retry = 1\n\
              default_pool_size = 5\n\
              max_client_conn = 500\n"
         );

@@ -123,7 +123,7 @@ impl Postgres {
     pub async fn kill(&mut self) -> Result<()> {
         let mut process = self.process.take().context("PostgreSQL does not run")?;
         // Stopped first, so that it cannot start another child meanwhile.
-        process.signal(Signal::SIGSTOP)?;
+        process.freeze()?;
         let children = process::children_of(process.id())?;
         process::signal_all(&children, Signal::SIGKILL);
         process.signal(Signal::SIGKILL)?;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use super::eventually::eventually;
@@ -65,6 +66,15 @@ impl Process {
             bail!("{} has ended already: {status}", self.name);
         }
         kill(pid(self.child.id()), signal).with_context(|| format!("cannot signal {}", self.name))
+    }
+
+    /// Stops the process (SIGSTOP), and returns when none of its threads runs any more.
+    pub fn freeze(&mut self) -> Result<()> {
+        self.signal(Signal::SIGSTOP)?;
+        match waitpid(pid(self.child.id()), Some(WaitPidFlag::WUNTRACED))? {
+            WaitStatus::Stopped(..) => Ok(()),
+            other => bail!("{} was to be stopped: {other:?}", self.name),
+        }
     }
 
     /// How the process ended, if it has.

@@ -147,7 +147,7 @@ impl Replica {
 
     /// Freezes the replica (SIGSTOP): its connections stay open and say nothing.
     pub fn freeze(&mut self) -> Result<()> {
-        self.process.signal(Signal::SIGSTOP)
+        self.process.freeze()
     }
 
     /// Ends a [`freeze`](Self::freeze) (SIGCONT).

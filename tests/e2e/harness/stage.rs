@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, ensure};
 
+use super::eventually::eventually;
 use super::load::Load;
 use super::replica::Replica;
 use super::replica::config::ReplicaConfig;
-use super::scene::Scene;
+use super::scene::{SOON, Scene};
 use super::table::Table;
 use super::watcher::{Addresses, Watcher, everything};
 
@@ -43,6 +44,18 @@ impl Stage {
             load,
             watchers,
         })
+    }
+
+    /// Waits until every replica can use its store again.
+    pub async fn all_ready(&self) -> Result<()> {
+        for replica in &self.replicas {
+            eventually("a replica to be ready", SOON, async || {
+                let status = replica.admin_status("/readyz").await.ok()?;
+                (status == 200).then_some(())
+            })
+            .await?;
+        }
+        Ok(())
     }
 
     /// One replica after the other ends and is replaced.
