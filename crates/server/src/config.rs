@@ -20,6 +20,7 @@ mod print;
 mod secret;
 mod section;
 mod sources;
+mod writable;
 
 pub mod audit;
 pub mod authorization;
@@ -197,6 +198,11 @@ impl Config {
     /// That the database can be written where it is a file of this machine. Leaves nothing behind.
     pub fn check_store(&self) -> Result<(), ConfigError> {
         self.store.check_writable()
+    }
+
+    /// The same of the file that lines of the audit trail go to, if they go to one.
+    pub fn check_audit_lines(&self) -> Result<(), ConfigError> {
+        self.audit.check_lines()
     }
 
     /// The OAuth clients as the engine takes them.

@@ -522,6 +522,32 @@ fn a_database_that_cannot_be_written_is_told_and_the_look_leaves_nothing_behind(
 }
 
 #[test]
+fn a_file_for_lines_that_cannot_be_written_is_told_by_its_path_and_none_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let check = |path: &str, more: &str| {
+        let config = load(&format!("[audit]\nlines = \"{path}\"\n{more}"), &[]);
+        config.unwrap().check_audit_lines()
+    };
+    let lines = folder.path().join("audit.jsonl");
+    check(lines.to_str().unwrap(), "").unwrap();
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    check("stdout", "").unwrap();
+    check("/nowhere/audit.jsonl", "mode = \"off\"").unwrap();
+    for (path, place) in [
+        ("/nowhere/audit.jsonl", "/nowhere"),
+        (
+            folder.path().to_str().unwrap(),
+            folder.path().to_str().unwrap(),
+        ),
+    ] {
+        let why = check(path, "").unwrap_err().to_string();
+        let start = format!("audit.lines: {place} cannot be written: ");
+        assert!(why.starts_with(&start), "{why}");
+        assert!(why.ends_with("(evergrant.toml:2)"), "{why}");
+    }
+}
+
+#[test]
 fn own_entries_are_read_from_their_folder_and_a_broken_one_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let own = folder.path().join("acme.toml");

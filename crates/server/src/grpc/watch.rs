@@ -28,6 +28,7 @@ use super::convert::{credential_id_of, duration, event, tenant};
 use super::cursor::{Cursor, CursorCodec, NoCursor, epoch_hash};
 use super::gate::{Gate, locked_out};
 use super::status::{ApiError, store_error};
+use crate::audit::action::WATCH_ENDED;
 use crate::audit::record::Subject;
 use delivery::Deliveries;
 use standing::Standing;
@@ -183,7 +184,7 @@ impl Watches {
             begin,
             reader,
             permits,
-            call.until_dropped("WatchEnded", subject),
+            call.until_dropped(WATCH_ENDED, subject),
         ))
     }
 

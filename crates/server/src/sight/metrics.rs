@@ -313,7 +313,7 @@ pub const METRICS: [Metric; 65] = [
     gauge(
         "evergrant_audit_waiting",
         &[],
-        "Records that wait while a batch of the audit trail cannot be written",
+        "Records that wait while a batch of the audit trail cannot be written, those of the batch among them",
     ),
     histogram(
         "evergrant_audit_write_seconds",
