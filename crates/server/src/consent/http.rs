@@ -43,7 +43,8 @@ impl HttpAuthority {
     /// Whether a second request follows the one that redeems the code.
     fn follows_up(&self, pending: &Pending) -> bool {
         let entry = self.providers.entry(&pending.client.provider);
-        entry.is_some_and(|entry| entry.grants.get(TokenGrant::AuthorizationCode).then.is_some())
+        let code = entry.map(|entry| entry.grants.get(TokenGrant::AuthorizationCode));
+        code.is_some_and(|code| code.then.is_some())
     }
 }
 
