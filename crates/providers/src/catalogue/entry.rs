@@ -155,8 +155,8 @@ impl Entry {
             ),
             (device, TokenGrant::DeviceCode),
         ];
-        let wanted = wanted.into_iter();
-        let grants = wanted.filter_map(|(wanted, grant)| wanted.then(|| self.grants.get(grant)));
+        let wanted = wanted.into_iter().filter(|(wanted, _)| *wanted);
+        let grants = wanted.map(|(_, grant)| self.grants.get(grant));
         grants.flat_map(|grant| {
             let then = grant.then.iter().map(|then| &then.request);
             then.chain([&grant.request])
