@@ -3,6 +3,7 @@
 mod callers;
 mod consent;
 mod given_up;
+mod since;
 mod targets;
 mod watchers;
 

@@ -7,7 +7,7 @@ use evergrant_proto::v1::audit_service_client::AuditServiceClient;
 use evergrant_proto::v1::kill_service_client::KillServiceClient;
 use evergrant_proto::v1::kill_target::What;
 use evergrant_proto::v1::{
-    AuditRecord, Credential, CredentialState, GetKillRequest, InvalidationReason, Kill, KillTarget,
+    AuditRecord, Credential, CredentialState, InvalidationReason, Kill, KillTarget,
     LiftKillRequest, ListAuditRecordsRequest, ListKillsRequest, StartKillRequest, WatchRequest,
     WatchResponse,
 };
@@ -17,8 +17,7 @@ use serde_json::Value as Json;
 use toml::{Table, Value};
 use tonic::{Code, Request, Status, Streaming};
 
-use super::FINISHED;
-use crate::harness::caller::{credential, fresh, in_seconds};
+use crate::harness::caller::{credential, fresh};
 use crate::harness::cli::{Ended, evergrant};
 use crate::harness::eventually::eventually;
 use crate::harness::replica::Replica;
@@ -28,7 +27,7 @@ use crate::harness::scene::{SOON, Scene};
 pub(super) const AT_ONCE: Duration = Duration::from_secs(3);
 
 pub(super) const OPERATOR: &str = "token-of-the-operator";
-const BILLING: &str = "token-of-billing";
+pub(super) const BILLING: &str = "token-of-billing";
 pub(super) const ACME: &str = "token-of-the-admin-of-acme";
 
 pub(super) fn rule(name: &str, token: &str, tenant: &str, allow: &[&str]) -> Value {
@@ -72,7 +71,7 @@ pub(super) async fn start(replica: &Replica, token: &str, what: What) -> Result<
     start_since(replica, token, what, None).await
 }
 
-async fn start_since(
+pub(super) async fn start_since(
     replica: &Replica,
     token: &str,
     what: What,
@@ -264,68 +263,4 @@ async fn an_admin_of_one_tenant_kills_that_tenant_and_sees_no_other_kill() -> Re
     assert_eq!((seen(OPERATOR).await?, seen(ACME).await?), (2, 1));
     ensure!(seen(BILLING).await.is_err());
     Ok(())
-}
-
-#[tokio::test]
-async fn since_leaves_alone_what_a_caller_was_given_before() -> Result<()> {
-    let open = Scene::without_redis().await?;
-    let before = open.replica("before").await?;
-    for id in ["c", "earlier"] {
-        open.fresh_credential(&before, id).await?;
-    }
-    drop(before);
-    let scene = with_callers(open);
-    let replica = scene.replica("replica").await?;
-    let billing = replica.caller().with_token(BILLING);
-    billing.token("earlier").await?;
-    on_record(&replica, "billing", "GetToken").await?;
-    let since = Timestamp {
-        nanos: 0,
-        ..in_seconds(1)
-    };
-    eventually("the next second", SOON, async || {
-        (in_seconds(0).seconds >= since.seconds).then_some(())
-    })
-    .await?;
-    billing.token("c").await?;
-
-    let billing = What::Caller("billing".to_owned());
-    let begun = start_since(&replica, OPERATOR, billing, Some(since)).await?;
-    let done = finished(&replica, &begun).await?;
-    assert_eq!((done.credentials, done.revoked), (1, 1), "{done:?}");
-    let trusted = replica.caller().with_token(OPERATOR);
-    trusted.token("earlier").await?;
-    let told = trusted.credential("c").await?;
-    assert_eq!(told.state(), CredentialState::Invalidated);
-
-    // Without it, all that the trail knows of.
-    let words = [
-        "--caller",
-        "billing",
-        "--reason",
-        "all of it",
-        "--yes",
-        "-o",
-        "json",
-    ];
-    let ended = operator(&scene, &replica, &words).await?;
-    let done: Json = serde_json::from_str(&ended.stdout)?;
-    assert_eq!(done["credentials"], 1, "{ended:?}");
-    let told = trusted.credential("earlier").await?;
-    assert_eq!(told.state(), CredentialState::Invalidated);
-    Ok(())
-}
-
-async fn finished(replica: &Replica, begun: &Kill) -> Result<Kill> {
-    eventually("the end of a kill", FINISHED, async || {
-        let mut kills = KillServiceClient::new(replica.channel());
-        let request = GetKillRequest {
-            kill_id: begun.kill_id.clone(),
-        };
-        let kill = kills.get_kill(with(request, OPERATOR)).await.ok()?;
-        kill.into_inner()
-            .kill
-            .filter(|kill| kill.finished_at.is_some())
-    })
-    .await
 }

@@ -271,7 +271,7 @@ mod tests {
              since        1970-01-01T00:00:30Z\n\
              generation   4\n\
              scopes       chat:write\n\
-             refreshable  yes\n\
+             refreshable  no, it is dead\n\
              expires      1970-01-01T00:01:00Z\n"
         );
     }
