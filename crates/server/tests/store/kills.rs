@@ -74,7 +74,7 @@ async fn a_kill_is_kept_until_it_is_over_for_long_and_locks_nobody_out(harness: 
     let old = over(&harness, tenant("t1"), 91 * DAY).await;
     let lifted = over(&harness, caller("lifted"), 91 * DAY).await;
     harness.store.lift_kills("lifted").await.unwrap();
-    let mut expected = vec![
+    let mut expected = [
         over(&harness, tenant("t1"), 89 * DAY).await,
         over(&harness, caller("out"), 91 * DAY).await,
         begin(&harness, tenant("t2")).await,

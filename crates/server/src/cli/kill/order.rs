@@ -158,7 +158,7 @@ mod tests {
 
     fn order(words: &[&str]) -> Order {
         let line = [&["kill"], words].concat();
-        Line::try_parse_from(line).ok().expect("it parses").order
+        Line::try_parse_from(line).expect("it parses").order
     }
 
     #[test]

@@ -23,6 +23,8 @@ use tonic::service::Routes;
 use v1::watch_response::Event as Wire;
 
 use super::*;
+use crate::audit::Audit;
+use crate::audit::queue::Queue;
 use crate::grpc::caller::{Caller, CallerRule, Callers, Identity, San};
 use crate::grpc::peer::{ClientCertificate, Peer};
 use crate::grpc::record::Notes;
@@ -538,4 +540,48 @@ async fn a_stream_ends_as_soon_as_its_caller_is_locked_out_and_not_of_another() 
     assert_eq!(end.message(), why);
     assert!(began.elapsed() < Duration::from_secs(1));
     assert!(messages.next().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_is_on_record_with_the_reason_that_it_was_ended_with() {
+    type End = fn(&Callers, &RefusedCallers);
+    let ends: [(End, &str); 4] = [
+        (
+            |callers, _| {
+                let now = vec![watcher(&["t1"], Permission::TokenGet)];
+                callers.replace(now).unwrap();
+            },
+            "PERMISSION_DENIED",
+        ),
+        (
+            |callers, _| callers.replace(Vec::new()).unwrap(),
+            "UNAUTHENTICATED",
+        ),
+        (
+            |_, refused| refused.set(vec![("ops".into(), KillId::random())]),
+            "PERMISSION_DENIED",
+        ),
+        (|_, _| {}, "OK"),
+    ];
+    for (end, outcome) in ends {
+        let rules = vec![watcher(&["t1"], Permission::EventWatch)];
+        let callers = Callers::new(rules, 1, Arc::new(Noon)).unwrap();
+        let refused = RefusedCallers::default();
+        let queue = Arc::new(Queue::new(10));
+        let (_, stored) = tokio::sync::watch::channel(0);
+        let audit = Audit::new(queue.clone(), stored, false, Arc::new(Noon));
+        let gate = Gate::new(callers.clone())
+            .refusing(refused.clone())
+            .noting(audit);
+        let (watches, _) = standing_replica_at(gate, WatchLimits::default()).await;
+        let mut messages = watching_t1(&watches).await;
+        end(&callers, &refused);
+        if outcome != "OK" {
+            next(&mut messages).await.unwrap_err();
+        }
+        drop(messages);
+        let (_, entries) = queue.take();
+        let last = &entries.last().unwrap().act;
+        assert_eq!((last.action, last.outcome), ("WatchEnded", outcome));
+    }
 }
