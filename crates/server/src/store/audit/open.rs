@@ -11,6 +11,7 @@ use super::super::open::{self, OpenStoreError};
 use super::super::row::number;
 use super::super::session::Session;
 use super::super::sql::Sql;
+use super::super::trial;
 use super::super::url::StoreUrl;
 use super::AuditLog;
 use crate::audit::chain::ChainKey;
@@ -69,6 +70,9 @@ async fn opened(
             let id = Sealer::key_of(&sealed).unwrap_or_default().to_owned();
             return Err(StoreError::KeyUnavailable(id).into());
         };
+        if let Some(id) = Sealer::key_of(&sealed).filter(|id| sealer.opens(id)) {
+            trial::one_key(database, sealer, id).await?;
+        }
         let key = CHAIN_KEY.open_sealed(sealer, &sealed)?;
         let log = AuditLog::new(
             database.clone(),
