@@ -452,7 +452,31 @@ fn a_parameter_of_a_client_must_be_a_placeholder_of_its_provider() {
     assert!(client("microsoft", "tenant").is_ok());
     assert_eq!(
         client("microsoft", "tennant").unwrap_err().to_string(),
-        "clients.a.parameters.tennant: is no placeholder of provider microsoft; it has client_id, jti, key_id, tenant, tid, token_url (evergrant.toml:5)"
+        "clients.a.parameters.tennant: is no placeholder of provider microsoft; it has tenant, tid (evergrant.toml:5)"
+    );
+}
+
+#[test]
+fn a_redirect_uri_of_a_client_must_be_whole() {
+    let client = |uri: &str| {
+        let text = format!(
+            "[clients.a]\nprovider = \"slack\"\nclient_id = \"x\"\nclient_secret = \"s\"\nredirect_uris = [\"{uri}\"]"
+        );
+        load(&text, &[])
+            .map(|_| ())
+            .map_err(|error| error.to_string())
+    };
+    for uri in [
+        "https://app.example/back",
+        "http://localhost:3000/back",
+        "com.example.app:/back",
+    ] {
+        assert_eq!(client(uri), Ok(()), "{uri}");
+    }
+    let error = client("localhost:3000/back").unwrap_err();
+    assert!(
+        error.contains("must be whole, e.g. https://app.example/callback"),
+        "{error}"
     );
 }
 
