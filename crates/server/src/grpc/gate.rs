@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use evergrant_proto::v1::ErrorReason;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
 use super::call::Call;
@@ -15,7 +15,7 @@ use super::peer::Peer;
 use super::record::{Notes, Source};
 use super::status::ApiError;
 use crate::audit::Audit;
-use crate::kill::RefusedCallers;
+use crate::kill::{Refused, RefusedCallers};
 
 /// The one way into every service. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -52,9 +52,23 @@ impl Gate {
         Self { refused, ..self }
     }
 
-    /// Cancelled once `caller` is locked out; `None` if it has no name that it could be locked out by.
-    pub fn until_refused(&self, caller: &Caller) -> Option<CancellationToken> {
-        caller.name().map(|name| self.refused.until_refused(name))
+    /// Tells when others are locked out than before.
+    pub fn lockouts(&self) -> watch::Receiver<Refused> {
+        self.refused.changes()
+    }
+
+    /// Refuses a caller that is locked out.
+    pub fn refuse(&self, caller: &Caller) -> Result<(), ApiError> {
+        let refused = caller
+            .name()
+            .and_then(|name| Some((name, self.refused.find(name)?)));
+        match refused {
+            None => Ok(()),
+            Some((name, kill)) => {
+                let why = format!("caller {name} was locked out by kill {kill}");
+                Err(ApiError::new(ErrorReason::PermissionDenied, why))
+            }
+        }
     }
 
     /// Runs `work` with the request's message, on behalf of its caller, and renders what it answers.
@@ -80,13 +94,6 @@ impl Gate {
         meter::request(method, served).await
     }
 
-    fn refusal(&self, caller: &Caller) -> Option<ApiError> {
-        let name = caller.name()?;
-        let kill = self.refused.find(name)?;
-        let message = format!("caller {name} was locked out by kill {kill}");
-        Some(locked_out(&message))
-    }
-
     async fn admit<Message>(
         &self,
         method: &'static str,
@@ -98,7 +105,7 @@ impl Gate {
         notes.may_begin(method)?;
         let recognised = self.callers.recognise(request.metadata(), peer.as_deref());
         let (caller, refusal) = match recognised.await {
-            Ok(caller) => match self.refusal(&caller).map_or_else(|| caller.admit(), Err) {
+            Ok(caller) => match self.refuse(&caller).and_then(|()| caller.admit()) {
                 Ok(()) => return Ok(Call::new(method, caller, peer, deadline, notes)),
                 Err(refusal) => (Some(caller), refusal),
             },
@@ -111,11 +118,6 @@ impl Gate {
         };
         notes.ended(source, Err(refusal)).await
     }
-}
-
-/// The error of a caller that an operator has locked out.
-pub fn locked_out(message: &str) -> ApiError {
-    ApiError::new(ErrorReason::PermissionDenied, message)
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use evergrant_core::store::Store;
 use evergrant_proto::encoded::Encoded;
 use evergrant_proto::encoded::event::event_service_server::EventService;
 use evergrant_proto::v1::{self, ErrorReason};
-use futures_util::stream::{Stream, StreamExt as _, once};
+use futures_util::stream::Stream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
@@ -26,17 +26,16 @@ use super::call::Call;
 use super::caller::Permission;
 use super::convert::{credential_id_of, duration, event, tenant};
 use super::cursor::{Cursor, CursorCodec, NoCursor, epoch_hash};
-use super::gate::{Gate, locked_out};
+use super::gate::Gate;
+use super::standing::Standing;
 use super::status::{ApiError, store_error};
 use crate::audit::record::Subject;
 use delivery::Deliveries;
-use standing::Standing;
 use stream::{Begin, WatchStream};
 
 mod delivery;
 mod message;
 mod snapshot;
-mod standing;
 mod stream;
 
 /// Limits of a replica's streams.
@@ -142,8 +141,12 @@ impl Watches {
         let shared = &self.shared;
         let wanted = parse(request, shared.limits.heartbeat)?;
         call.require(Permission::EventWatch, wanted.filter.tenant.as_ref())?;
-        let callers = shared.gate.callers();
-        let standing = Standing::of(callers, call.caller(), wanted.filter.tenant.clone())?;
+        let standing = Standing::of(
+            &shared.gate,
+            call.caller(),
+            Permission::EventWatch,
+            wanted.filter.tenant.clone(),
+        )?;
         if shared.stop.is_cancelled() {
             let error = ApiError::new(ErrorReason::ShuttingDown, "this replica is shutting down");
             return Err(error.retry_after(message::reconnect_after()));
@@ -252,33 +255,10 @@ impl EventService for Watches {
         &self,
         request: Request<v1::WatchRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        let gate = &self.shared.gate;
-        let work = async |call: Call, message| {
-            let stream = self.open(&call, message).await?;
-            Ok((stream, gate.until_refused(call.caller())))
-        };
-        let opened = gate.serve("Watch", request, work).await?;
-        Ok(opened.map(|(stream, refused)| match refused {
-            None => Box::pin(stream.into_stream()) as Self::WatchStream,
-            Some(refused) => Box::pin(until(refused, stream.into_stream())),
-        }))
+        let work = async |call: Call, message| self.open(&call, message).await;
+        let opened = self.shared.gate.serve("Watch", request, work).await?;
+        Ok(opened.map(|stream| Box::pin(stream.into_stream()) as Self::WatchStream))
     }
-}
-
-/// The stream until its caller is locked out.
-fn until(
-    refused: CancellationToken,
-    stream: impl Stream<Item = Result<Encoded, Status>> + Send,
-) -> impl Stream<Item = Result<Encoded, Status>> + Send {
-    let end = refused.clone();
-    let farewell = once(async move {
-        let why = "this caller was locked out";
-        end.is_cancelled()
-            .then(|| Err(locked_out(why).into_status()))
-    });
-    stream
-        .take_until(refused.cancelled_owned())
-        .chain(farewell.filter_map(std::future::ready))
 }
 
 /// What a watcher wants.

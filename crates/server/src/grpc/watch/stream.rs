@@ -17,10 +17,10 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::Status;
 
 use super::snapshot::Snapshot;
-use super::standing::Standing;
 use super::{Shared, Wanted, message};
 use crate::grpc::call::Ending;
 use crate::grpc::convert::event::to_invalidated;
+use crate::grpc::standing::Standing;
 use crate::grpc::status::{ApiError, store_error};
 use crate::grpc::transport::Leash;
 

@@ -7,7 +7,7 @@ use evergrant_core::events::tail::TailOptions;
 use evergrant_core::events::{ClientRecovered, EventBody};
 use evergrant_core::grant::{GrantType, Invalidation, InvalidationReason, Means, TokenSet};
 use evergrant_core::ids::{
-    ClientKey, ClientName, CredentialId, CredentialKey, Generation, GrantId, TenantId,
+    ClientKey, ClientName, CredentialId, CredentialKey, Generation, GrantId, KillId, TenantId,
 };
 use evergrant_core::secret::AccessToken;
 use evergrant_core::store::{Credential, Directory as _, EventLog as _};
@@ -23,10 +23,13 @@ use tonic::service::Routes;
 use v1::watch_response::Event as Wire;
 
 use super::*;
+use crate::audit::Audit;
+use crate::audit::queue::Queue;
 use crate::grpc::caller::{Caller, CallerRule, Callers, Identity, San};
 use crate::grpc::peer::{ClientCertificate, Peer};
 use crate::grpc::record::Notes;
 use crate::grpc::transport::{self, Leashes};
+use crate::kill::RefusedCallers;
 
 fn call() -> Call {
     Call::new("Watch", Caller::trusted(), None, None, Notes::default())
@@ -132,13 +135,17 @@ async fn standing_replica_for(
     callers: Callers,
     limits: WatchLimits,
 ) -> (Watches, Arc<MemoryStore>) {
+    standing_replica_at(Gate::new(callers), limits).await
+}
+
+async fn standing_replica_at(gate: Gate, limits: WatchLimits) -> (Watches, Arc<MemoryStore>) {
     let store = Arc::new(MemoryStore::new(Arc::new(Noon)));
     let tail = Tail::open(store.clone(), TailOptions::default()).await;
     let watches = Watches::new(
         tail.unwrap(),
         store.clone(),
         Arc::new(Noon),
-        Gate::new(callers),
+        gate,
         CursorCodec::new(&[7; 32]),
         limits,
         CancellationToken::new(),
@@ -511,4 +518,70 @@ async fn a_stream_ends_with_what_its_caller_showed() {
         lived >= lifetime && lived < lifetime + Duration::from_secs(1),
         "{lived:?}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_ends_as_soon_as_its_caller_is_locked_out_and_not_of_another() {
+    let callers = vec![watcher(&["t1"], Permission::EventWatch)];
+    let callers = Callers::new(callers, 1, Arc::new(Noon)).unwrap();
+    let refused = RefusedCallers::default();
+    let gate = Gate::new(callers).refusing(refused.clone());
+    let (watches, _) = standing_replica_at(gate, WatchLimits::default()).await;
+    let mut messages = watching_t1(&watches).await;
+    let kill = KillId::random();
+    refused.set(vec![("other".into(), kill.clone())]);
+    let silence = tokio::time::timeout(Duration::from_secs(1), messages.next()).await;
+    assert!(silence.is_err(), "it may still watch");
+    let began = tokio::time::Instant::now();
+    refused.set(vec![("ops".into(), kill.clone())]);
+    let end = next(&mut messages).await.unwrap_err();
+    assert_eq!(end.code(), Code::PermissionDenied);
+    let why = format!("caller ops was locked out by kill {kill}");
+    assert_eq!(end.message(), why);
+    assert!(began.elapsed() < Duration::from_secs(1));
+    assert!(messages.next().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_is_on_record_with_the_reason_that_it_was_ended_with() {
+    type End = fn(&Callers, &RefusedCallers);
+    let ends: [(End, &str); 4] = [
+        (
+            |callers, _| {
+                let now = vec![watcher(&["t1"], Permission::TokenGet)];
+                callers.replace(now).unwrap();
+            },
+            "PERMISSION_DENIED",
+        ),
+        (
+            |callers, _| callers.replace(Vec::new()).unwrap(),
+            "UNAUTHENTICATED",
+        ),
+        (
+            |_, refused| refused.set(vec![("ops".into(), KillId::random())]),
+            "PERMISSION_DENIED",
+        ),
+        (|_, _| {}, "OK"),
+    ];
+    for (end, outcome) in ends {
+        let rules = vec![watcher(&["t1"], Permission::EventWatch)];
+        let callers = Callers::new(rules, 1, Arc::new(Noon)).unwrap();
+        let refused = RefusedCallers::default();
+        let queue = Arc::new(Queue::new(10));
+        let (_, stored) = tokio::sync::watch::channel(0);
+        let audit = Audit::new(queue.clone(), stored, false, Arc::new(Noon));
+        let gate = Gate::new(callers.clone())
+            .refusing(refused.clone())
+            .noting(audit);
+        let (watches, _) = standing_replica_at(gate, WatchLimits::default()).await;
+        let mut messages = watching_t1(&watches).await;
+        end(&callers, &refused);
+        if outcome != "OK" {
+            next(&mut messages).await.unwrap_err();
+        }
+        drop(messages);
+        let (_, entries) = queue.take();
+        let last = &entries.last().unwrap().act;
+        assert_eq!((last.action, last.outcome), ("WatchEnded", outcome));
+    }
 }
