@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use evergrant_proto::v1::ErrorReason;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
 use super::call::Call;
@@ -52,9 +52,19 @@ impl Gate {
         Self { refused, ..self }
     }
 
-    /// Cancelled once `caller` is locked out; `None` if it has no name that it could be locked out by.
-    pub fn until_refused(&self, caller: &Caller) -> Option<CancellationToken> {
-        caller.name().map(|name| self.refused.until_refused(name))
+    /// A caller that was recognised, by the rules of now. An error once it is no longer known, is locked out, or what it
+    /// proved itself with has ended.
+    pub fn again(&self, caller: &Caller) -> Result<Caller, ApiError> {
+        let caller = self.callers.again(caller)?;
+        self.refusal(&caller).map_or(Ok(caller), Err)
+    }
+
+    /// Tells when it is worth to ask [`again`](Self::again).
+    pub fn changes(&self) -> Changes {
+        Changes {
+            callers: self.callers.changes(),
+            refused: self.refused.changes(),
+        }
     }
 
     /// Runs `work` with the request's message, on behalf of its caller, and renders what it answers.
@@ -84,7 +94,7 @@ impl Gate {
         let name = caller.name()?;
         let kill = self.refused.find(name)?;
         let message = format!("caller {name} was locked out by kill {kill}");
-        Some(locked_out(&message))
+        Some(ApiError::new(ErrorReason::PermissionDenied, message))
     }
 
     async fn admit<Message>(
@@ -113,9 +123,23 @@ impl Gate {
     }
 }
 
-/// The error of a caller that an operator has locked out.
-pub fn locked_out(message: &str) -> ApiError {
-    ApiError::new(ErrorReason::PermissionDenied, message)
+/// Tells when callers were replaced, locked out or let in again.
+#[derive(Debug)]
+pub struct Changes {
+    callers: watch::Receiver<()>,
+    refused: watch::Receiver<()>,
+}
+
+impl Changes {
+    /// Waits for the next change. Cancelling it loses none.
+    pub async fn next(&mut self) {
+        tokio::select! {
+            Ok(()) = self.callers.changed() => {}
+            Ok(()) = self.refused.changed() => {}
+            // Nobody is left who could change anything.
+            else => std::future::pending().await,
+        }
+    }
 }
 
 #[cfg(test)]

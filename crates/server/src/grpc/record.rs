@@ -161,6 +161,11 @@ impl Notes {
         }
     }
 
+    /// Where they go.
+    pub(super) fn audit(&self) -> &Audit {
+        &self.audit
+    }
+
     /// Notes something about a request that is served, or was.
     pub(super) fn note(
         &self,
@@ -183,7 +188,7 @@ impl Notes {
 }
 
 impl Source<'_> {
-    fn act(self, subject: Subject, outcome: &'static str) -> Act {
+    pub(super) fn act(self, subject: Subject, outcome: &'static str) -> Act {
         let caller = match self.caller {
             Some(caller) => caller.name().unwrap_or(ANONYMOUS),
             None => UNKNOWN,

@@ -17,7 +17,7 @@ use evergrant_core::store::Store;
 use evergrant_proto::encoded::Encoded;
 use evergrant_proto::encoded::event::event_service_server::EventService;
 use evergrant_proto::v1::{self, ErrorReason};
-use futures_util::stream::{Stream, StreamExt as _, once};
+use futures_util::stream::Stream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
@@ -26,11 +26,10 @@ use super::call::Call;
 use super::caller::Permission;
 use super::convert::{credential_id_of, duration, event, tenant};
 use super::cursor::{Cursor, CursorCodec, NoCursor, epoch_hash};
-use super::gate::{Gate, locked_out};
+use super::gate::Gate;
 use super::status::{ApiError, store_error};
-use crate::audit::record::Subject;
 use delivery::Deliveries;
-use standing::Standing;
+use standing::{Rights, Standing};
 use stream::{Begin, WatchStream};
 
 mod delivery;
@@ -93,7 +92,7 @@ struct Shared {
     tail: Arc<Tail>,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
-    gate: Gate,
+    rights: Rights,
     deliveries: Deliveries,
     limits: WatchLimits,
     streams: Arc<Semaphore>,
@@ -124,13 +123,20 @@ impl Watches {
                 store,
                 deliveries: Deliveries::new(cursors, Arc::clone(&clock)),
                 clock,
-                gate,
+                rights: Rights::new(gate),
                 streams: Arc::new(Semaphore::new(limits.streams)),
                 snapshots: Arc::new(Semaphore::new(limits.snapshots)),
                 limits,
                 stop,
             }),
         }
+    }
+
+    /// Has the streams of callers whose rights change ask again for them at once, until `stop` is cancelled. Without it,
+    /// streams go on with the rights that they began with.
+    pub async fn follow_rights(self, stop: CancellationToken) {
+        let Shared { rights, tail, .. } = &*self.shared;
+        rights.follow(tail, stop).await;
     }
 
     /// How many streams are open.
@@ -142,8 +148,8 @@ impl Watches {
         let shared = &self.shared;
         let wanted = parse(request, shared.limits.heartbeat)?;
         call.require(Permission::EventWatch, wanted.filter.tenant.as_ref())?;
-        let callers = shared.gate.callers();
-        let standing = Standing::of(callers, call.caller(), wanted.filter.tenant.clone())?;
+        let tenant = wanted.filter.tenant.clone();
+        let standing = Standing::of(&shared.rights, call.caller(), tenant)?;
         if shared.stop.is_cancelled() {
             let error = ApiError::new(ErrorReason::ShuttingDown, "this replica is shutting down");
             return Err(error.retry_after(message::reconnect_after()));
@@ -172,10 +178,7 @@ impl Watches {
             // The place is taken before any state is read: what changes meanwhile is streamed again (E6).
             None => Reader::at_head(tail),
         };
-        let subject = Subject {
-            tenant: wanted.filter.tenant.clone(),
-            ..Subject::default()
-        };
+        let ending = call.until_dropped("WatchEnded", wanted.filter.tenant.clone());
         Ok(WatchStream::new(
             Arc::clone(shared),
             standing,
@@ -183,7 +186,7 @@ impl Watches {
             begin,
             reader,
             permits,
-            call.until_dropped("WatchEnded", subject),
+            ending,
         ))
     }
 
@@ -252,33 +255,12 @@ impl EventService for Watches {
         &self,
         request: Request<v1::WatchRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        let gate = &self.shared.gate;
-        let work = async |call: Call, message| {
-            let stream = self.open(&call, message).await?;
-            Ok((stream, gate.until_refused(call.caller())))
-        };
-        let opened = gate.serve("Watch", request, work).await?;
-        Ok(opened.map(|(stream, refused)| match refused {
-            None => Box::pin(stream.into_stream()) as Self::WatchStream,
-            Some(refused) => Box::pin(until(refused, stream.into_stream())),
-        }))
+        let work = async |call: Call, message| self.open(&call, message).await;
+        let opened = self.shared.rights.gate().serve("Watch", request, work);
+        Ok(opened
+            .await?
+            .map(|stream| Box::pin(stream.into_stream()) as _))
     }
-}
-
-/// The stream until its caller is locked out.
-fn until(
-    refused: CancellationToken,
-    stream: impl Stream<Item = Result<Encoded, Status>> + Send,
-) -> impl Stream<Item = Result<Encoded, Status>> + Send {
-    let end = refused.clone();
-    let farewell = once(async move {
-        let why = "this caller was locked out";
-        end.is_cancelled()
-            .then(|| Err(locked_out(why).into_status()))
-    });
-    stream
-        .take_until(refused.cancelled_owned())
-        .chain(farewell.filter_map(std::future::ready))
 }
 
 /// What a watcher wants.

@@ -58,7 +58,7 @@ pub(super) struct WatchStream {
     timer: Pin<Box<Sleep>>,
     permits: Vec<OwnedSemaphorePermit>,
     /// Goes on record when the stream is dropped.
-    ending: Box<Ending>,
+    ending: Ending,
     _open: OpenGauge,
 }
 
@@ -118,7 +118,7 @@ impl WatchStream {
             reader,
             phase,
             permits,
-            ending: Box::new(ending),
+            ending,
         }
     }
 
@@ -142,7 +142,7 @@ impl WatchStream {
                 self.phase,
                 Phase::Closing { .. } | Phase::Ending(_) | Phase::Ended
             );
-            if !is_over && let Err(error) = self.standing.check() {
+            if !is_over && let Err(error) = self.standing.check(&self.shared.rights) {
                 return self.fail(error);
             }
             match &mut self.phase {
@@ -279,13 +279,13 @@ impl WatchStream {
         Ok(None)
     }
 
-    /// Waits until the tail has read further or has stopped, callers have changed, or `moment` at the latest; perhaps less
+    /// Waits until the tail has read further or has stopped, rights have changed, or `moment` at the latest; perhaps less
     /// long.
     async fn wait(&mut self, moment: Instant) {
         self.set_timer(moment);
+        let is_due = || self.standing.is_stale(&self.shared.rights);
         tokio::select! {
-            () = self.reader.changed() => {}
-            () = self.standing.changed() => {}
+            () = self.reader.changed(is_due) => {}
             () = &mut self.timer => {}
         }
     }
