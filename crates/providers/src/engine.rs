@@ -8,6 +8,7 @@ mod introspect;
 mod mint;
 mod openid;
 mod revoke;
+mod then;
 mod usable;
 
 use std::collections::BTreeMap;

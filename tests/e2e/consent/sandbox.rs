@@ -9,57 +9,86 @@ use serde_json::Value;
 use crate::harness::eventually::eventually;
 use crate::harness::http;
 use crate::harness::process::Process;
+use crate::harness::replica::Replica;
 use crate::harness::scene::{CLIENT, PROVIDER, Scene};
 
 const SOON: Duration = Duration::from_secs(30);
 
-#[tokio::test]
-async fn a_user_of_the_sandbox_consents_and_the_credential_is_kept_alive() -> Result<()> {
+/// How `evergrant connect` ended.
+pub struct Ended {
+    pub success: bool,
+    pub stdout: String,
+    pub stderr: String,
+    /// The status of the page that the browser ended on.
+    pub page: u16,
+}
+
+/// A sandbox whose users can come back to the command line.
+pub async fn scene() -> Result<Scene> {
     let scene = Scene::on_sqlite().await?;
     let redirect_uris = vec!["http://127.0.0.1/callback".to_owned()];
-    let scene = scene.set(&format!("clients.{CLIENT}.redirect_uris"), redirect_uris);
-    let replica = scene.replica("replica").await?;
-    for (decision, status) in [("deny", 400), ("approve", 200)] {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_evergrant"));
-        let server = format!("http://{}", replica.grpc());
-        command
-            .args(["connect", PROVIDER, "--no-browser", "--credential", "c"])
-            .args(["--scope", "read", "-o", "json", "--server", &server]);
-        let mut process = Process::spawn("connect", command)?;
-        let url = eventually("the address", SOON, async || {
-            let text = process.stderr();
-            let mut lines = text.lines().map(str::trim);
-            lines
-                .find(|line| line.starts_with("http://"))
-                .map(str::to_owned)
-        });
-        let url = reqwest::Url::parse(&url.await?)?;
-        let page = http::client().get(url.clone()).send().await?.text().await?;
-        assert!(
-            page.contains("Approve") && page.contains("<li>read</li>"),
-            "{page}"
-        );
+    Ok(scene.set(&format!("clients.{CLIENT}.redirect_uris"), redirect_uris))
+}
 
-        // What the page's button sends.
-        let mut form: Vec<(String, String)> = url.query_pairs().into_owned().collect();
-        form.push(("decision".to_owned(), decision.to_owned()));
-        let mut action = url;
-        action.set_query(None);
-        let landed = http::client().post(action).form(&form).send().await?;
-        assert_eq!(landed.status().as_u16(), status, "{decision}");
-        let ended = process.end(SOON).await?;
-        assert_eq!(
-            ended.success(),
-            decision == "approve",
-            "{}",
-            process.stderr()
-        );
-        if decision == "approve" {
-            let printed: Value = serde_json::from_str(&process.stdout())?;
-            assert_eq!(printed["created"], true);
-            assert_eq!(printed["credential"]["scopes"], serde_json::json!(["read"]));
-        }
-    }
+/// Connects credential `c`, as a user who decides so.
+pub async fn connect(replica: &Replica, decision: &str) -> Result<Ended> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_evergrant"));
+    let server = format!("http://{}", replica.grpc());
+    command
+        .args(["connect", PROVIDER, "--no-browser", "--credential", "c"])
+        .args(["--scope", "read", "-o", "json", "--server", &server]);
+    let mut process = Process::spawn("connect", command)?;
+    let url = eventually("the address", SOON, async || {
+        let text = process.stderr();
+        let mut lines = text.lines().map(str::trim);
+        lines
+            .find(|line| line.starts_with("http://"))
+            .map(str::to_owned)
+    });
+    let url = reqwest::Url::parse(&url.await?)?;
+    let page = http::client().get(url.clone()).send().await?.text().await?;
+    assert!(
+        page.contains("Approve") && page.contains("<li>read</li>"),
+        "{page}"
+    );
+
+    // What the page's button sends.
+    let mut form: Vec<(String, String)> = url.query_pairs().into_owned().collect();
+    form.push(("decision".to_owned(), decision.to_owned()));
+    let mut action = url;
+    action.set_query(None);
+    let landed = http::client().post(action).form(&form).send().await?;
+    let ended = process.end(SOON).await?;
+    Ok(Ended {
+        success: ended.success(),
+        stdout: process.stdout(),
+        stderr: process.stderr(),
+        page: landed.status().as_u16(),
+    })
+}
+
+#[tokio::test]
+async fn a_user_of_the_sandbox_consents_and_the_credential_is_kept_alive() -> Result<()> {
+    let scene = scene().await?;
+    let replica = scene.replica("replica").await?;
+    let denied = connect(&replica, "deny").await?;
+    assert_eq!(
+        (denied.success, denied.page),
+        (false, 400),
+        "{}",
+        denied.stderr
+    );
+    let approved = connect(&replica, "approve").await?;
+    assert_eq!(
+        (approved.success, approved.page),
+        (true, 200),
+        "{}",
+        approved.stderr
+    );
+    let printed: Value = serde_json::from_str(&approved.stdout)?;
+    assert_eq!(printed["created"], true);
+    assert_eq!(printed["credential"]["scopes"], serde_json::json!(["read"]));
+
     let caller = replica.caller();
     let first = caller.token("c").await?;
     let second = caller.refused("c", first.generation).await?;

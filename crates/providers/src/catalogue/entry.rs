@@ -16,7 +16,7 @@ use http::HeaderValue;
 use super::template::{Fact, HostPattern, Template, UrlTemplate};
 use crate::classify::Meaning;
 
-pub use grants::{GrantKind, TokenGrant, TokenGrantFacts, TokenGrants};
+pub use grants::{GrantKind, ThenFacts, TokenGrant, TokenGrantFacts, TokenGrants};
 pub use keys::{AssertionFacts, OpenIdFacts, SigningAlgorithm};
 pub use request::{
     BodyFormat, ClientAuth, Method, Parameter, RequestFacts, TokenCallFacts, TokenKind,
@@ -98,13 +98,13 @@ impl Entry {
     /// may bring its own.
     pub fn demands_secret(&self) -> bool {
         self.of_consents()
-            .any(|grant| self.grants.get(grant).request.client_auth.needs_secret())
+            .any(|request| request.client_auth.needs_secret())
     }
 
     /// Whether every client needs a private key.
     pub fn demands_private_key(&self) -> bool {
         self.of_consents()
-            .any(|grant| self.grants.get(grant).request.client_auth == ClientAuth::PrivateKeyJwt)
+            .any(|request| request.client_auth == ClientAuth::PrivateKeyJwt)
     }
 
     /// The names of all placeholders that it has anywhere.
@@ -124,25 +124,26 @@ impl Entry {
             .iter()
             .map(|grant| &grant.request)
             .chain([&self.revoke.request, &self.introspect.call.request]);
-        let in_requests = requests.flat_map(|request| {
-            let headers = request.headers.iter().map(|(_, value)| value);
-            request.parameters.values().chain(headers)
-        });
+        let in_requests = requests.flat_map(RequestFacts::placeholders);
         let assertions = self.assertion.iter().chain([&self.client_assertion]);
         let in_assertions =
             assertions.flat_map(|assertion| assertion.claims.values().chain([&assertion.key_id]));
         let facts = self.authorize.parameters.values();
-        let facts = facts.chain(in_requests).chain(in_assertions);
+        let facts = facts.chain(in_assertions);
         let issuer = self.openid.iter().map(|openid| &openid.issuer);
+        let code = &self.grants.authorization_code;
+        let in_then = code.then.iter().flat_map(ThenFacts::placeholders);
         urls.map(UrlTemplate::template)
             .chain(facts.map(|fact| &fact.value))
             .chain(issuer)
             .flat_map(Template::placeholders)
+            .chain(in_requests)
+            .chain(in_then.filter(|name| !code.gives(name)))
             .collect()
     }
 
     /// The requests that grants with a user behind them need, refreshing included.
-    fn of_consents(&self) -> impl Iterator<Item = TokenGrant> {
+    fn of_consents(&self) -> impl Iterator<Item = &RequestFacts> {
         let has = |kind| self.grant_types.contains(&kind);
         let code = has(GrantKind::AuthorizationCode);
         let device = has(GrantKind::DeviceCode);
@@ -154,9 +155,12 @@ impl Entry {
             ),
             (device, TokenGrant::DeviceCode),
         ];
-        wanted
-            .into_iter()
-            .filter_map(|(wanted, grant)| wanted.then_some(grant))
+        let wanted = wanted.into_iter().filter(|(wanted, _)| *wanted);
+        let grants = wanted.map(|(_, grant)| self.grants.get(grant));
+        grants.flat_map(|grant| {
+            let then = grant.then.iter().map(|then| &then.request);
+            then.chain([&grant.request])
+        })
     }
 }
 

@@ -8,6 +8,7 @@ mod keys;
 mod meaning;
 mod request;
 mod response;
+mod then;
 mod times;
 
 use std::collections::BTreeMap;

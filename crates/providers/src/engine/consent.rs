@@ -11,6 +11,7 @@ use url::Url;
 
 use super::HttpProviders;
 use super::ask::{Ask, deadline};
+use super::then;
 use crate::catalogue::{Entry, Fact, Parameter, TokenGrant};
 use crate::placeholders::Placeholders;
 use crate::request::{self, Inexpressible};
@@ -114,9 +115,10 @@ impl HttpProviders {
     }
 
     /// Exchanges an authorization code for tokens (RFC 6749 section 4.1.3), in one request, or one for each secret
-    /// that the client has.
+    /// that the client has. Where the entry has a `[grants.authorization_code.then]`, that second request follows at
+    /// once, and its tokens are the outcome; without them, there is none.
     ///
-    /// It ends within `timeout`, body included. A code is good for one use, so it is awaited only by tasks that
+    /// It ends within `timeout`, bodies included. A code is good for one use, so it is awaited only by tasks that
     /// nobody cancels.
     pub async fn exchange_code(
         &self,
@@ -136,9 +138,23 @@ impl HttpProviders {
         }
         let mut ask = Ask::token(&client.entry, TokenGrant::AuthorizationCode, values);
         ask.placeholders.add_all(exchange.placeholders);
-        let outcome = self.ask(client, &ask, deadline, response::read).await?;
+        let then = client
+            .entry
+            .grants
+            .get(TokenGrant::AuthorizationCode)
+            .then
+            .as_ref();
+        let outcome = self.ask(client, &ask, deadline, response::read).await;
+        let granted = match then {
+            None => outcome?.granted(),
+            Some(then) => {
+                let first = outcome.map_err(then::in_first)?.granted();
+                self.follow_up(client, then, first, exchange, deadline)
+                    .await?
+            }
+        };
         let facts = &ask.placeholders;
-        let granted = self.dated(client, outcome.granted(), facts, deadline).await;
+        let granted = self.dated(client, granted, facts, deadline).await;
         Ok(consented(granted, exchange.placeholders))
     }
 }

@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use super::HttpProviders;
 use super::client::Client;
-use crate::catalogue::{Entry, OpenIdFacts, Template};
+use crate::catalogue::{Entry, OpenIdFacts, Template, ThenFacts, TokenGrant};
 use crate::jwks::{Expect, Expiry, KeySets, LEEWAY, Place, VerifyError};
 use crate::placeholders::Placeholders;
 
@@ -157,9 +157,12 @@ fn placeholder_names(entry: &Entry) -> Vec<String> {
     ];
     let urls = urls.into_iter().flatten().map(|url| url.template());
     let parameters = entry.authorize.parameters.values().map(|fact| &fact.value);
+    let code = entry.grants.get(TokenGrant::AuthorizationCode);
+    let in_then = code.then.iter().flat_map(ThenFacts::placeholders);
     let mut names: Vec<String> = urls
         .chain(parameters)
         .flat_map(Template::placeholders)
+        .chain(in_then.filter(|name| !code.gives(name)))
         .filter(|name| !["client_id", "redirect_uri"].contains(name))
         .map(str::to_owned)
         .collect();

@@ -11,6 +11,7 @@ use super::HttpProviders;
 use super::ask::{Ask, express};
 use super::client::Client;
 use super::mint::{self, minting};
+use super::then;
 use crate::catalogue::{Entry, GrantKind, Parameter, TemplateError, TokenGrant};
 use crate::placeholders::Placeholders;
 use crate::request::Inexpressible;
@@ -77,7 +78,8 @@ impl HttpProviders {
         }
     }
 
-    /// Whether the code of a consent with these placeholders can be redeemed. Makes no call.
+    /// Whether the code of a consent with these placeholders can be redeemed, and the request be made that may follow.
+    /// Makes no call.
     pub fn check_consent(
         &self,
         client: &ClientKey,
@@ -88,7 +90,36 @@ impl HttpProviders {
             (Parameter::Code, "code"),
             (Parameter::RedirectUri, redirect_uri),
         ];
-        self.check_asking(client, TokenGrant::AuthorizationCode, values, placeholders)
+        self.check_asking(client, TokenGrant::AuthorizationCode, values, placeholders)?;
+        self.check_then(client, placeholders)
+    }
+
+    /// A URL that the first answer has a part in is known only then.
+    fn check_then(
+        &self,
+        client: &ClientKey,
+        placeholders: &BTreeMap<String, String>,
+    ) -> Result<(), Unusable> {
+        let Ok(client) = self.client(client) else {
+            return Ok(());
+        };
+        let code = client.entry.grants.get(TokenGrant::AuthorizationCode);
+        let Some(then) = &code.then else {
+            return Ok(());
+        };
+        let mut of_url = then.url.value.template().placeholders();
+        if of_url.any(|name| code.gives(name)) {
+            return Ok(());
+        }
+        let kept = code.response.metadata.keys();
+        let metadata = kept.map(|name| (name.clone(), "fact".to_owned())).collect();
+        let given = then::Given {
+            access_token: "token",
+            refresh_token: Some("token"),
+            account: Some("account"),
+            metadata: &metadata,
+        };
+        self.expressible(client, &then::ask(then, &given, placeholders))
     }
 
     /// Whether a user can consent on another device, with these placeholders. Makes no call.

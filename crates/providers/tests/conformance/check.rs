@@ -81,6 +81,26 @@ pub fn check_request(row: &Exchange, seen: &[Seen], mistakes: &mut Mistakes) {
     }
 }
 
+/// The first request and then the second one were sent, and they are the documented ones. What passes by itself is tried
+/// again, and nothing else is.
+pub fn check_requests(
+    first: &Exchange,
+    second: &Exchange,
+    answer: &Answer,
+    seen: &[Seen],
+    mistakes: &mut Mistakes,
+) {
+    let (before, after) = seen.split_at(seen.len().min(1));
+    check_request(first, before, mistakes);
+    let passes = answer.verdict.as_deref() == Some("transient");
+    if (after.len() > 1) != passes {
+        mistakes.note(format!("the second request was sent {} times", after.len()));
+    }
+    for request in after.chunks(1) {
+        check_request(second, request, mistakes);
+    }
+}
+
 fn fields(seen: &Seen, mistakes: &mut Mistakes) -> BTreeMap<String, String> {
     if seen.body.is_empty() {
         return BTreeMap::new();

@@ -16,7 +16,8 @@ pub struct Facts {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Exchange {
-    /// The OAuth grant type.
+    /// The OAuth grant type; nothing in `then`.
+    #[serde(default)]
     pub grant: String,
     /// Behaviours of prior systems that the row shows.
     #[serde(default)]
@@ -43,6 +44,8 @@ pub struct Exchange {
     /// What the signed assertion holds.
     pub assertion: Option<Assertion>,
     pub answer: Vec<Answer>,
+    /// The request that follows an answer which is neither `issued` nor a `verdict`.
+    pub then: Option<Box<Exchange>>,
 }
 
 /// The header and the claims of an assertion, but for its times and its id.
@@ -87,6 +90,11 @@ pub struct Issued {
 }
 
 impl Answer {
+    /// Whether it is a means and no end, which another request is made with.
+    pub fn is_passed_over(&self) -> bool {
+        self.issued.is_none() && self.verdict.is_none()
+    }
+
     /// Its content type and its body.
     pub fn body(&self) -> (&'static str, &str) {
         match (&self.json, &self.form, &self.html) {

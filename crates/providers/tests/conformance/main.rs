@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 
 use evergrant_providers::Catalogue;
 
-use crate::check::{Mistakes, check_answer, check_request};
+use crate::check::{Mistakes, check_answer, check_request, check_requests};
 use crate::perform::Bench;
 
 /// Every row of every provider; all that differ are told at once.
@@ -25,7 +25,19 @@ async fn every_provider_is_asked_and_understood_as_it_documents() {
             mistakes.of(format!("{name} {}", exchange.grant));
             let asker = bench.asker(&name, exchange);
             for answer in &exchange.answer {
-                bench.provider.answers(answer);
+                if let Some(then) = &exchange.then
+                    && answer.is_passed_over()
+                {
+                    for second in &then.answer {
+                        bench.provider.answers(&[answer, second]);
+                        let outcome = asker.perform(exchange).await;
+                        let sent = asker.sent(&bench.provider);
+                        check_requests(exchange, then, second, &sent, &mut mistakes);
+                        check_answer(second, outcome, &mut mistakes);
+                    }
+                    continue;
+                }
+                bench.provider.answers(&[answer]);
                 let outcome = asker.perform(exchange).await;
                 check_request(exchange, &asker.sent(&bench.provider), &mut mistakes);
                 check_answer(answer, outcome, &mut mistakes);

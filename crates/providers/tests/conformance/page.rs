@@ -70,6 +70,10 @@ fn section(page: &mut String, entry: &Entry) {
         writeln!(page, "{note}\n").unwrap();
     }
     writeln!(page, "- Token endpoint: `{}`", entry.token_url).unwrap();
+    if let Some(then) = &entry.grants.get(TokenGrant::AuthorizationCode).then {
+        let url = &then.url.value;
+        writeln!(page, "- What a code brings is exchanged at once at `{url}`").unwrap();
+    }
     let needed = needed(entry);
     if !needed.is_empty() {
         writeln!(page, "- Needs a value for {}", needed.join(", ")).unwrap();

@@ -1,6 +1,6 @@
 //! Stands in for every provider at once: it answers for whatever host it is asked as, over TLS, as told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -43,7 +43,7 @@ pub struct Provider {
 
 #[derive(Default)]
 struct Script {
-    reply: Option<Reply>,
+    replies: VecDeque<Reply>,
     seen: Vec<Seen>,
 }
 
@@ -75,18 +75,10 @@ impl Provider {
         }
     }
 
-    /// Answers everything with `answer` from now on, and forgets what it has seen.
-    pub fn answers(&self, answer: &Answer) {
-        let (content_type, body) = answer.body();
-        let mut headers = vec![("content-type".to_owned(), content_type.to_owned())];
-        headers.extend(answer.headers.clone());
-        let reply = Reply {
-            status: answer.status,
-            headers,
-            body: Bytes::copy_from_slice(body.as_bytes()),
-        };
+    /// Answers with `answers` in turn from now on, with the last of them for ever, and forgets what it has seen.
+    pub fn answers(&self, answers: &[&Answer]) {
         *lock(&self.script) = Script {
-            reply: Some(reply),
+            replies: answers.iter().map(|answer| reply(answer)).collect(),
             seen: Vec::new(),
         };
     }
@@ -94,6 +86,17 @@ impl Provider {
     /// What has arrived since the last answer was set.
     pub fn seen(&self) -> Vec<Seen> {
         lock(&self.script).seen.clone()
+    }
+}
+
+fn reply(answer: &Answer) -> Reply {
+    let (content_type, body) = answer.body();
+    let mut headers = vec![("content-type".to_owned(), content_type.to_owned())];
+    headers.extend(answer.headers.clone());
+    Reply {
+        status: answer.status,
+        headers,
+        body: Bytes::copy_from_slice(body.as_bytes()),
     }
 }
 
@@ -142,7 +145,11 @@ async fn answer(
     };
     let mut script = lock(&script);
     script.seen.push(seen);
-    let reply = script.reply.clone().expect("it was told what to answer");
+    let reply = match script.replies.len() {
+        0 | 1 => script.replies.front().cloned(),
+        _ => script.replies.pop_front(),
+    };
+    let reply = reply.expect("it was told what to answer");
     let mut response = Response::builder().status(reply.status);
     for (name, value) in &reply.headers {
         response = response.header(name, value);

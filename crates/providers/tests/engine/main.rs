@@ -14,4 +14,5 @@ mod quirks;
 mod requests;
 mod revoked;
 mod support;
+mod two_requests;
 mod usable;

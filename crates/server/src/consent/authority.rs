@@ -12,8 +12,8 @@ use url::Url;
 
 use super::pending::Pending;
 
-/// Knows where users consent, and redeems what they come back with. It never tries again by itself: a code is
-/// single-use.
+/// Knows where users consent, and redeems what they come back with. It never sends a code again by itself, since a code
+/// is single-use.
 #[async_trait]
 pub trait Authority: Send + Sync + 'static {
     /// What is known of a client before any call. Fails if it is not configured.
@@ -31,7 +31,7 @@ pub trait Authority: Send + Sync + 'static {
         parameters: &BTreeMap<String, String>,
     ) -> Result<Url, String>;
 
-    /// Redeems a code with one request, and verifies the id_token where the provider gives one. Ends within `timeout`
+    /// Redeems a code with one request, or two where the provider's catalogue entry says so, and verifies the id_token where the provider gives one. Ends within `timeout`
     /// and the fetch of a key set. Cancelling it may leave the code spent.
     async fn redeem(
         &self,

@@ -12,6 +12,7 @@ use evergrant_core::failure::FailureReason;
 use evergrant_core::ids::ClientKey;
 use evergrant_core::provider::{Providers as _, UnknownClient};
 use evergrant_core::refresh::Failure;
+use evergrant_providers::catalogue::TokenGrant;
 use evergrant_providers::engine::{DevicePoll, IdToken, IdTokenError};
 use evergrant_providers::jwks::{KeySets, VerifyError};
 use evergrant_providers::{CodeExchange, Consent, Consented, HttpProviders};
@@ -37,6 +38,13 @@ impl HttpAuthority {
             key_sets,
             broker,
         }
+    }
+
+    /// Whether a second request follows the one that redeems the code.
+    fn follows_up(&self, pending: &Pending) -> bool {
+        let entry = self.providers.entry(&pending.client.provider);
+        let code = entry.map(|entry| entry.grants.get(TokenGrant::AuthorizationCode));
+        code.is_some_and(|code| code.then.is_some())
     }
 }
 
@@ -98,7 +106,12 @@ impl Authority for HttpAuthority {
         timeout: Duration,
     ) -> Result<Granted, Denied> {
         // A code cannot be kept: without a place in the budget it is redeemed all the same.
-        let _place = self.broker.place(&pending.client).await;
+        let place = self.broker.place(&pending.client).await;
+        if let Ok(place) = &place
+            && self.follows_up(pending)
+        {
+            place.call();
+        }
         let verifier = pending.code_verifier.as_ref();
         let exchange = CodeExchange {
             client: &pending.client,

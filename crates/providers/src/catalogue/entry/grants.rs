@@ -95,6 +95,43 @@ pub struct TokenGrantFacts {
     pub required: Vec<String>,
     /// `[grants.X.response]`: as in `[response]`; what is stated here replaces, and metadata is merged.
     pub response: ResponseFacts,
+    /// `[grants.authorization_code.then]`; `None` for every other grant type.
+    pub then: Option<ThenFacts>,
+}
+
+/// `[grants.authorization_code.then]`: a second request, for which the first answer is a means and no end. It is made
+/// at once, with what the first answer gave, and what it is answered with is what the code has brought.
+#[derive(Debug, Clone)]
+pub struct ThenFacts {
+    /// `url`
+    pub url: Fact<UrlTemplate>,
+    /// `grant_type`: value of that parameter, which is not sent unless it is stated.
+    pub grant_type: Option<String>,
+    /// As in `[request]`, whose `client_auth`, names and headers hold here too unless stated otherwise.
+    pub request: RequestFacts,
+    /// `[grants.authorization_code.then.response]`: as in `[response]`; what is stated here replaces, and metadata is
+    /// merged.
+    pub response: ResponseFacts,
+}
+
+impl TokenGrantFacts {
+    /// Whether the placeholder of that name, in [`then`](Self::then), is something that the first answer gives: a token,
+    /// the account, or a fact that is kept.
+    pub fn gives(&self, placeholder: &str) -> bool {
+        ThenFacts::ALWAYS_GIVEN.contains(&placeholder)
+            || self.response.metadata.contains_key(placeholder)
+    }
+}
+
+impl ThenFacts {
+    /// What every first answer may give.
+    const ALWAYS_GIVEN: [&str; 3] = ["access_token", "refresh_token", "account"];
+
+    /// The names of all its placeholders.
+    pub fn placeholders(&self) -> impl Iterator<Item = &str> {
+        let of_url = self.url.value.template().placeholders();
+        of_url.chain(self.request.placeholders())
+    }
 }
 
 /// The facts of every grant type, stated or not.

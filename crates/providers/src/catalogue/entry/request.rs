@@ -44,6 +44,13 @@ impl RequestFacts {
         }
     }
 
+    /// The names of the placeholders in its parameters and headers.
+    pub fn placeholders(&self) -> impl Iterator<Item = &str> {
+        let headers = self.headers.iter().map(|(_, value)| value);
+        let facts = self.parameters.values().chain(headers);
+        facts.flat_map(|fact| fact.value.placeholders())
+    }
+
     /// The name under which `parameter` is sent.
     pub fn name_of(&self, parameter: Parameter) -> &str {
         self.names

@@ -63,20 +63,25 @@ fn usual(
     response: &ResponseFacts,
     token: TokenKind,
 ) -> TokenCallFacts {
+    TokenCallFacts {
+        request: usual_request(token_request),
+        token,
+        success: Vec::new(),
+        response: response.clone(),
+    }
+}
+
+/// What a request besides those for tokens of a grant has of `[request]`.
+pub(super) fn usual_request(token_request: &RequestFacts) -> RequestFacts {
     let client_auth = match token_request.client_auth {
         ClientAuth::BearerRefreshToken => ClientAuth::None,
         other => other,
     };
-    TokenCallFacts {
-        request: RequestFacts {
-            client_auth,
-            names: token_request.names.clone(),
-            headers: token_request.headers.clone(),
-            ..RequestFacts::usual()
-        },
-        token,
-        success: Vec::new(),
-        response: response.clone(),
+    RequestFacts {
+        client_auth,
+        names: token_request.names.clone(),
+        headers: token_request.headers.clone(),
+        ..RequestFacts::usual()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::request::{TOKEN_REQUEST, request};
 use super::response::response;
+use super::then::then;
 use super::url;
 use crate::catalogue::entry::{
     GrantKind, RequestFacts, ResponseFacts, TokenGrant, TokenGrantFacts, TokenGrants,
@@ -86,6 +87,7 @@ fn grant_facts(
             default_scopes: Vec::new(),
             required: Vec::new(),
             response: base_response.clone(),
+            then: None,
         });
     };
     let texts = |list: Option<Vec<Located<String>>>| {
@@ -104,13 +106,30 @@ fn grant_facts(
     let required = texts(table.strings(report, "required"));
     let request = request(&mut table, report, base_request, &TOKEN_REQUEST);
     let response = response(&mut table, report, base_response);
+    let second = match grant {
+        TokenGrant::AuthorizationCode => table.section(report, "then"),
+        _ => None,
+    };
     table.finish(report);
-    Some(TokenGrantFacts {
+    let mut facts = TokenGrantFacts {
         url: own_url.or(usual_url)?,
         grant_type: grant_type.map_or(usual_grant_type, |text| text.value),
         request,
         default_scopes,
         required,
         response,
-    })
+        then: None,
+    };
+    if let Some(second) = second {
+        let allowed_hosts = urls.allowed_hosts;
+        facts.then = then(
+            second,
+            report,
+            &facts,
+            allowed_hosts,
+            base_request,
+            base_response,
+        );
+    }
+    Some(facts)
 }

@@ -247,3 +247,70 @@ fn what_a_base_makes_a_mistake_of_is_told_where_the_base_is_named() {
         ["line 3: base: names outlook, which builds on another entry itself"]
     );
 }
+
+#[test]
+fn every_mistake_in_the_second_request_of_a_code_is_listed_with_line_and_field() {
+    let text = r#"name = "acme"
+token_url = "https://acme.example/token"
+[grants.authorization_code.then]
+url = "https://{host}/exchange"
+method = "DELETE"
+grant_types = "exchange"
+client_auth = "bearer_refresh_token"
+omit = ["state"]
+parameters = { token = "{access_token", ttl = 60 }
+[grants.authorization_code.then.response]
+access_token = "access_token"
+account_id = "/id"
+[grants.device_code.then]
+url = "https://acme.example/exchange"
+"#;
+    let found: Vec<(usize, String)> = Catalogue::check(text)
+        .into_iter()
+        .map(|problem| (problem.line, problem.field))
+        .collect();
+    let then = "grants.authorization_code.then";
+    let expected = [
+        (4, format!("{then}.url")),
+        (5, format!("{then}.method")),
+        (6, format!("{then}.grant_types")),
+        (7, format!("{then}.client_auth")),
+        (8, format!("{then}.omit")),
+        (9, format!("{then}.parameters.token")),
+        (9, format!("{then}.parameters.ttl")),
+        (11, format!("{then}.response.access_token")),
+        (12, format!("{then}.response.account_id")),
+        (13, "grants.device_code.then".to_owned()),
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_second_request_must_lead_somewhere_and_send_what_the_first_answer_gave() {
+    let table = "[grants.authorization_code.then]\n";
+    assert_eq!(
+        mistakes(&format!(
+            "{table}parameters = {{ t = \"{{access_token}}\" }}"
+        )),
+        ["line 3: grants.authorization_code.then.url: is missing"]
+    );
+    let there = format!("{table}url = \"https://acme.example/exchange\"\n");
+    let idle = "line 3: grants.authorization_code.then: sends nothing that the first answer gave: \
+                a parameter must hold {access_token}";
+    for rest in [
+        "",
+        "parameters = { t = \"{access_tokens}\" }",
+        "grant_type = \"exchange\"",
+    ] {
+        assert_eq!(mistakes(&format!("{there}{rest}")), [idle], "{rest}");
+    }
+    for rest in [
+        "parameters = { t = \"{access_token}\" }",
+        "headers = { X-Token = \"{access_token}\" }",
+        "parameters = { t = \"{refresh_token}\" }",
+        "client_auth = \"bearer_access_token\"",
+        "parameters = { t = \"{ticket}\" }\n[grants.authorization_code.response.metadata]\nticket = \"/ticket\"",
+    ] {
+        assert_eq!(mistakes(&format!("{there}{rest}")), [""; 0], "{rest}");
+    }
+}

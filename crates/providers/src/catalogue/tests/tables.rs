@@ -171,3 +171,56 @@ fn a_code_may_have_a_reason_and_a_verdict_may_stand_alone() {
     assert_eq!(entry.uncoded.len(), 1);
     assert_eq!(entry.rotation, Rotation::Grace(Duration::from_secs(600)));
 }
+
+#[test]
+fn a_second_request_takes_from_the_entry_how_the_client_proves_itself_and_nothing_of_the_first() {
+    let entry = one(&format!(
+        r#"{MINIMAL}
+        authorize_url = "https://acme.example/authorize"
+        [request]
+        method = "GET"
+        client_auth = "none"
+        omit = ["client_id"]
+        names = {{ client_id = "app_id" }}
+        headers = {{ X-Version = "1" }}
+        parameters = {{ a = "1" }}
+        [response]
+        expires_in = "/life"
+        [response.metadata]
+        team = "/team"
+        [grants.authorization_code.response]
+        access_token = "/data/0/access_token"
+        metadata = {{ ticket = "/ticket" }}
+        [grants.authorization_code.then]
+        url = "https://acme.example/{{region}}/exchange"
+        client_auth = "basic"
+        parameters = {{ token = "{{access_token}}", ticket = "{{ticket}}", zone = "{{zone}}" }}
+        [grants.authorization_code.then.response]
+        access_token = "/long"
+        "#
+    ));
+    let code = entry.grants.get(TokenGrant::AuthorizationCode);
+    let then = code.then.as_ref().unwrap();
+    assert_eq!(then.grant_type, None);
+    assert_eq!(then.request.method, Method::Post);
+    assert_eq!(then.request.body, BodyFormat::Form);
+    assert_eq!(then.request.omit, []);
+    assert_eq!(then.request.name_of(Parameter::ClientId), "app_id");
+    assert_eq!(then.request.headers.len(), 1);
+    assert!(!then.request.parameters.contains_key("a"));
+    assert_eq!(then.response.access_token.0, ["/long"]);
+    assert_eq!(then.response.expires_in.0, ["/life"]);
+    assert_eq!(then.response.metadata.len(), 1);
+    let refresh = entry.grants.get(TokenGrant::RefreshToken);
+    assert!(refresh.then.is_none());
+
+    let names: Vec<&str> = entry.placeholder_names().into_iter().collect();
+    let given = |name: &&&str| ["region", "zone", "ticket", "access_token"].contains(*name);
+    let given: Vec<&&str> = names.iter().filter(given).collect();
+    assert_eq!(
+        given,
+        [&"region", &"zone"],
+        "the first answer gives the others"
+    );
+    assert!(entry.demands_secret(), "the second request needs it");
+}

@@ -17,6 +17,8 @@ pub struct EntryView {
     token_url: String,
     refresh_url: Option<String>,
     authorize_url: Option<String>,
+    /// Of `[grants.authorization_code.then]`.
+    then_url: Option<String>,
     device_url: Option<String>,
     revoke_url: Option<String>,
     introspect_url: Option<String>,
@@ -75,11 +77,14 @@ impl EntryView {
     pub fn new(entry: &Entry) -> Self {
         let url = |url: &Option<UrlTemplate>| url.as_ref().map(ToString::to_string);
         let shown = |time: Option<Duration>| time.map(duration::display);
+        let code = entry.grants.get(TokenGrant::AuthorizationCode);
+        let then = code.then.as_ref();
         Self {
             name: entry.name.to_string(),
             token_url: entry.token_url.to_string(),
             refresh_url: url(&entry.refresh_url),
             authorize_url: url(&entry.authorize_url),
+            then_url: then.map(|then| then.url.value.to_string()),
             device_url: url(&entry.device_url),
             revoke_url: url(&entry.revoke_url),
             introspect_url: url(&entry.introspect_url),
@@ -159,6 +164,7 @@ impl Printable for EntryView {
         table.field("token url", &self.token_url);
         table.field("refresh url", or_nothing(&self.refresh_url));
         table.field("authorize url", or_nothing(&self.authorize_url));
+        table.field("then url", or_nothing(&self.then_url));
         table.field("device url", or_nothing(&self.device_url));
         table.field("revoke url", or_nothing(&self.revoke_url));
         table.field("introspect url", or_nothing(&self.introspect_url));
@@ -222,6 +228,9 @@ mod tests {
             introspect_url = "https://acme.example/introspect"
             grant_types = ["client_credentials", "static"]
             single_active_token = true
+            [grants.authorization_code.then]
+            url = "https://acme.example/exchange"
+            parameters = { token = "{access_token}" }
             [grants.client_credentials]
             required = ["account_id"]
             [grants.jwt_bearer]
@@ -242,6 +251,7 @@ mod tests {
         let shown = serde_json::to_value(&view).unwrap();
         for (key, value) in [
             ("introspect_url", json!("https://acme.example/introspect")),
+            ("then_url", json!("https://acme.example/exchange")),
             ("grant_types", json!(["client_credentials", "static"])),
             ("single_active_token", json!(true)),
             ("required", json!({ "client_credentials": ["account_id"] })),
