@@ -81,6 +81,12 @@ async fn a_death_is_explained_by_the_attempt_that_found_it() -> Result<()> {
     );
     ensure!(first.contains(&format!("by replica {}", attempt.replica)));
     ensure!(first.ends_with("; the user must connect again"), "{first}");
+    let said_of = |name: &str| {
+        let mut lines = rest.lines().filter_map(|line| line.split_once("  "));
+        lines.find_map(|(field, value)| (field == name).then(|| value.trim().to_owned()))
+    };
+    assert_eq!(said_of("refreshable").as_deref(), Some("no, it is dead"));
+    assert_eq!((said_of("refresh ends"), said_of("ends")), (None, None));
     for part in ["docs/handbook.md#grant_revoked", &name, "crm", "HTTP 400"] {
         ensure!(rest.contains(part), "{part} is missing in:\n{rest}");
     }

@@ -1,6 +1,11 @@
 //! The emergency stop: everything of a provider, a tenant, a client or a caller is dead at once, and stays dead.
 
 mod callers;
+mod consent;
+mod given_up;
+mod since;
+mod targets;
+mod watchers;
 
 use std::time::Duration;
 
@@ -20,7 +25,6 @@ use serde_json::Value;
 
 use crate::harness::background::background;
 use crate::harness::caller::{credential, fresh, reason};
-use crate::harness::cli::evergrant;
 use crate::harness::eventually::eventually;
 use crate::harness::replica::{Replica, verb};
 use crate::harness::scene::{CLIENT, PROVIDER, SOON, Scene};
@@ -281,51 +285,5 @@ async fn a_revocation_that_fails_holds_nothing_up_and_is_tried_again() -> Result
     for grant in &grants {
         ensure!(!scene.sandbox.is_alive(grant)?);
     }
-    Ok(())
-}
-
-#[tokio::test]
-async fn nothing_is_killed_without_a_reason_and_a_word_of_consent() -> Result<()> {
-    let scene = Scene::on_sqlite().await?;
-    let replica = scene.replica("replica").await?;
-    let grants = stored(&scene, &replica, 1).await?;
-    let server = format!("http://{}", replica.grpc());
-    let refused = async |words: &[&str], why: &str| {
-        let words = [&["kill"], words, &["--server", &server]].concat();
-        let ended = evergrant(&scene.config(), &words).await?;
-        assert_eq!(ended.code, Some(64), "{ended:?}");
-        ensure!(ended.stderr.contains(why), "{ended:?}");
-        Ok(())
-    };
-    refused(&["--tenant", "default", "--yes"], "--reason").await?;
-    refused(&["--tenant", "default", "--reason", REASON], "--yes").await?;
-    refused(&["--reason", REASON, "--yes"], "--tenant").await?;
-    let both = ["--tenant", "default", "--provider", PROVIDER, "--dry-run"];
-    refused(&both, "cannot be used with").await?;
-    replica.caller().token("c-0").await?;
-
-    let words = [
-        "--tenant",
-        "default",
-        "--reason",
-        REASON,
-        "--no-revoke",
-        "--yes",
-    ];
-    let done = kill(&replica, &words).await?;
-    assert_eq!(
-        (&done["credentials"], &done["pending"]),
-        (&1.into(), &0.into())
-    );
-    ensure!(is_killed(&replica, "c-0").await);
-    ensure!(
-        scene.sandbox.is_alive(&grants[0])?,
-        "it was not to be revoked"
-    );
-    let explained = verb(&["explain", "c-0", "--server", &server]).await?;
-    ensure!(
-        explained.contains("an operator killed it, \"the client secret leaked\""),
-        "{explained}"
-    );
     Ok(())
 }

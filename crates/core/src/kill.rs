@@ -1,5 +1,7 @@
 //! Kills: all grants of a tenant, a provider or an OAuth client die at once, on the word of an operator.
 
+use std::fmt;
+
 use crate::clock::Timestamp;
 use crate::grant::GrantFacts;
 use crate::ids::{ClientName, Generation, GrantId, KillId, ProviderName, TenantId};
@@ -72,6 +74,18 @@ impl KillTarget {
             Self::Provider(provider) => grant.client.provider == *provider,
             Self::Client(client) => grant.client.client == *client,
             Self::Caller { .. } => false,
+        }
+    }
+}
+
+/// As operators name it, e.g. `provider slack`.
+impl fmt::Display for KillTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tenant(tenant) => write!(f, "tenant {tenant}"),
+            Self::Provider(provider) => write!(f, "provider {provider}"),
+            Self::Client(client) => write!(f, "client {client}"),
+            Self::Caller { name, .. } => write!(f, "caller {name}"),
         }
     }
 }

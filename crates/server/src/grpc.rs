@@ -22,6 +22,7 @@ pub mod provider;
 pub mod record;
 #[cfg(test)]
 mod sample;
+mod standing;
 pub mod status;
 pub mod token;
 pub mod transport;

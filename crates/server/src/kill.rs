@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, warn};
 
-pub use self::refused::RefusedCallers;
+pub use self::refused::{Refused, RefusedCallers};
 use self::work::Work;
 use crate::store::{NewKill, SqlStore};
 
@@ -92,7 +92,9 @@ impl Killer {
     /// Lets a caller in again. Answers how many kills of it that lifts.
     pub async fn lift(&self, caller: &str) -> Result<u64, StoreError> {
         let lifted = self.store.lift_kills(caller).await?;
-        warn!(caller, lifted, "an operator let a caller in again");
+        if lifted > 0 {
+            warn!(caller, lifted, "an operator let a caller in again");
+        }
         self.refused.set(self.store.refused_callers().await?);
         Ok(lifted)
     }
@@ -100,11 +102,6 @@ impl Killer {
     /// Through what it invalidates and revokes.
     pub fn broker(&self) -> &Arc<Broker> {
         &self.broker
-    }
-
-    /// Who is locked out.
-    pub fn refused(&self) -> &RefusedCallers {
-        &self.refused
     }
 
     /// What is written down.

@@ -1,5 +1,5 @@
 //! Prunes what is older than it must be kept: events, token sets that came too late, attempts, deliveries that were dealt
-//! with, consents that nobody completed, and records of the audit trail.
+//! with, consents that nobody completed, kills that are over, and records of the audit trail.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +17,9 @@ const REMEMBERED: Duration = Duration::from_hours(30 * 24);
 
 /// What attempts to refresh came to is of no use for longer.
 const ATTEMPTS: Duration = Duration::from_hours(30 * 24);
+
+/// How long a kill is kept once it is over.
+const KILLS: Duration = Duration::from_hours(90 * 24);
 
 /// How long things are kept.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +48,16 @@ pub async fn run(store: Arc<dyn Store>, retention: Retention, stop: Cancellation
 pub async fn of_authorizations(store: Arc<SqlStore>, stop: CancellationToken) {
     loop {
         prune("authorizations", || store.prune_authorizations()).await;
+        if pause(&stop).await.is_none() {
+            return;
+        }
+    }
+}
+
+/// The same for kills.
+pub async fn of_kills(store: Arc<SqlStore>, stop: CancellationToken) {
+    loop {
+        prune("kills", || store.prune_kills(KILLS, BATCH)).await;
         if pause(&stop).await.is_none() {
             return;
         }

@@ -53,7 +53,7 @@ use zeroize::Zeroizing;
 pub use self::audit::{AuditBatch, AuditLog, AuditQuery, AuditState, Order, Outcomes};
 pub use self::authorizations::StateHash;
 pub use self::backup::Restored;
-pub use self::kills::{Due, Forecast, Kill, NewKill, Tally, Turn};
+pub use self::kills::{Due, Forecast, Kill, KillQuery, NewKill, Tally, Turn};
 pub use self::lone::{LONE_SECRETS, LoneSecret};
 pub use self::open::{OpenStoreError, StoreOptions};
 pub use self::reseal::{Batch, SealedStore, Stretch};

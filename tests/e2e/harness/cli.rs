@@ -1,10 +1,13 @@
 //! The program under test as a command that does one thing and ends.
 
-use std::process::Command;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use tokio::time::timeout;
 
 use super::replica::config::ReplicaConfig;
+use super::scene::SOON;
 
 /// How a command ended, and what it printed.
 #[derive(Debug)]
@@ -30,6 +33,26 @@ pub async fn evergrant(config: &ReplicaConfig, words: &[&str]) -> Result<Ended> 
         .current_dir(folder.path());
     let output = tokio::task::spawn_blocking(move || command.output()).await??;
     drop(folder);
+    Ok(Ended {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout)?,
+        stderr: String::from_utf8(output.stderr)?,
+    })
+}
+
+/// The same with `typed` on its standard input, a pipe that stays open. An error unless it ends nevertheless.
+pub async fn evergrant_piped(config: &ReplicaConfig, words: &[&str], typed: &str) -> Result<Ended> {
+    let mut command = Command::new(config.executable());
+    forget_environment(&mut command);
+    command.args(words).stdin(Stdio::piped());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn()?;
+    let mut input = child.stdin.take().context("it is a pipe")?;
+    input.write_all(typed.as_bytes())?;
+    let ended = tokio::task::spawn_blocking(move || child.wait_with_output());
+    let output = timeout(SOON, ended).await;
+    drop(input);
+    let output = output.context("it waits for more")???;
     Ok(Ended {
         code: output.status.code(),
         stdout: String::from_utf8(output.stdout)?,

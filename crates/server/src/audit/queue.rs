@@ -67,6 +67,7 @@ impl Queue {
         }
         if entry.act.is_refusal() && filling.is_flooded_by(&entry.act) {
             entry.act.subject = Subject::default();
+            entry.act.detail.clear();
             fingerprint = entry.fingerprint(&self.hasher);
             if filling.count(fingerprint, &entry) {
                 return Ok(filling.batch);

@@ -127,6 +127,15 @@ impl CredentialView {
         }
     }
 
+    /// Whether it is renewed without its user.
+    pub fn renewal(&self) -> &'static str {
+        match (&self.invalidation, self.refreshable) {
+            (Some(_), _) => "no, it is dead",
+            (None, true) => "yes",
+            (None, false) => "no",
+        }
+    }
+
     /// The state in one word.
     pub fn short_state(&self) -> String {
         short(&self.state, "CREDENTIAL_STATE_")
@@ -160,7 +169,7 @@ impl Printable for CredentialView {
         }
         table.field("generation", self.generation.to_string());
         table.field("scopes", self.scopes.join(" "));
-        table.field("refreshable", if self.refreshable { "yes" } else { "no" });
+        table.field("refreshable", self.renewal());
         for (name, time) in [
             ("created", &self.created_at),
             ("refreshed", &self.refreshed_at),
@@ -262,7 +271,7 @@ mod tests {
              since        1970-01-01T00:00:30Z\n\
              generation   4\n\
              scopes       chat:write\n\
-             refreshable  yes\n\
+             refreshable  no, it is dead\n\
              expires      1970-01-01T00:01:00Z\n"
         );
     }

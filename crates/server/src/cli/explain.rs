@@ -1,6 +1,6 @@
 //! `evergrant explain`: why a credential is dead, slow or not refreshed.
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use evergrant_proto::v1::ExplainCredentialRequest;
 use evergrant_proto::v1::credential_service_client::CredentialServiceClient;
 
@@ -13,19 +13,21 @@ mod view;
 
 /// Arguments of `evergrant explain`.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    group = ArgGroup::new("named").args(["credential", "grant"]).required(true),
+    after_help = "\
 The first line says how the credential stands and what is to be done. It reads what is stored, and changes nothing.
 
 Examples:
   evergrant explain slack-7
   evergrant explain --grant 0197f3e2-5a8e-7c4b-9c55-2f6d1b7a9e10    # as a line of the log names it
-  evergrant explain slack-7 --tenant acme -o json")]
+  evergrant explain slack-7 --tenant acme -o json"
+)]
 pub struct Explain {
     /// The credential
-    #[arg(required_unless_present = "grant")]
     credential: Option<String>,
     /// A grant, in place of a credential; its tenant need not be named
-    #[arg(long, value_name = "GRANT", conflicts_with = "credential")]
+    #[arg(long, value_name = "GRANT")]
     grant: Option<String>,
     #[command(flatten)]
     output: Output,
@@ -45,5 +47,37 @@ impl Explain {
         let answer = client.explain_credential(request).await?.into_inner();
         self.output.print(out, &ExplanationView::from(answer))?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, Parser};
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    #[command(name = "explain")]
+    struct Line {
+        #[command(flatten)]
+        explain: Explain,
+    }
+
+    #[test]
+    fn its_usage_says_that_a_credential_or_a_grant_must_be_named() {
+        let usage = Line::command().render_usage().to_string();
+        assert_eq!(
+            usage,
+            "Usage: explain [OPTIONS] <CREDENTIAL|--grant <GRANT>>"
+        );
+        for (words, is_good) in [
+            (&["explain", "slack-7"][..], true),
+            (&["explain", "--grant", "g"], true),
+            (&["explain"], false),
+            (&["explain", "slack-7", "--grant", "g"], false),
+        ] {
+            let line = Line::try_parse_from(words);
+            assert_eq!(line.is_ok(), is_good, "{words:?}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! `evergrant kill`: the emergency stop.
 
 mod order;
+mod preview;
 mod progress;
 mod view;
 
@@ -30,7 +31,7 @@ Examples:
   evergrant kill --provider slack --reason 'client secret leaked'
   evergrant kill --tenant acme --reason 'contract ended' --no-revoke --yes
   evergrant kill --caller billing --since 24h --reason 'its host was taken over'
-  evergrant kill list
+  evergrant kill list --locked-out
   evergrant kill lift billing"
 )]
 pub struct Kill {
@@ -47,7 +48,11 @@ pub struct Kill {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// List kills, the latest first
-    List,
+    List {
+        /// Only those that lock a caller out: who is locked out, since when, and why
+        #[arg(long)]
+        locked_out: bool,
+    },
     /// Show a kill as it stands
     Show {
         /// The kill
@@ -90,7 +95,9 @@ impl Kill {
                 };
                 kill
             }
-            Some(Verb::List) => return Ok(output.print(out, &list(&mut client).await?)?),
+            Some(Verb::List { locked_out }) => {
+                return Ok(output.print(out, &list(&mut client, locked_out).await?)?);
+            }
             Some(Verb::Show { kill }) => {
                 let answer = client.get_kill(GetKillRequest { kill_id: kill }).await?;
                 return Ok(output.print(out, &view(answer.into_inner().kill)?)?);
@@ -100,6 +107,11 @@ impl Kill {
                     caller: caller.clone(),
                 };
                 let lifted = client.lift_kill(request).await?.into_inner().lifted;
+                if lifted == 0 {
+                    return Err(Failure::Other(format!(
+                        "caller {caller} is not locked out; who is, shows: evergrant kill list --locked-out"
+                    )));
+                }
                 return Ok(output.print(out, &Lifted { caller, lifted })?);
             }
             Some(Verb::Watch { kill }) => kill,
@@ -122,9 +134,12 @@ fn view(kill: Option<Wire>) -> Result<KillView, Failure> {
     kill.map(Into::into).ok_or_else(none)
 }
 
-async fn list(client: &mut Client) -> Result<KillList, Failure> {
+async fn list(client: &mut Client, locking_out: bool) -> Result<KillList, Failure> {
     let mut kills = Vec::new();
-    let mut request = ListKillsRequest::default();
+    let mut request = ListKillsRequest {
+        locking_out,
+        ..ListKillsRequest::default()
+    };
     loop {
         let page = client.list_kills(request.clone()).await?.into_inner();
         kills.extend(page.kills.into_iter().map(KillView::from));

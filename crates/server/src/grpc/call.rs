@@ -65,6 +65,11 @@ impl Call {
         self.notes.concerns(subject.into());
     }
 
+    /// Says more of what the call is about, in a few words that hold no secret, for the audit trail.
+    pub fn details(&self, detail: impl Into<String>) {
+        self.notes.details(detail.into());
+    }
+
     /// Says of which generation the token is that the call is answered with.
     pub fn discloses(&self, generation: Generation) {
         self.notes.discloses(generation);

@@ -15,7 +15,7 @@ use super::peer::Peer;
 use super::record::{Notes, Source};
 use super::status::ApiError;
 use crate::audit::Audit;
-use crate::kill::RefusedCallers;
+use crate::kill::{Refused, RefusedCallers};
 
 /// The one way into every service. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -52,18 +52,22 @@ impl Gate {
         Self { refused, ..self }
     }
 
-    /// A caller that was recognised, by the rules of now. An error once it is no longer known, is locked out, or what it
-    /// proved itself with has ended.
-    pub fn again(&self, caller: &Caller) -> Result<Caller, ApiError> {
-        let caller = self.callers.again(caller)?;
-        self.refusal(&caller).map_or(Ok(caller), Err)
+    /// Tells when others are locked out than before.
+    pub fn lockouts(&self) -> watch::Receiver<Refused> {
+        self.refused.changes()
     }
 
-    /// Tells when it is worth to ask [`again`](Self::again).
-    pub fn changes(&self) -> Changes {
-        Changes {
-            callers: self.callers.changes(),
-            refused: self.refused.changes(),
+    /// Refuses a caller that is locked out.
+    pub fn refuse(&self, caller: &Caller) -> Result<(), ApiError> {
+        let refused = caller
+            .name()
+            .and_then(|name| Some((name, self.refused.find(name)?)));
+        match refused {
+            None => Ok(()),
+            Some((name, kill)) => {
+                let why = format!("caller {name} was locked out by kill {kill}");
+                Err(ApiError::new(ErrorReason::PermissionDenied, why))
+            }
         }
     }
 
@@ -90,13 +94,6 @@ impl Gate {
         meter::request(method, served).await
     }
 
-    fn refusal(&self, caller: &Caller) -> Option<ApiError> {
-        let name = caller.name()?;
-        let kill = self.refused.find(name)?;
-        let message = format!("caller {name} was locked out by kill {kill}");
-        Some(ApiError::new(ErrorReason::PermissionDenied, message))
-    }
-
     async fn admit<Message>(
         &self,
         method: &'static str,
@@ -108,7 +105,7 @@ impl Gate {
         notes.may_begin(method)?;
         let recognised = self.callers.recognise(request.metadata(), peer.as_deref());
         let (caller, refusal) = match recognised.await {
-            Ok(caller) => match self.refusal(&caller).map_or_else(|| caller.admit(), Err) {
+            Ok(caller) => match self.refuse(&caller).and_then(|()| caller.admit()) {
                 Ok(()) => return Ok(Call::new(method, caller, peer, deadline, notes)),
                 Err(refusal) => (Some(caller), refusal),
             },
@@ -120,25 +117,6 @@ impl Gate {
             peer: peer.as_deref(),
         };
         notes.ended(source, Err(refusal)).await
-    }
-}
-
-/// Tells when callers were replaced, locked out or let in again.
-#[derive(Debug)]
-pub struct Changes {
-    callers: watch::Receiver<()>,
-    refused: watch::Receiver<()>,
-}
-
-impl Changes {
-    /// Waits for the next change. Cancelling it loses none.
-    pub async fn next(&mut self) {
-        tokio::select! {
-            Ok(()) = self.callers.changed() => {}
-            Ok(()) = self.refused.changed() => {}
-            // Nobody is left who could change anything.
-            else => std::future::pending().await,
-        }
     }
 }
 

@@ -1,34 +1,33 @@
 //! KillService: the emergency stop.
 
+mod known;
+mod progress;
 mod render;
+mod target;
 
-use std::pin::Pin;
-use std::time::Duration;
+use std::sync::Arc;
 
-use evergrant_core::clock::Timestamp;
-use evergrant_core::ids::{ClientName, KillId, ProviderName};
+use evergrant_core::ids::KillId;
 use evergrant_core::kill::KillTarget;
 use evergrant_proto::v1::kill_service_server::KillService;
 use evergrant_proto::v1::{self, ErrorReason};
-use futures_core::Stream;
-use futures_util::stream;
+use evergrant_providers::HttpProviders;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
+use self::progress::Progress;
 use self::render::{to_kill, to_sample};
+use self::target::{caller, may, target};
 use super::call::Call;
 use super::caller::Permission;
 use super::convert::credential::check_message;
-use super::convert::{page_size, tenant, timestamp};
+use super::convert::page_size;
 use super::gate::Gate;
 use super::paging::{after_token, bad_page_token, cut};
 use super::status::{ApiError, store_error};
-use crate::audit::record::Subject;
 use crate::kill::Killer;
-use crate::store::{Kill, NewKill};
+use crate::store::{Kill, KillQuery, NewKill};
 
-/// How often a kill is looked at for those who watch it.
-const LOOK: Duration = Duration::from_millis(500);
 /// Credentials that a preview names.
 const SAMPLE: u32 = 10;
 
@@ -36,6 +35,7 @@ const SAMPLE: u32 = 10;
 #[derive(Clone)]
 pub struct Kills {
     killer: Killer,
+    providers: Arc<HttpProviders>,
     gate: Gate,
     stop: CancellationToken,
 }
@@ -46,12 +46,21 @@ impl std::fmt::Debug for Kills {
     }
 }
 
-type Progress = Pin<Box<dyn Stream<Item = Result<v1::WatchKillResponse, Status>> + Send>>;
-
 impl Kills {
-    /// A service that kills through `killer`. Once `stop` is cancelled nobody watches a kill any more.
-    pub fn new(killer: Killer, gate: Gate, stop: CancellationToken) -> Self {
-        Self { killer, gate, stop }
+    /// A service that kills through `killer` what `providers` or anything stored names. Once `stop` is cancelled nobody
+    /// watches a kill any more.
+    pub fn new(
+        killer: Killer,
+        providers: Arc<HttpProviders>,
+        gate: Gate,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            killer,
+            providers,
+            gate,
+            stop,
+        }
     }
 
     async fn preview(
@@ -60,7 +69,10 @@ impl Kills {
         request: v1::PreviewKillRequest,
     ) -> Result<v1::PreviewKillResponse, ApiError> {
         let target = target(request.target)?;
+        call.concerns(self.subject(&target));
+        call.details(target.to_string());
         may(call, &target)?;
+        self.check_known(&target).await?;
         let found = self.killer.store().forecast_kill(&target, SAMPLE).await;
         let found = found.map_err(|error| store_error(&error))?;
         Ok(v1::PreviewKillResponse {
@@ -81,7 +93,8 @@ impl Kills {
             revoke_at_provider,
         } = request;
         let target = target(wanted)?;
-        call.concerns(subject(&target));
+        call.concerns(self.subject(&target));
+        call.details(target.to_string());
         may(call, &target)?;
         if reason.trim().is_empty() {
             return Err(ApiError::invalid("reason", "must say why"));
@@ -93,6 +106,7 @@ impl Kills {
         {
             return Err(ApiError::invalid("target.caller", "must not be yourself"));
         }
+        self.check_known(&target).await?;
         let new = NewKill {
             id: KillId::random(),
             target,
@@ -100,6 +114,7 @@ impl Kills {
             by: by.to_owned(),
             revoke: revoke_at_provider,
         };
+        call.details(format!("kill {} of {}", new.id, new.target));
         let begun = self.killer.begin(&new).await;
         begun.map_err(|error| store_error(&error))?;
         Ok(v1::StartKillResponse {
@@ -128,9 +143,14 @@ impl Kills {
         let before = after_token(&request.page_token)?
             .map(|id| KillId::parse(&id).map_err(|_| bad_page_token()))
             .transpose()?;
-        let kills = self.killer.store();
-        let kills = kills.kills(tenants.as_deref(), before.as_ref(), limit + 1);
-        let mut kills = kills.await.map_err(|error| store_error(&error))?;
+        let query = KillQuery {
+            tenants,
+            locking_out: request.locking_out,
+            before,
+            limit: limit + 1,
+        };
+        let kills = self.killer.store().kills(&query).await;
+        let mut kills = kills.map_err(|error| store_error(&error))?;
         let next_page_token = cut(&mut kills, limit, |kill| kill.order.id.to_string());
         Ok(v1::ListKillsResponse {
             kills: kills.into_iter().map(to_kill).collect(),
@@ -158,60 +178,25 @@ impl Kills {
     ) -> Result<v1::LiftKillResponse, ApiError> {
         call.require(Permission::Admin, None)?;
         let caller = caller(&request.caller, "caller")?;
+        call.details(format!("caller {caller}"));
         let lifted = self.killer.lift(&caller).await;
-        Ok(v1::LiftKillResponse {
-            lifted: lifted.map_err(|error| store_error(&error))?,
-        })
-    }
-
-    async fn watch(
-        &self,
-        call: &Call,
-        request: v1::WatchKillRequest,
-    ) -> Result<Progress, ApiError> {
-        let (id, first) = self.known(call, &request.kill_id).await?;
-        let (this, first) = (self.clone(), to_kill(first));
-        let told = stream::unfold(Next::Tell(first), move |next| {
-            let (this, id) = (this.clone(), id.clone());
-            async move {
-                let kill = match next {
-                    Next::Tell(kill) => Ok(kill),
-                    Next::After(told) => this.changed(&id, &told).await,
-                    Next::End => return None,
-                };
-                Some(match kill {
-                    Ok(kill) if kill.finished_at.is_some() => (Ok(message(kill)), Next::End),
-                    Ok(kill) => (Ok(message(kill.clone())), Next::After(kill)),
-                    Err(error) => (Err(error.into_status()), Next::End),
-                })
-            }
-        });
-        Ok(Box::pin(told))
-    }
-
-    /// How the kill stands once that is otherwise than was told.
-    async fn changed(&self, id: &KillId, told: &v1::Kill) -> Result<v1::Kill, ApiError> {
-        loop {
-            tokio::select! {
-                () = tokio::time::sleep(LOOK) => {}
-                () = self.stop.cancelled() => {
-                    let why = "this replica is shutting down; the kill goes on";
-                    return Err(ApiError::new(ErrorReason::ShuttingDown, why));
-                }
-            }
-            let now = to_kill(self.read(id).await?);
-            if now != *told {
-                return Ok(now);
-            }
+        let lifted = lifted.map_err(|error| store_error(&error))?;
+        if lifted == 0 {
+            call.details(format!("caller {caller}, who was not locked out"));
         }
+        Ok(v1::LiftKillResponse { lifted })
     }
 
     /// A kill that the caller may know of.
     async fn known(&self, call: &Call, id: &str) -> Result<(KillId, Kill), ApiError> {
         call.tenants(Permission::Admin)?;
         let id = KillId::parse(id).map_err(|why| ApiError::invalid("kill_id", why.to_string()))?;
+        call.details(format!("kill {id}"));
         let kill = self.read(&id).await?;
-        may(call, &kill.order.target).map_err(|_| not_found(&id))?;
+        let target = &kill.order.target;
+        may(call, target).map_err(|_| not_found(&id))?;
+        call.concerns(self.subject(target));
+        call.details(format!("kill {id} of {target}"));
         Ok((id, kill))
     }
 
@@ -222,83 +207,11 @@ impl Kills {
     }
 }
 
-/// What a stream of progress does next.
-enum Next {
-    Tell(v1::Kill),
-    After(v1::Kill),
-    End,
-}
-
-fn message(kill: v1::Kill) -> v1::WatchKillResponse {
-    v1::WatchKillResponse { kill: Some(kill) }
-}
-
 fn not_found(id: &KillId) -> ApiError {
     ApiError::new(
         ErrorReason::KillNotFound,
         format!("kill {id} does not exist"),
     )
-}
-
-/// What the audit trail says of it, beside who asked: its credentials have records of their own.
-fn subject(target: &KillTarget) -> Subject {
-    match target {
-        KillTarget::Tenant(tenant) => Subject {
-            tenant: Some(tenant.clone()),
-            ..Subject::default()
-        },
-        KillTarget::Provider(provider) => Subject {
-            provider: Some(provider.to_string()),
-            ..Subject::default()
-        },
-        KillTarget::Client(_) | KillTarget::Caller { .. } => Subject::default(),
-    }
-}
-
-/// A tenant's own admin may kill it; all else concerns every tenant.
-fn may(call: &Call, target: &KillTarget) -> Result<(), ApiError> {
-    let tenant = match target {
-        KillTarget::Tenant(tenant) => Some(tenant),
-        KillTarget::Provider(_) | KillTarget::Client(_) | KillTarget::Caller { .. } => None,
-    };
-    call.require(Permission::Admin, tenant)
-}
-
-fn target(target: Option<v1::KillTarget>) -> Result<KillTarget, ApiError> {
-    use v1::kill_target::What;
-    let missing = || ApiError::invalid("target", "must name what is to be killed");
-    let v1::KillTarget { what, since } = target.ok_or_else(missing)?;
-    let what = what.ok_or_else(missing)?;
-    if since.is_some() && !matches!(what, What::Caller(_)) {
-        return Err(ApiError::invalid("target.since", "is for callers alone"));
-    }
-    let invalid = |field: &str, why: String| ApiError::invalid(format!("target.{field}"), why);
-    Ok(match what {
-        What::TenantId(name) if name.is_empty() => return Err(missing()),
-        What::TenantId(name) => KillTarget::Tenant(tenant(&name)?),
-        What::Provider(name) => KillTarget::Provider(
-            ProviderName::parse(&name).map_err(|why| invalid("provider", why.to_string()))?,
-        ),
-        What::Client(name) => KillTarget::Client(
-            ClientName::parse(&name).map_err(|why| invalid("client", why.to_string()))?,
-        ),
-        What::Caller(name) => KillTarget::Caller {
-            name: caller(&name, "target.caller")?,
-            since: match since {
-                Some(since) => timestamp("target.since", since)?,
-                None => Timestamp::from_millis(0),
-            },
-        },
-    })
-}
-
-/// A caller that need not be configured on this replica.
-fn caller(name: &str, field: &str) -> Result<String, ApiError> {
-    if name.is_empty() || name.len() > 512 || name.contains('\0') {
-        let why = "must be the name of a caller in the configuration";
-        return Err(ApiError::invalid(field, why));
-    }
-    Ok(name.to_owned())
 }
 
 #[tonic::async_trait]

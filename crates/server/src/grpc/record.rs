@@ -22,6 +22,7 @@ pub struct Notes {
 #[derive(Debug, Default)]
 struct Noted {
     subject: Subject,
+    detail: String,
     is_unremarkable: bool,
 }
 
@@ -104,6 +105,11 @@ impl Notes {
         });
     }
 
+    /// More of it in a few words, as far as is known by now.
+    pub(super) fn details(&self, detail: String) {
+        self.with(|noted| noted.detail = detail);
+    }
+
     /// The generation that is disclosed.
     pub(super) fn discloses(&self, generation: Generation) {
         self.with(|noted| noted.subject.generation = Some(generation));
@@ -138,13 +144,11 @@ impl Notes {
         if !is_kept(source.method, outcome) {
             return result;
         }
-        let (subject, is_unremarkable) =
-            self.with(|noted| (noted.subject.clone(), noted.is_unremarkable));
-        if result.is_ok() && is_unremarkable {
+        if result.is_ok() && self.with(|noted| noted.is_unremarkable) {
             return result;
         }
         let outcome = result.as_ref().err().map_or(OK, ApiError::reason_name);
-        let ticket = self.note(source, subject, outcome);
+        let ticket = self.note_request(source, outcome);
         if result.is_ok() {
             self.on_record(ticket).await?;
         }
@@ -155,15 +159,23 @@ impl Notes {
     pub(super) fn abandoned(&self, source: Source<'_>) {
         let tells_only = matches!(source.method, "GetToken" | "Watch");
         if !tells_only && kept(source.method) == Kept::All {
-            let subject = self.with(|noted| noted.subject.clone());
             // Nobody waits any more.
-            let _ticket = self.note(source, subject, CANCELLED);
+            let _ticket = self.note_request(source, CANCELLED);
         }
     }
 
     /// Where they go.
     pub(super) fn audit(&self) -> &Audit {
         &self.audit
+    }
+
+    /// Notes the request itself.
+    fn note_request(&self, source: Source<'_>, outcome: &'static str) -> Ticket {
+        let (subject, detail) = self.with(|noted| (noted.subject.clone(), noted.detail.clone()));
+        self.audit.note(Act {
+            detail,
+            ..source.act(subject, outcome)
+        })
     }
 
     /// Notes something about a request that is served, or was.

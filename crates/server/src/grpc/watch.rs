@@ -27,15 +27,14 @@ use super::caller::Permission;
 use super::convert::{credential_id_of, duration, event, tenant};
 use super::cursor::{Cursor, CursorCodec, NoCursor, epoch_hash};
 use super::gate::Gate;
+use super::standing::Standing;
 use super::status::{ApiError, store_error};
 use delivery::Deliveries;
-use standing::{Rights, Standing};
 use stream::{Begin, WatchStream};
 
 mod delivery;
 mod message;
 mod snapshot;
-mod standing;
 mod stream;
 
 /// Limits of a replica's streams.
@@ -92,7 +91,7 @@ struct Shared {
     tail: Arc<Tail>,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
-    rights: Rights,
+    gate: Gate,
     deliveries: Deliveries,
     limits: WatchLimits,
     streams: Arc<Semaphore>,
@@ -123,7 +122,7 @@ impl Watches {
                 store,
                 deliveries: Deliveries::new(cursors, Arc::clone(&clock)),
                 clock,
-                rights: Rights::new(gate),
+                gate,
                 streams: Arc::new(Semaphore::new(limits.streams)),
                 snapshots: Arc::new(Semaphore::new(limits.snapshots)),
                 limits,
@@ -132,11 +131,28 @@ impl Watches {
         }
     }
 
-    /// Has the streams of callers whose rights change ask again for them at once, until `stop` is cancelled. Without it,
-    /// streams go on with the rights that they began with.
+    /// Wakes the streams whenever callers change or are locked out, so that each asks again for its right, until `stop` is
+    /// cancelled. Without it they ask between two messages.
+    ///
+    /// They do not wait for that themselves: ten thousand streams that each waited in one more line would pay for it with
+    /// every event.
     pub async fn follow_rights(self, stop: CancellationToken) {
-        let Shared { rights, tail, .. } = &*self.shared;
-        rights.follow(tail, stop).await;
+        let Shared { gate, tail, .. } = &*self.shared;
+        let (mut callers, mut lockouts) = (gate.callers().changes(), gate.lockouts());
+        loop {
+            // Also at first: nobody was told of what changed before.
+            tail.wake_readers();
+            // The gate keeps those who tell.
+            let changed = async {
+                tokio::select! {
+                    _ = callers.changed() => {}
+                    _ = lockouts.changed() => {}
+                }
+            };
+            if stop.run_until_cancelled(changed).await.is_none() {
+                return;
+            }
+        }
     }
 
     /// How many streams are open.
@@ -148,8 +164,12 @@ impl Watches {
         let shared = &self.shared;
         let wanted = parse(request, shared.limits.heartbeat)?;
         call.require(Permission::EventWatch, wanted.filter.tenant.as_ref())?;
-        let tenant = wanted.filter.tenant.clone();
-        let standing = Standing::of(&shared.rights, call.caller(), tenant)?;
+        let standing = Standing::of(
+            &shared.gate,
+            call.caller(),
+            Permission::EventWatch,
+            wanted.filter.tenant.clone(),
+        )?;
         if shared.stop.is_cancelled() {
             let error = ApiError::new(ErrorReason::ShuttingDown, "this replica is shutting down");
             return Err(error.retry_after(message::reconnect_after()));
@@ -256,10 +276,8 @@ impl EventService for Watches {
         request: Request<v1::WatchRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
         let work = async |call: Call, message| self.open(&call, message).await;
-        let opened = self.shared.rights.gate().serve("Watch", request, work);
-        Ok(opened
-            .await?
-            .map(|stream| Box::pin(stream.into_stream()) as _))
+        let opened = self.shared.gate.serve("Watch", request, work).await?;
+        Ok(opened.map(|stream| Box::pin(stream.into_stream()) as Self::WatchStream))
     }
 }
 

@@ -84,7 +84,7 @@ pub(super) fn services(
             clock.clone(),
         ),
         integrations: Integrations::new(broker.registry(), store_port.clone(), gate.clone()),
-        kills: Kills::new(killer.clone(), gate.clone(), life.stop()),
+        kills: Kills::new(killer.clone(), providers.clone(), gate.clone(), life.stop()),
         audit: AuditRecords::new(store.audit_log().clone(), gate.clone()),
         providers: Providers::new(broker.clone(), store_port, providers.clone(), gate, clock),
     }

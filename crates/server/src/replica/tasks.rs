@@ -43,6 +43,7 @@ pub(super) fn spawn(
     };
     tasks.spawn(retention::run(store.clone(), retention, life.stop()));
     tasks.spawn(retention::of_authorizations(store.clone(), life.stop()));
+    tasks.spawn(retention::of_kills(store.clone(), life.stop()));
     let log = store.audit_log().clone();
     let retention = config.audit.retention;
     tasks.spawn(retention::of_audit(log, retention, life.stop()));

@@ -1,6 +1,8 @@
 //! Kills: durable orders, who works on them, and what became of each grant.
 
 mod held;
+mod known;
+mod prune;
 mod read;
 mod revocations;
 mod row;
@@ -8,7 +10,7 @@ mod row;
 use std::time::Duration;
 
 use evergrant_core::clock::Timestamp;
-use evergrant_core::ids::{Generation, GrantId, KillId};
+use evergrant_core::ids::{Generation, GrantId, KillId, TenantId};
 use evergrant_core::kill::KillTarget;
 
 pub(super) use self::row::taken;
@@ -43,6 +45,19 @@ pub struct Kill {
     pub worker: Option<String>,
     /// How far it is.
     pub tally: Tally,
+}
+
+/// Which kills to list.
+#[derive(Debug, Clone, Default)]
+pub struct KillQuery {
+    /// Only of these tenants; `None` means all.
+    pub tenants: Option<Vec<TenantId>>,
+    /// Only those that lock a caller out.
+    pub locking_out: bool,
+    /// Only those that come before this one.
+    pub before: Option<KillId>,
+    /// At most this many.
+    pub limit: u32,
 }
 
 /// How far a kill is, in grants.

@@ -7,6 +7,7 @@ mod at_rest;
 mod audit;
 mod authorizations;
 mod harness;
+mod kills;
 mod opening;
 mod outage;
 mod restored;

@@ -76,7 +76,8 @@ fn a_flood_of_refusals_does_not_fill_the_queue() {
     let queue = Queue::new(1_000);
     for number in 0..5_000 {
         let name = format!("guess-{number}");
-        let refused = act("billing", "GetToken", &name, "CREDENTIAL_NOT_FOUND");
+        let mut refused = act("billing", "GetToken", &name, "CREDENTIAL_NOT_FOUND");
+        refused.detail = name;
         queue.push(at(refused, number)).unwrap();
         // Whoever asks for what is there is not affected.
         queue
@@ -93,6 +94,7 @@ fn a_flood_of_refusals_does_not_fill_the_queue() {
     assert_eq!((counts.len(), counts.iter().sum::<u64>()), (101, 5_000));
     let flood = entries.iter().find(|entry| entry.count == 4_900).unwrap();
     assert_eq!(flood.act.subject, Subject::default());
+    assert_eq!(flood.act.detail, "");
     assert_eq!(flood.until.as_millis(), 4_999);
     let other = entries.iter().filter(|entry| &*entry.act.caller == "sync");
     assert_eq!(other.count(), 1);

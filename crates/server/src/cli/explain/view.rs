@@ -246,9 +246,10 @@ impl ExplanationView {
             table.field("state", credential.short_state());
             table.field("grant", &credential.grant_id);
             table.field("expires", time(&credential.expires_at));
-            table.field("refresh ends", time(&credential.refresh_expires_at));
-            let renewed = if credential.refreshable { "yes" } else { "no" };
-            table.field("refreshable", renewed);
+            if credential.invalidation.is_none() {
+                table.field("refresh ends", time(&credential.refresh_expires_at));
+            }
+            table.field("refreshable", credential.renewal());
         }
         if self.sharing.len() > 1 {
             table.field("shared by", self.sharing.join(", "));

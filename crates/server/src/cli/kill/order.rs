@@ -1,6 +1,6 @@
 //! What is to be killed, and whether it is meant.
 
-use std::io::{self, BufRead as _, IsTerminal as _};
+use std::io::{self, BufRead, IsTerminal as _};
 use std::time::Duration;
 
 use clap::Args;
@@ -8,7 +8,7 @@ use evergrant_core::clock::Clock;
 use evergrant_proto::v1::kill_target::What;
 use evergrant_proto::v1::{KillTarget, PreviewKillRequest, StartKillRequest};
 
-use super::view::Preview;
+use super::preview::Preview;
 use super::{Client, view};
 use crate::cli::connection::parse_duration;
 use crate::cli::exit::Failure;
@@ -29,7 +29,14 @@ pub(super) struct Order {
     #[arg(long, group = "target", value_name = "NAME")]
     caller: Option<String>,
     /// With --caller: only credentials of which it was given a token within this time
-    #[arg(long, requires = "caller", value_parser = parse_duration, value_name = "DURATION")]
+    #[arg(
+        long,
+        requires = "caller",
+        // What is required of an option is not, once another one rules it out.
+        conflicts_with_all = ["tenant", "provider", "client"],
+        value_parser = parse_duration,
+        value_name = "DURATION"
+    )]
     since: Option<Duration>,
     /// Why, for people: every watcher is told, and everyone who asks for a token
     #[arg(long, value_name = "TEXT")]
@@ -80,7 +87,7 @@ impl Order {
                 return Ok(None);
             }
             write!(notes, "{}", preview.table())?;
-            ask(&name, notes)?;
+            ask(&name, &mut io::stdin().lock(), notes)?;
         }
         let request = StartKillRequest {
             target: Some(target),
@@ -125,13 +132,68 @@ impl Order {
 }
 
 /// Goes on only if somebody types the name.
-fn ask(name: &str, notes: Out<'_>) -> Result<(), Failure> {
+fn ask(name: &str, terminal: &mut impl BufRead, notes: Out<'_>) -> Result<(), Failure> {
     write!(notes, "This cannot be undone. Type {name} to go on: ")?;
     notes.flush()?;
     let mut typed = String::new();
-    io::stdin().lock().read_line(&mut typed)?;
+    terminal.read_line(&mut typed)?;
     match typed.trim() == name {
         true => Ok(()),
         false => Err(Failure::Other("not confirmed; nothing was done".into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use evergrant_core::testing::clock::ManualClock;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        order: Order,
+    }
+
+    fn order(words: &[&str]) -> Order {
+        let line = [&["kill"], words].concat();
+        Line::try_parse_from(line).expect("it parses").order
+    }
+
+    #[test]
+    fn since_is_reckoned_back_from_now() {
+        let clock = ManualClock::new();
+        let words = ["--caller", "billing", "--since", "24h"];
+        let (target, name) = order(&words).target(&*clock).unwrap();
+        assert_eq!(target.what, Some(What::Caller("billing".into())));
+        assert_eq!(name, "billing");
+        let day = 24 * 3_600;
+        let since = target.since.unwrap();
+        assert_eq!(since.seconds, clock.now().as_millis() / 1_000 - day);
+        let words = ["--caller", "billing"];
+        assert_eq!(order(&words).target(&*clock).unwrap().0.since, None);
+        let alone = ["kill", "--tenant", "acme", "--since", "24h"];
+        assert!(Line::try_parse_from(alone).is_err(), "it is for callers");
+    }
+
+    #[test]
+    fn only_the_name_itself_is_a_word_of_consent() {
+        for (typed, is_meant) in [
+            ("slack\n", true),
+            (" slack \r\n", true),
+            ("slack", true),
+            ("y\n", false),
+            ("yes\nslack\n", false),
+            ("Slack\n", false),
+            ("\n", false),
+            ("", false),
+        ] {
+            let mut notes = Vec::new();
+            let asked = ask("slack", &mut typed.as_bytes(), &mut notes);
+            assert_eq!(asked.is_ok(), is_meant, "{typed:?}");
+            let question = String::from_utf8(notes).unwrap();
+            assert!(question.contains("Type slack to go on"), "{question}");
+        }
     }
 }

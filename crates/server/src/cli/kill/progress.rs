@@ -27,6 +27,9 @@ pub(super) async fn follow(
         match watch(&connect, kill, notes, &mut failed).await {
             Ok(finished) => return Ok(finished),
             Err(Lost(failure)) => {
+                if is_final(&failure) {
+                    return Err(failure);
+                }
                 failed += 1;
                 if failed > TRIES {
                     let again = format!("follow it with: evergrant kill watch {kill}");
@@ -38,6 +41,17 @@ pub(super) async fn follow(
             }
         }
     }
+}
+
+/// Whether another try would be answered alike.
+fn is_final(failure: &Failure) -> bool {
+    let Failure::Refused(status) = failure else {
+        return false;
+    };
+    matches!(
+        status.code(),
+        Code::InvalidArgument | Code::NotFound | Code::PermissionDenied
+    )
 }
 
 /// The connection was lost, or could not be made.

@@ -1,7 +1,7 @@
 //! Kills as they are printed.
 
+use evergrant_proto::v1::Kill;
 use evergrant_proto::v1::kill_target::What;
-use evergrant_proto::v1::{Kill, KillSample, PreviewKillResponse};
 use serde::Serialize;
 
 use crate::cli::exit::Failure;
@@ -27,6 +27,7 @@ pub(super) struct KillView {
     not_supported: u64,
     superseded: u64,
     failed: u64,
+    locks_out: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -40,21 +41,6 @@ struct TargetView {
 #[derive(Debug, Serialize)]
 pub(super) struct KillList {
     pub(super) kills: Vec<KillView>,
-}
-
-/// What a kill would take.
-#[derive(Debug, Serialize)]
-pub(super) struct Preview {
-    grants: u64,
-    credentials: u64,
-    sample: Vec<SampleView>,
-}
-
-#[derive(Debug, Serialize)]
-struct SampleView {
-    tenant_id: String,
-    credential_id: String,
-    provider: String,
 }
 
 /// A caller that was let in again.
@@ -83,6 +69,7 @@ impl From<Kill> for KillView {
             not_supported,
             superseded,
             failed,
+            locks_out,
         } = wire;
         let since = target.as_ref().and_then(|target| target.since);
         let (kind, name) = match target.and_then(|target| target.what) {
@@ -110,36 +97,7 @@ impl From<Kill> for KillView {
             not_supported,
             superseded,
             failed,
-        }
-    }
-}
-
-impl From<PreviewKillResponse> for Preview {
-    fn from(wire: PreviewKillResponse) -> Self {
-        let PreviewKillResponse {
-            grants,
-            credentials,
-            sample,
-        } = wire;
-        Self {
-            grants,
-            credentials,
-            sample: sample.into_iter().map(Into::into).collect(),
-        }
-    }
-}
-
-impl From<KillSample> for SampleView {
-    fn from(wire: KillSample) -> Self {
-        let KillSample {
-            tenant_id,
-            credential_id,
-            provider,
-        } = wire;
-        Self {
-            tenant_id,
-            credential_id,
-            provider,
+            locks_out,
         }
     }
 }
@@ -180,6 +138,18 @@ impl KillView {
         format!("; {}", parts.join(", "))
     }
 
+    fn state(&self) -> String {
+        let progress = match &self.finished_at {
+            Some(_) => "finished",
+            None => "working",
+        };
+        match (self.locks_out, &self.lifted_at) {
+            (true, _) => format!("{progress}, locked out"),
+            (false, Some(_)) => format!("{progress}, lifted"),
+            (false, None) => progress.to_owned(),
+        }
+    }
+
     fn target(&self) -> String {
         format!("{} {}", self.target.kind, self.target.name)
     }
@@ -208,6 +178,10 @@ impl Printable for KillView {
         table.field("begun", time(&self.begun_at));
         table.field("finished", time(&self.finished_at));
         table.field("lifted", time(&self.lifted_at));
+        if self.locks_out {
+            let name = &self.target.name;
+            table.field("locked out", format!("until evergrant kill lift {name}"));
+        }
         table.field("worker", &self.worker);
         table.field("credentials", self.credentials.to_string());
         table.field("grants", self.grants.to_string());
@@ -236,11 +210,6 @@ impl Printable for KillList {
         ];
         let mut table = Table::with_header(&names);
         for kill in &self.kills {
-            let state = match (&kill.finished_at, &kill.lifted_at) {
-                (_, Some(_)) => "lifted",
-                (Some(_), None) => "finished",
-                (None, None) => "working",
-            };
             let all = kill.grants - kill.superseded.min(kill.grants);
             let revoked = match kill.revoke_at_provider {
                 true => format!("{}/{all}", kill.revoked),
@@ -251,7 +220,7 @@ impl Printable for KillList {
                 kill.target(),
                 kill.begun_at.clone().unwrap_or_default(),
                 kill.begun_by.clone(),
-                state.to_owned(),
+                kill.state(),
                 kill.credentials.to_string(),
                 revoked,
                 kill.reason.clone(),
@@ -261,33 +230,11 @@ impl Printable for KillList {
     }
 }
 
-impl Printable for Preview {
-    fn table(&self) -> Table {
-        let mut table = Table::default();
-        table.field("credentials", self.credentials.to_string());
-        table.field("grants", self.grants.to_string());
-        let mut sample = Table::with_header(&["TENANT", "CREDENTIAL", "PROVIDER"]);
-        for one in &self.sample {
-            sample.row([&one.tenant_id, &one.credential_id, &one.provider]);
-        }
-        let named = u64::try_from(self.sample.len()).unwrap_or(u64::MAX);
-        if named < self.credentials {
-            sample.row(["…", "…", "…"]);
-        }
-        table.then(sample);
-        table
-    }
-}
-
 impl Printable for Lifted {
     fn table(&self) -> Table {
         let mut table = Table::default();
         table.field("caller", &self.caller);
-        let lifted = match self.lifted {
-            0 => "it was not locked out",
-            _ => "let in again",
-        };
-        table.field("lifted", lifted);
+        table.field("lifted", "let in again");
         table
     }
 }

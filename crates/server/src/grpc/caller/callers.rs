@@ -148,6 +148,11 @@ impl Callers {
         }
     }
 
+    /// The names of all callers, in no order.
+    pub fn names(&self) -> Vec<String> {
+        self.directory().names().map(str::to_owned).collect()
+    }
+
     /// Tells when callers were replaced.
     pub fn changes(&self) -> watch::Receiver<()> {
         self.shared.changed.subscribe()

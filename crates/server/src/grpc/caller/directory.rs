@@ -64,6 +64,10 @@ impl Directory {
         self.by_name.is_empty()
     }
 
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.by_name.keys().map(String::as_str)
+    }
+
     pub(super) fn by_name(&self, name: &str) -> Option<&Arc<Known>> {
         self.by_name.get(name)
     }

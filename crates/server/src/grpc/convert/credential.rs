@@ -51,7 +51,8 @@ pub fn to_credential(view: CredentialView) -> v1::Credential {
         refreshed_at: of_token(Some(grant.issued_at)),
         expires_at: of_token(grant.expires_at),
         refresh_expires_at: grant.refresh_expires_at.map(to_timestamp),
-        refreshable: grant.refreshable || grant.dates.renew_by.is_some(),
+        refreshable: invalidation.is_none()
+            && (grant.refreshable || grant.dates.renew_by.is_some()),
         invalidation,
         failed_attempts: grant.attempts.failed,
         next_attempt_at: grant.attempts.next_at.map(to_timestamp),

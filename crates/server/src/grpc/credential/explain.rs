@@ -97,6 +97,9 @@ fn render(explained: Explanation, key: Option<&CredentialKey>) -> v1::ExplainCre
         events,
         ..
     } = explained;
+    // What is dead has ended.
+    let is_dead = grant.state.invalidation().is_some();
+    let ends_at = grant.dates.end.map(|end| end.at).filter(|_| !is_dead);
     let sharing = credentials.iter();
     let sharing = sharing.map(|credential| credential.key.to_string());
     let sharing = sharing.collect();
@@ -118,7 +121,7 @@ fn render(explained: Explanation, key: Option<&CredentialKey>) -> v1::ExplainCre
         generation: grant.generation.0,
         since: grant.has_token().then(|| to_timestamp(since)),
         next_refresh_at,
-        ends_at: grant.dates.end.map(|end| to_timestamp(end.at)),
+        ends_at: ends_at.map(to_timestamp),
         lease: grant.lease.as_ref().map(|lease| to_lease(lease, now)),
         lock: lock.ok().flatten().map(|lock| to_holder(&lock, now)),
         escrowed_at: escrow.ok().flatten().map(to_timestamp),

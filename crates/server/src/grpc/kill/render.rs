@@ -32,6 +32,7 @@ pub(super) fn to_kill(kill: Kill) -> v1::Kill {
         superseded,
         failed,
     } = tally;
+    let locks_out = matches!(target, KillTarget::Caller { .. }) && lifted_at.is_none();
     v1::Kill {
         kill_id: id.to_string(),
         target: Some(to_target(target)),
@@ -49,6 +50,7 @@ pub(super) fn to_kill(kill: Kill) -> v1::Kill {
         not_supported,
         superseded,
         failed,
+        locks_out,
     }
 }
 

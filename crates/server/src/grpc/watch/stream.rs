@@ -17,10 +17,10 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::Status;
 
 use super::snapshot::Snapshot;
-use super::standing::Standing;
 use super::{Shared, Wanted, message};
 use crate::grpc::call::Ending;
 use crate::grpc::convert::event::to_invalidated;
+use crate::grpc::standing::Standing;
 use crate::grpc::status::{ApiError, store_error};
 use crate::grpc::transport::Leash;
 
@@ -142,7 +142,7 @@ impl WatchStream {
                 self.phase,
                 Phase::Closing { .. } | Phase::Ending(_) | Phase::Ended
             );
-            if !is_over && let Err(error) = self.standing.check(&self.shared.rights) {
+            if !is_over && let Err(error) = self.standing.check() {
                 return self.fail(error);
             }
             match &mut self.phase {
@@ -283,7 +283,7 @@ impl WatchStream {
     /// long.
     async fn wait(&mut self, moment: Instant) {
         self.set_timer(moment);
-        let is_due = || self.standing.is_stale(&self.shared.rights);
+        let is_due = || self.standing.has_changed();
         tokio::select! {
             () = self.reader.changed(is_due) => {}
             () = &mut self.timer => {}

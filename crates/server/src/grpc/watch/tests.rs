@@ -56,10 +56,10 @@ async fn standing_replica_for(
     callers: Callers,
     limits: WatchLimits,
 ) -> (Watches, Arc<MemoryStore>) {
-    standing_replica_behind(Gate::new(callers), limits).await
+    standing_replica_at(Gate::new(callers), limits).await
 }
 
-async fn standing_replica_behind(gate: Gate, limits: WatchLimits) -> (Watches, Arc<MemoryStore>) {
+async fn standing_replica_at(gate: Gate, limits: WatchLimits) -> (Watches, Arc<MemoryStore>) {
     let store = Arc::new(MemoryStore::new(Arc::new(Noon)));
     let tail = Tail::open(store.clone(), TailOptions::default()).await;
     let watches = Watches::new(

@@ -1,12 +1,12 @@
 //! How kills stand, what one would take, and who is locked out.
 
-use evergrant_core::ids::{KillId, TenantId};
+use evergrant_core::ids::KillId;
 use evergrant_core::kill::KillTarget;
 use evergrant_core::store::StoreError;
 use sea_orm::QueryResult;
 
 use super::row::{is_of, kill};
-use super::{Forecast, Kill};
+use super::{Forecast, Kill, KillQuery};
 use crate::store::SqlStore;
 use crate::store::grants::get;
 use crate::store::row::{self, corrupt, number};
@@ -39,17 +39,21 @@ impl SqlStore {
         rows.first().map(kill).transpose()
     }
 
-    /// Kills, the latest first, of these tenants alone where they are given, and those that come before `before`.
-    pub async fn kills(
-        &self,
-        tenants: Option<&[TenantId]>,
-        before: Option<&KillId>,
-        limit: u32,
-    ) -> Result<Vec<Kill>, StoreError> {
+    /// A page of kills, the latest first.
+    pub async fn kills(&self, query: &KillQuery) -> Result<Vec<Kill>, StoreError> {
+        let KillQuery {
+            tenants,
+            locking_out,
+            before,
+            limit,
+        } = query;
         let mut conditions = vec![Sql::text("1 = 1")];
         if let Some(tenants) = tenants {
             let tenants = tenants.iter().map(|tenant| tenant.as_str().into());
             conditions.push(Sql::text("kind = 'TENANT' AND name IN ").then(Sql::tuple(tenants)));
+        }
+        if *locking_out {
+            conditions.push(Sql::text("kind = 'CALLER' AND lifted_at IS NULL"));
         }
         if let Some(before) = before {
             conditions.push(Sql::new("id < ?", [before.as_str().into()]));
@@ -61,7 +65,7 @@ impl SqlStore {
         .then(Sql::join(conditions, " AND "))
         .then(Sql::new(
             " ORDER BY id DESC LIMIT ?",
-            [i64::from(limit).into()],
+            [i64::from(*limit).into()],
         ));
         let rows = self.rows(read).await?;
         rows.iter().map(kill).collect()
