@@ -1,5 +1,6 @@
 //! Who may call: rights are looked at before anything is done.
 
+mod handshake;
 mod identity;
 mod matrix;
 mod rate;

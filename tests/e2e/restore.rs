@@ -210,3 +210,38 @@ async fn an_sqlite_file_is_copied_while_it_is_used_and_its_journal_outlives_it()
     assert_eq!(replica.caller().refused("c", 2).await?.generation, 3);
     scene.sandbox.assert_one_call_a_token()
 }
+
+/// As `docs/backup.md` has it, replicas are stopped before. One that is not is found out.
+async fn a_replica_that_runs_is_found_out(scene: &Scene) -> Result<()> {
+    let mut replica = scene.replica("runs").await?;
+    let told = cli::evergrant(&scene.config(), &["restored"]).await?;
+    assert_eq!(told.code, Some(1), "{told:?}");
+    for words in ["stop all replicas first", "--force", "nothing was changed"] {
+        ensure!(told.stderr.contains(words), "{told:?}");
+    }
+    let forced = cli::evergrant(&scene.config(), &["restored", "--force"]).await?;
+    assert_eq!(forced.code, Some(0), "{forced:?}");
+    replica.terminate()?;
+    replica.end().await?;
+    tell_restored(&scene.config()).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_replica_that_runs_on_sqlite_is_not_told_of_a_restore() -> Result<()> {
+    let scene = Scene::on_sqlite().await?;
+    a_replica_that_runs_is_found_out(&scene).await?;
+    // Nor is one without a journal, whose database alone shows it.
+    let scene = Scene::on_sqlite().await?.set("refresh.journal", "");
+    a_replica_that_runs_is_found_out(&scene).await
+}
+
+#[tokio::test]
+async fn a_replica_that_runs_on_postgres_is_not_told_of_a_restore() -> Result<()> {
+    a_replica_that_runs_is_found_out(&Scene::without_redis().await?).await
+}
+
+#[tokio::test]
+async fn behind_a_pooler_what_replicas_left_is_told_from_replicas_that_run() -> Result<()> {
+    a_replica_that_runs_is_found_out(&Scene::with_pgbouncer().await?).await
+}

@@ -88,6 +88,48 @@ async fn a_key_is_replaced_and_retired_while_tokens_are_refreshed() -> Result<()
     scene.sandbox.assert_one_call_a_token()
 }
 
+#[tokio::test]
+async fn other_bytes_under_the_name_of_a_key_are_told_as_that_and_seal_nothing() -> Result<()> {
+    let scene = Scene::on_sqlite().await?.set("keys.k1", OLD);
+    let mut replica = scene.replica("replica").await?;
+    scene.fresh_credential(&replica, "c").await?;
+    replica.terminate()?;
+    replica.end().await?;
+
+    let why = "sealing key k1 does not open what was sealed under its name";
+    let wrong = scene.config().set("keys.k1", NEW);
+    let (code, log) = Replica::run_to_end(&wrong).await?;
+    let last = log.lines().last().unwrap_or_default();
+    assert_eq!(code, Some(64), "{log}");
+    ensure!(
+        last.starts_with(&format!("evergrant: keys: {why}")),
+        "{last}"
+    );
+    // As a key that only opens, too.
+    let opens = wrong.clone().set("keys.active", "k2").set("keys.k2", OLD);
+    let (code, log) = Replica::run_to_end(&opens).await?;
+    assert_eq!(code, Some(64), "{log}");
+    ensure!(log.contains(why), "{log}");
+    for (words, code) in [
+        (&["keys", "verify"], 1),
+        (&["keys", "rotate"], 1),
+        (&["audit", "verify"], 64),
+    ] {
+        let ended = evergrant(&wrong, words).await?;
+        assert_eq!(ended.code, Some(code), "{ended:?}");
+        ensure!(
+            ended.stderr.contains(why) && ended.stderr.contains("wrong key file"),
+            "{ended:?}"
+        );
+    }
+
+    let nosuch = evergrant(&scene.config(), &["keys", "verify", "--key", "nosuch"]).await?;
+    assert_eq!(nosuch.code, Some(64), "{nosuch:?}");
+    let replica = scene.replica("with the right key").await?;
+    assert_eq!(replica.caller().token("c").await?.generation, 1);
+    Ok(())
+}
+
 /// Credentials whose tokens live for seconds, and others that nobody refreshes.
 async fn fill(scene: &Scene, replica: &Replica) -> Result<Vec<String>> {
     let mut ids = Vec::new();

@@ -9,6 +9,7 @@ use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use tonic::Request;
 
+use crate::harness::authority::Authority;
 use crate::harness::background::background;
 use crate::harness::caller::{reason, request};
 use crate::harness::collector::{Collector, Seen};
@@ -195,6 +196,75 @@ async fn a_collector_that_is_away_slows_no_call_and_no_end() -> Result<()> {
     end(replica).await
 }
 
+#[tokio::test]
+async fn a_collector_behind_tls_is_trusted_by_its_authority_and_no_other() -> Result<()> {
+    let authority = Authority::new("collectors")?;
+    let stranger = Authority::new("strangers")?;
+    let collector = Collector::start_with(&authority.issue(&["localhost"])?).await?;
+    let scene = traced(&collector.endpoint()).await?;
+    for (trusted, arrives) in [(&stranger, false), (&authority, true)] {
+        let file = tempfile::NamedTempFile::new()?;
+        std::fs::write(file.path(), trusted.pem())?;
+        let path = file.path().to_string_lossy().into_owned();
+        let replica = Replica::start(&scene.config().env("SSL_CERT_FILE", path)).await?;
+        ensure!(replica.tokens().get_token(request("nobody")).await.is_err());
+        end(replica).await?;
+        let has_arrived = !named(&collector.spans(), GET_TOKEN).is_empty();
+        assert_eq!(has_arrived, arrives);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_line_of_the_log_bears_the_trace_that_it_belongs_to() -> Result<()> {
+    for format in ["json", "text"] {
+        let collector = Collector::start().await?;
+        let scene = traced(&collector.endpoint()).await?;
+        let scene = scene.set("telemetry.format", format);
+        let mut replica = scene.replica("replica").await?;
+        let dead = scene.fresh_credential(&replica, "c").await?;
+        scene.sandbox.control().revoke_grant(&dead.family)?;
+        let refused = replica.tokens().get_token(refused("c", 3, 1)).await;
+        ensure!(refused.is_err(), "its provider revoked it");
+        replica.terminate()?;
+        replica.end().await?;
+
+        let spans = collector.spans();
+        let refresh = only(&spans, "refresh")?;
+        let trace = hex(&refresh.span.trace_id);
+        let log = replica.log();
+        let lines: Vec<_> = log.lines().filter(|line| line.contains(&trace)).collect();
+        ensure!(!lines.is_empty(), "no line is of the refresh: {log}");
+        let of_trace = spans
+            .iter()
+            .filter(|seen| hex(&seen.span.trace_id) == trace);
+        let ids: Vec<_> = of_trace.map(|seen| hex(&seen.span.span_id)).collect();
+        for line in lines {
+            let span = match format {
+                "json" => {
+                    let line: serde_json::Value = serde_json::from_str(line)?;
+                    assert_eq!(line["trace_id"], trace.as_str());
+                    line["span_id"].as_str().unwrap_or_default().to_owned()
+                }
+                _ => {
+                    let (_, ids) = line.rsplit_once(" trace_id=").context("it ends so")?;
+                    let (of_line, span) = ids.split_once(" span_id=").context("it ends so")?;
+                    assert_eq!(of_line, trace);
+                    span.to_owned()
+                }
+            };
+            ensure!(
+                ids.contains(&span),
+                "{span} is no span of the trace: {line}"
+            );
+        }
+        let begun = log.lines().find(|line| line.contains("evergrant starts"));
+        let begun = begun.context("it says so")?;
+        ensure!(!begun.contains("trace_id"), "it is of no trace: {begun}");
+    }
+    Ok(())
+}
+
 async fn traced(endpoint: &str) -> Result<Scene> {
     let scene = Scene::on_sqlite().await?;
     Ok(scene.set("telemetry.otlp_endpoint", endpoint))
@@ -221,13 +291,16 @@ fn refused(credential: &str, number: u8, generation: u64) -> Request<GetTokenReq
 }
 
 fn traceparent(message: GetTokenRequest, number: u8, flags: &str) -> Request<GetTokenRequest> {
-    let hex = |bytes: &[u8]| -> String { bytes.iter().map(|b| format!("{b:02x}")).collect() };
     let (trace, span) = (hex(&trace(number)), hex(&[number + 1; 8]));
     let header = format!("00-{trace}-{span}-{flags}").parse();
     let mut request = Request::new(message);
     let header = header.expect("it is plain");
     request.metadata_mut().insert("traceparent", header);
     request
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn trace(number: u8) -> [u8; 16] {

@@ -7,9 +7,10 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use thiserror::Error;
 
 use crate::config::{Config, ConfigError};
+use crate::journal::Journal;
 use crate::lifecycle::Lifecycle;
 use crate::replica::{Replica, StartError, Unfinished};
-use crate::store::{Restored, SqlStore};
+use crate::store::{OpenStoreError, Restored, SqlStore};
 use crate::{Build, demo, sight};
 
 /// Where the service serves.
@@ -100,10 +101,26 @@ pub async fn migrate(config: Config) -> Result<(), ServeError> {
     Ok(())
 }
 
-/// Tells the store that it was restored from a backup.
-pub async fn restored(config: Config) -> Result<Restored, ServeError> {
-    let restored = SqlStore::restored(&config.store.url).await;
-    Ok(restored.map_err(StartError::from)?)
+/// Tells the store that it was restored from a backup. Replicas that run are an error, unless `force`.
+pub async fn restored(config: Config, force: bool) -> Result<Restored, ServeError> {
+    let in_use = |why: &str| {
+        ServeError::Failed(format!(
+            "{why}; stop all replicas first, or, if none runs, say --force; nothing was changed"
+        ))
+    };
+    // A replica on SQLite that runs on may have the file open that was there before, and has its journal.
+    if let Some(path) = config.refresh.journal.as_ref().filter(|_| !force)
+        && Journal::is_open(path)
+    {
+        let path = path.display();
+        return Err(in_use(&format!(
+            "another process has the journal {path} open"
+        )));
+    }
+    match SqlStore::restored(&config.store.url, force).await {
+        Err(error @ OpenStoreError::InUse(_)) => Err(in_use(&error.to_string())),
+        restored => Ok(restored.map_err(StartError::from)?),
+    }
 }
 
 /// Gives the event log a new epoch, after a restore that may have lost events. Answers the epoch.

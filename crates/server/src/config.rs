@@ -20,6 +20,7 @@ mod print;
 mod secret;
 mod section;
 mod sources;
+mod spelling;
 
 pub mod audit;
 pub mod authorization;
@@ -67,6 +68,24 @@ use self::store::Store;
 use self::telemetry::Telemetry;
 use crate::grpc::caller::CallerRule;
 use crate::seal::SealingKey;
+
+/// All sections, as `understand` reads them.
+const SECTIONS: [&str; 14] = [
+    "server",
+    "store",
+    "redis",
+    "keys",
+    "providers",
+    "clients",
+    "callers",
+    "limits",
+    "authorization",
+    "refresh",
+    "events",
+    "audit",
+    "inbound",
+    "telemetry",
+];
 
 /// The whole configuration, each value checked as far as it can be without a network. `Debug` shows no secret.
 #[derive(Debug, Clone)]
@@ -136,6 +155,7 @@ impl Config {
     }
 
     fn understand(mut root: Section<'_>, sources: Sources) -> Result<Self, ConfigError> {
+        root.knows(&SECTIONS)?;
         let listeners = ListenerKeys::of(&root);
         let (server, listen) = Server::read(root.section("server")?)?;
         let store = Store::read(root.section("store")?)?;

@@ -70,6 +70,11 @@ impl Journal {
         })
     }
 
+    /// Whether a process has the journal at `path` open.
+    pub fn is_open(path: impl AsRef<Path>) -> bool {
+        file::is_open(path.as_ref())
+    }
+
     /// How many entries each sealing key sealed, by its id.
     pub fn key_use(&self) -> BTreeMap<String, u64> {
         key_use(&locked(&self.index))

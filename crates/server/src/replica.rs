@@ -21,7 +21,7 @@ use crate::audit::writer::Running;
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::grpc::listener;
-use crate::grpc::transport::Acceptor;
+use crate::grpc::transport::{Acceptor, Listener};
 use crate::grpc::watch::Watches;
 use crate::health::Health;
 use crate::kill::{Killer, RefusedCallers};
@@ -102,7 +102,9 @@ impl Replica {
         let callback = callback_listener.as_ref().map(|listener| listener.address);
 
         let tls = config.server.tls.as_ref();
-        let tls = tls.map(|tls| Acceptor::new(tls, "h2")).transpose()?;
+        let tls = tls
+            .map(|tls| Acceptor::new(tls, Listener::Grpc))
+            .transpose()?;
         let inbound = match &config.inbound {
             Some(inbound) => Some(InboundListener::open(inbound).await?),
             None => None,

@@ -18,6 +18,7 @@ mod error;
 mod forecast;
 mod fragment;
 mod grants;
+mod in_use;
 mod integrations;
 mod kills;
 mod log;
@@ -35,6 +36,7 @@ mod session;
 mod snapshot;
 mod sql;
 mod tokens;
+mod trial;
 mod url;
 
 use std::collections::BTreeSet;
@@ -58,6 +60,7 @@ pub use self::lone::{LONE_SECRETS, LoneSecret};
 pub use self::open::{OpenStoreError, StoreOptions};
 pub use self::reseal::{Batch, SealedStore, Stretch};
 pub use self::sealed::{KeyUse, sealed_columns};
+pub use self::trial::{Trial, Tried, WrongKey};
 pub use self::url::{InvalidStoreUrl, Pooler, StoreUrl};
 
 use self::database::{Database, within};
@@ -101,6 +104,8 @@ impl SqlStore {
     /// The same where the keys with these ids are lost for good. If one of them sealed the secret that authenticates
     /// cursors, there is a new secret, and the log a new epoch: cursors of before are refused as of another life. If one
     /// sealed the secret of the audit trail, a new chain begins after its last record.
+    ///
+    /// A key that opens nothing of what was sealed under its name is refused before anything is sealed with it.
     pub async fn connect_without(
         url: &StoreUrl,
         sealer: Sealer,
@@ -116,6 +121,7 @@ impl SqlStore {
             pending => return Err(OpenStoreError::Outdated(pending)),
         }
         log::give_up_cursor_key(&database, &sealer, lost).await?;
+        trial::all_keys(&database, &sealer).await?;
         Ok(Self {
             cursor_key: log::begin(&database, &sealer).await?,
             log: AuditLog::connect(&database, &sealer, lost).await?,

@@ -1,22 +1,21 @@
 //! Logs, as lines to standard error, and traces, sent to a collector.
 
 mod export;
+mod lines;
 mod sampler;
 
-use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::trace::SdkTracerProvider;
-use tracing::{Metadata, Subscriber, warn};
-use tracing_subscriber::filter::{FilterExt as _, FilterFn, LevelFilter};
+use tracing::{Metadata, warn};
+use tracing_subscriber::filter::{FilterFn, LevelFilter};
 use tracing_subscriber::layer::{Layer, SubscriberExt as _};
-use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, Registry, fmt};
+use tracing_subscriber::{EnvFilter, Registry};
 
-use crate::Build;
-use crate::config::telemetry::{LogFormat, Telemetry};
+use crate::config::telemetry::Telemetry;
+use crate::{Build, config};
 
 /// What the last traces get to reach their collector when the process ends.
 const FLUSH: Duration = Duration::from_secs(2);
@@ -36,10 +35,14 @@ pub fn init(telemetry: &Telemetry, build: Build, rust_log: Option<&str>) -> Trac
     let format = telemetry.format;
     // A layer that is absent, in place of none, would have every span made and thrown away.
     let begun = match &provider {
-        None => Registry::default().with(lines(format, filter)).try_init(),
+        None => {
+            let lines = lines::to_standard_error(format, filter);
+            Registry::default().with(lines).try_init()
+        }
         Some(provider) => {
+            let lines = lines::with_trace(format, filter);
             let registry = Registry::default().with(spans(provider));
-            registry.with(lines(format, filter)).try_init()
+            registry.with(lines).try_init()
         }
     };
     if begun.is_ok() {
@@ -82,31 +85,11 @@ fn spans(provider: &SdkTracerProvider) -> impl Layer<Registry> + use<> {
         .with_filter(FilterFn::new(ours).with_max_level_hint(LevelFilter::INFO))
 }
 
-/// The layer that writes lines. Spans are no part of it, so that without an exporter there are none at all.
-fn lines<S>(format: LogFormat, filter: EnvFilter) -> impl Layer<S>
-where
-    S: Subscriber + for<'span> LookupSpan<'span>,
-{
-    let lines = fmt::layer()
-        .with_ansi(io::stderr().is_terminal())
-        .with_writer(io::stderr);
-    let lines = match format {
-        LogFormat::Text => lines.boxed(),
-        LogFormat::Json => lines
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .with_span_list(false)
-            .boxed(),
-    };
-    lines.with_filter(FilterFn::new(|metadata: &Metadata<'_>| metadata.is_event()).and(filter))
-}
-
 fn filter(telemetry: &Telemetry, rust_log: Option<&str>) -> (EnvFilter, Option<String>) {
     let configured = || EnvFilter::builder().parse_lossy(&telemetry.level);
     match rust_log.filter(|text| !text.trim().is_empty()) {
         None => (configured(), None),
-        Some(text) => match EnvFilter::builder().parse(text) {
+        Some(text) => match config::telemetry::filter(text) {
             Ok(filter) => (filter, None),
             Err(error) => {
                 let complaint = format!("RUST_LOG is not used, since it is no filter: {error}");

@@ -8,10 +8,11 @@ use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
 use super::{Stage, ask, code_of, rule, san, with};
-use crate::harness::authority::Authority;
+use crate::harness::authority::{Authority, TlsFiles};
 use crate::harness::eventually::eventually;
+use crate::harness::http;
 use crate::harness::replica::Replica;
-use crate::harness::scene::{SOON, Scene};
+use crate::harness::scene::{PROVIDER, SOON, Scene};
 
 const API: &str = "spiffe://example.org/ns/shop/sa/api";
 
@@ -199,4 +200,71 @@ async fn certificates_change_under_an_open_stream() -> Result<()> {
         .await?;
     assert_eq!(code_of(ask(&channel, None).await), Code::NotFound);
     Ok(())
+}
+
+/// Whether the listener for what providers report answers somebody who trusts `authority` alone.
+async fn is_served(replica: &Replica, authority: &Authority) -> Result<bool> {
+    let trusted = reqwest::Certificate::from_pem(authority.pem().as_bytes())?;
+    let client = http::client_trusting(trusted)?;
+    let url = replica
+        .inbound_url("/slack")
+        .replace("http://127.0.0.1", "https://localhost");
+    // A new connection each time, since the client is.
+    Ok(client.get(url).send().await.is_ok())
+}
+
+#[tokio::test]
+async fn the_listener_for_reports_changes_its_certificate_and_never_to_half_of_one() -> Result<()> {
+    let (first, next, clients) = (
+        Authority::new("first")?,
+        Authority::new("next")?,
+        Authority::new("c")?,
+    );
+    let files = TlsFiles::new(&first.issue(&["localhost"])?, &clients)?;
+    let path = |path: std::path::PathBuf| path.to_string_lossy().into_owned();
+    let scene = Scene::on_sqlite().await?;
+    let scene = scene
+        .set("inbound.listen", "127.0.0.1:0")
+        .set("inbound.tls.cert", path(files.cert()))
+        .set("inbound.tls.key", path(files.key()))
+        .set("inbound.receivers.slack.kind", "slack")
+        .set("inbound.receivers.slack.provider", PROVIDER)
+        .set("inbound.receivers.slack.signing_secret", "a-signing-secret");
+    let mut replica = scene.replica("replica").await?;
+    assert!(is_served(&replica, &first).await? && !is_served(&replica, &next).await?);
+
+    files.serve_with(&next.issue(&["localhost"])?)?;
+    replica.hang_up()?;
+    eventually("the new certificate", SOON, async || {
+        is_served(&replica, &next).await.ok()?.then_some(())
+    })
+    .await?;
+    assert!(!is_served(&replica, &first).await?, "the old one is gone");
+
+    // Half of a certificate, and a whole one whose key was not written yet.
+    let other = first.issue(&["localhost"])?;
+    let half = &other.cert[..other.cert.len() / 2];
+    for written in [half, &other.cert] {
+        let before = reloads(&replica, "failed").await?;
+        std::fs::write(files.cert(), written)?;
+        replica.hang_up()?;
+        eventually("the refusal to be counted", SOON, async || {
+            (reloads(&replica, "failed").await.ok()? > before).then_some(())
+        })
+        .await?;
+        let log = replica.log();
+        let mut lines = log.lines();
+        let told = lines.any(|line| {
+            line.contains("certificates and callers stay as they are")
+                && line.contains("inbound.tls")
+        });
+        anyhow::ensure!(told, "nothing says what is wrong: {log}");
+        assert!(is_served(&replica, &next).await?, "the one before serves");
+    }
+    std::fs::write(files.key(), &other.key)?;
+    replica.hang_up()?;
+    eventually("the whole pair", SOON, async || {
+        is_served(&replica, &first).await.ok()?.then_some(())
+    })
+    .await
 }

@@ -18,13 +18,15 @@ use prost::Message as _;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::TcpListenerStream;
-use tonic::transport::Server;
+use tonic::transport::{Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status};
 
+use super::authority::Issued;
 use super::background::background;
 
 /// A running collector. It ends when dropped.
 pub struct Collector {
+    scheme: &'static str,
     address: SocketAddr,
     kept: Kept,
     server: JoinHandle<()>,
@@ -44,17 +46,31 @@ struct Kept(Arc<Mutex<Vec<ExportTraceServiceRequest>>>);
 impl Collector {
     /// Starts one on a free port.
     pub async fn start() -> Result<Self> {
+        Self::serving("http", Server::builder()).await
+    }
+
+    /// The same behind TLS, with a certificate for `localhost`.
+    pub async fn start_with(certificate: &Issued) -> Result<Self> {
+        let identity = Identity::from_pem(&certificate.cert, &certificate.key);
+        let tls = ServerTlsConfig::new().identity(identity);
+        Self::serving("https", Server::builder().tls_config(tls)?).await
+    }
+
+    async fn serving(scheme: &'static str, mut server: Server) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let kept = Kept::default();
         let service = TraceServiceServer::new(kept.clone());
         let server = background(async move {
             let incoming = TcpListenerStream::new(listener);
-            let server = Server::builder().add_service(service);
-            let served = server.serve_with_incoming(incoming).await;
+            let served = server
+                .add_service(service)
+                .serve_with_incoming(incoming)
+                .await;
             served.expect("a listener that was bound serves");
         });
         Ok(Self {
+            scheme,
             address,
             kept,
             server,
@@ -63,7 +79,7 @@ impl Collector {
 
     /// What `telemetry.otlp_endpoint` must be.
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://localhost:{}", self.scheme, self.address.port())
     }
 
     /// All spans that came so far.

@@ -54,8 +54,16 @@ Example, with all replicas stopped:
 
 Refresh tokens in a backup may have been spent since. A grant whose provider refuses one is then told as
 ROTATION_LOST, not as revoked by its user. Watchers get CURSOR_EPOCH_MISMATCH and take a snapshot, since
-the numbers of events that they have seen may be given to others.")]
+the numbers of events that they have seen may be given to others.
+
+A replica that runs meanwhile goes on with what it remembers of the lost database. So it is refused while
+somebody else uses the store: sessions of evergrant in Postgres, a process that has the SQLite file or the
+journal of this configuration open. A replica that does not reach the database just now is not seen: stop it,
+too.")]
 pub struct Restored {
+    /// Go on although somebody seems to use the store; never while a replica runs
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     config: ConfigFile,
 }
@@ -63,7 +71,7 @@ pub struct Restored {
 impl Restored {
     /// Tells the store that it was restored.
     pub async fn run(self, out: Out<'_>) -> Result<(), Failure> {
-        let restored = app::restored(self.config.load()?).await?;
+        let restored = app::restored(self.config.load()?, self.force).await?;
         let (grants, epoch) = (restored.in_doubt, restored.epoch.0);
         writeln!(
             out,

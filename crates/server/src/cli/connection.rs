@@ -11,11 +11,17 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Request, Status};
 
+use self::first_words::Expected;
 use super::exit::Failure;
 use crate::config::duration;
 
+mod first_words;
+pub mod hint;
+
 const DEFAULT_SERVER: &str = "http://127.0.0.1:7070";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a server is listened to before it is asked.
+const FIRST_WORDS: Duration = Duration::from_secs(1);
 
 /// Where the server is, and who asks about which tenant.
 #[derive(Debug, Args)]
@@ -122,13 +128,21 @@ impl Server {
             authorization: self.authorization()?,
             timeout,
         };
-        let channel = self.endpoint()?.connect().await.map_err(|error| {
-            Failure::Unreachable(format!(
-                "server {} cannot be reached: {}",
-                self.server(),
-                innermost(&error)
-            ))
-        })?;
+        let unreachable = |why: &str| {
+            let server = self.server();
+            Failure::Unreachable(format!("server {server} cannot be reached: {why}"))
+        };
+        let expected = match self.server().starts_with("https://") {
+            true => Expected::Tls,
+            false => Expected::Http2,
+        };
+        let (connector, first_words) = first_words::connector(expected);
+        let channel = self.endpoint()?.connect_with_connector(connector).await;
+        let channel = channel.map_err(|error| unreachable(&innermost(&error)))?;
+        // Whoever speaks HTTP/2 says so at once, so a server that says nothing is left to the call.
+        if let Ok(Ok(Err(why))) = tokio::time::timeout(FIRST_WORDS, first_words).await {
+            return Err(unreachable(why));
+        }
         Ok(InterceptedService::new(channel, caller))
     }
 

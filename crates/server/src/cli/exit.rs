@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use tonic::{Code, Status};
 
+use super::connection::hint;
 use super::status_line::status_line;
 use crate::app::ServeError;
 use crate::config::ConfigError;
@@ -73,7 +74,10 @@ impl fmt::Display for Failure {
         let line = match self {
             Self::Usage(why) | Self::Unreachable(why) | Self::Other(why) => why.clone(),
             Self::Config(error) => error.to_string(),
-            Self::Refused(status) => status_line(status),
+            Self::Refused(status) => match hint::of(status) {
+                None => status_line(status),
+                Some(hint) => format!("{}; {hint}", status_line(status)),
+            },
             Self::Service(error) => error.to_string(),
             Self::Output(error) => format!("the output cannot be written: {error}"),
         };

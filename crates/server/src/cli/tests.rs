@@ -346,11 +346,17 @@ fn a_key_is_replaced_by_the_verbs_for_keys_alone() {
     configure("active = \"k2\"\nk2 = @k2\nlost = [\"k1\"]");
     assert_eq!((run("keys verify").0, run("keys rotate").0), (0, 0));
     configure("active = \"k2\"\nk2 = @k2\nk1 = @other");
-    let other =
-        "sealing key k1 does not open what k1 sealed in audit_log.chain_key: it has other bytes";
+    let other = "sealing key k1 does not open what was sealed under its name (event_log.cursor_key): \
+                 it has other bytes, as from a wrong key file, or else the database is damaged";
     fails("keys verify", other);
-    let broken = "these keys do not open what keys of their name sealed: k1 (2 values)";
+    let broken = "these keys do not open all that was sealed under their names, \
+                  since they have other bytes or values are damaged: k1 (2 values)";
     fails("keys rotate --pause 1ms", broken);
+    // Of the active key replicas have other bytes, so that nothing may be sealed with these.
+    configure("active = \"k1\"\nk1 = @other");
+    fails("keys rotate", &format!("nothing was changed: {other}"));
+    let (code, _, notes) = run("audit verify");
+    assert_eq!((code, notes), (64, format!("evergrant: keys: {other}\n")));
 
     configure("active = \"k2\"\nk2 = @k2\nk1 = @k1");
     fails(
@@ -378,6 +384,16 @@ fn a_key_is_replaced_by_the_verbs_for_keys_alone() {
     );
     assert_eq!(run("keys verify --key k1").0, 0);
     fails("keys verify --key k2", "sealing key k2 is the active one");
+    let (code, _, notes) = run("keys verify --key nosuch");
+    let unknown = "evergrant: --key nosuch: no key of that id is configured, and nothing was sealed with one\n";
+    assert_eq!((code, notes.as_str()), (64, unknown));
+    configure("active = \"k2\"\nk2 = @k2");
+    assert_eq!(
+        run("keys verify --key k1").0,
+        64,
+        "it is retired, and nothing knows of it"
+    );
+    configure("active = \"k2\"\nk2 = @k2\nk1 = @k1");
     let (_, report, _) = run("keys verify -o json");
     let report: serde_json::Value = serde_json::from_str(&report).unwrap();
     assert_eq!(report["keys"][0]["values"], 0);

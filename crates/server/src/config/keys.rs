@@ -11,6 +11,7 @@ use super::error::ConfigError;
 use super::print::{Printer, bare, quoted_list};
 use super::secret::Secret;
 use super::section::Section;
+use super::spelling;
 use crate::seal::{KEY_BYTES, SealingKey};
 use crate::store::StoreUrl;
 
@@ -46,7 +47,7 @@ impl Keys {
                 return Err(key.refuse("has an id that is not 1 to 64 characters long"));
             }
             if let Some(text) = secret.known() {
-                decode(text).map_err(|why| key.refuse(why))?;
+                decode(text).map_err(|why| key.refuse(unless_misspelt(&id, why)))?;
             }
             keys.insert(id, secret);
         }
@@ -95,6 +96,14 @@ impl Keys {
                 out.raw(&bare(id), secret.redacted());
             }
         }
+    }
+}
+
+/// Any name here is the id of a key, so that a misspelt setting is one that cannot be read.
+fn unless_misspelt(id: &str, why: String) -> String {
+    match spelling::slip(id, ["active", "lost"].into_iter()) {
+        None => why,
+        Some(meant) => format!("{why}; is {meant} meant?"),
     }
 }
 

@@ -1,15 +1,15 @@
 //! Reading a section key by key: each is taken once, and what is left over is unknown.
 
 use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
-use std::time::Duration;
 
 use zeroize::Zeroizing;
 
 use super::document::{Node, Table, Value};
-use super::duration;
 use super::error::{ConfigError, Origin};
-use super::secret::Secret;
+use super::spelling;
+pub(super) use values::{TextOrFile, text_of};
+
+mod values;
 
 /// The environment, by name.
 pub(super) type Environment = BTreeMap<String, Zeroizing<String>>;
@@ -37,14 +37,6 @@ pub(super) struct Section<'e> {
 pub(super) struct Key {
     path: String,
     origin: Origin,
-}
-
-/// What stands in the configuration itself, or where it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum TextOrFile {
-    Text(String),
-    /// The file's path.
-    File(String),
 }
 
 impl Key {
@@ -117,216 +109,17 @@ impl<'e> Section<'e> {
         (key, self.table.remove(name))
     }
 
-    /// A text, if it is there.
-    pub(super) fn text(
-        &mut self,
-        name: &'static str,
-    ) -> Result<Option<(Key, String)>, ConfigError> {
-        match self.take(name) {
-            (_, None) => Ok(None),
-            (key, Some(node)) => text_of(&key, node).map(|text| Some((key, text))),
-        }
-    }
-
-    /// A text or `{ file = "PATH" }`, if it is there.
-    pub(super) fn text_or_file(
-        &mut self,
-        name: &'static str,
-    ) -> Result<Option<(Key, TextOrFile)>, ConfigError> {
-        let (key, node) = self.take(name);
-        match node {
-            None => Ok(None),
-            Some(node) if matches!(node.value, Value::Table(_)) => {
-                let mut section = self.child_of(key.clone(), node)?;
-                let (_, path) = section.required("file")?;
-                section.finish()?;
-                Ok(Some((key, TextOrFile::File(path))))
-            }
-            Some(node) => {
-                let text = text_of(&key, node)?;
-                Ok(Some((key, TextOrFile::Text(text))))
-            }
-        }
-    }
-
-    /// A text that must be there and not be empty.
-    pub(super) fn required(&mut self, name: &'static str) -> Result<(Key, String), ConfigError> {
-        match self.required_or_empty(name)? {
-            (key, text) if text.is_empty() => Err(key.refuse("must not be empty")),
-            found => Ok(found),
-        }
-    }
-
-    /// A text that must be there and may be empty.
-    pub(super) fn required_or_empty(
-        &mut self,
-        name: &'static str,
-    ) -> Result<(Key, String), ConfigError> {
-        let missing = self.missing(name);
-        self.text(name)?.ok_or(missing)
-    }
-
     /// The complaint that `name` is not there.
     pub(super) fn missing(&self, name: &str) -> ConfigError {
         let key = Key {
             origin: self.key.origin.clone(),
             ..self.key_of(name)
         };
-        key.refuse("is missing")
-    }
-
-    /// A text in a form of its own. `form` says what it must be, e.g. `must be a port`.
-    pub(super) fn parsed<T>(
-        &mut self,
-        name: &'static str,
-        default: &str,
-        form: &str,
-        parse: impl Fn(&str) -> Option<T>,
-    ) -> Result<(Key, T), ConfigError> {
-        let (key, text) = match self.text(name)? {
-            Some(found) => found,
-            None => (self.key_of(name), default.to_owned()),
-        };
-        match parse(&text) {
-            Some(value) => Ok((key, value)),
-            None => Err(key.refuse(format!("{form}, not {text:?}"))),
-        }
-    }
-
-    /// A duration.
-    pub(super) fn duration(
-        &mut self,
-        name: &'static str,
-        default: &str,
-    ) -> Result<(Key, Duration), ConfigError> {
-        let form = "must be a duration such as \"15s\" (units: ms, s, m, h, d)";
-        self.parsed(name, default, form, duration::parse)
-    }
-
-    /// A duration within `range`.
-    pub(super) fn bounded(
-        &mut self,
-        name: &'static str,
-        default: &str,
-        range: &RangeInclusive<Duration>,
-    ) -> Result<Duration, ConfigError> {
-        let (key, found) = self.duration(name, default)?;
-        if range.contains(&found) {
-            return Ok(found);
-        }
-        let [least, most] = [range.start(), range.end()].map(|end| duration::display(*end));
-        Err(key.refuse(format!("must be from {least} to {most}")))
-    }
-
-    /// A whole number within `range`.
-    pub(super) fn count(
-        &mut self,
-        name: &'static str,
-        default: u32,
-        range: RangeInclusive<u32>,
-    ) -> Result<u32, ConfigError> {
-        let (key, node) = self.take(name);
-        let found = match node.as_ref().map(|node| (&node.value, &node.origin)) {
-            None => return Ok(default),
-            Some((Value::Integer(number), _)) => u32::try_from(*number).ok(),
-            // The environment has nothing but text.
-            Some((Value::Text(text), Origin::Environment(_) | Origin::Argument(_))) => {
-                text.trim().parse().ok()
-            }
-            Some(_) => None,
-        };
-        found
-            .filter(|number| range.contains(number))
-            .ok_or_else(|| {
-                let (least, most) = (range.start(), range.end());
-                key.refuse(format!("must be a whole number from {least} to {most}"))
-            })
-    }
-
-    /// A number from 0 to 1.
-    pub(super) fn ratio(&mut self, name: &'static str, default: f64) -> Result<f64, ConfigError> {
-        let (key, node) = self.take(name);
-        let found = match node.as_ref().map(|node| (&node.value, &node.origin)) {
-            None => return Ok(default),
-            Some((Value::Float(number), _)) => Some(*number),
-            Some((Value::Integer(0), _)) => Some(0.0),
-            Some((Value::Integer(1), _)) => Some(1.0),
-            // The environment has nothing but text.
-            Some((Value::Text(text), Origin::Environment(_) | Origin::Argument(_))) => {
-                text.trim().parse().ok()
-            }
-            Some(_) => None,
-        };
-        found
-            .filter(|number| (0.0..=1.0).contains(number))
-            .ok_or_else(|| key.refuse("must be a number from 0 to 1"))
-    }
-
-    /// A list of texts, empty if it is not there. From the environment it is divided by commas.
-    pub(super) fn texts(&mut self, name: &'static str) -> Result<Vec<(Key, String)>, ConfigError> {
-        let (key, node) = self.take(name);
-        let not_a_list = || key.refuse("must be a list of texts");
-        match node {
-            None => Ok(Vec::new()),
-            Some(Node {
-                value: Value::List(items),
-                ..
-            }) => numbered(&key, items)
-                .map(|(key, item)| text_of(&key, item).map(|text| (key, text)))
-                .collect(),
-            Some(Node {
-                value: Value::Text(text),
-                origin: Origin::Environment(_),
-            }) => Ok(text
-                .split(',')
-                .map(str::trim)
-                .filter(|item| !item.is_empty())
-                .map(|item| (key.clone(), item.to_owned()))
-                .collect()),
-            Some(_) => Err(not_a_list()),
-        }
-    }
-
-    /// Whether `name` is there and an empty text, for keys where that means none.
-    pub(super) fn is_empty_text(&self, name: &str) -> bool {
-        self.table
-            .get(name)
-            .is_some_and(|node| matches!(&node.value, Value::Text(text) if text.is_empty()))
-    }
-
-    /// A secret, if it is there.
-    pub(super) fn secret(
-        &mut self,
-        name: &'static str,
-    ) -> Result<Option<(Key, Secret)>, ConfigError> {
-        match self.take(name) {
-            (_, None) => Ok(None),
-            (key, Some(node)) => {
-                let secret = self.resolve(&key, &node)?;
-                Ok(Some((key, secret)))
-            }
-        }
-    }
-
-    /// One secret or a list of them, empty if it is not there.
-    pub(super) fn secrets(&mut self, name: &'static str) -> Result<Vec<Secret>, ConfigError> {
-        match self.take(name) {
-            (_, None) => Ok(Vec::new()),
-            (
-                key,
-                Some(Node {
-                    value: Value::List(items),
-                    ..
-                }),
-            ) => numbered(&key, items)
-                .map(|(key, item)| self.resolve(&key, &item))
-                .collect(),
-            (key, Some(node)) => Ok(vec![self.resolve(&key, &node)?]),
-        }
-    }
-
-    fn resolve(&self, key: &Key, node: &Node) -> Result<Secret, ConfigError> {
-        Secret::resolve(node, self.environment, self.commands).map_err(|why| key.refuse(why))
+        let others = self.table.keys().map(String::as_str);
+        key.refuse(match spelling::slip(name, others) {
+            None => "is missing".to_owned(),
+            Some(other) => format!("is missing; is {other} meant to be it?"),
+        })
     }
 
     /// The section `name`, empty if it is not there.
@@ -380,11 +173,6 @@ impl<'e> Section<'e> {
             .collect()
     }
 
-    /// A secret that came with [`rest`](Self::rest).
-    pub(super) fn rest_secret(&self, key: &Key, node: &Node) -> Result<Secret, ConfigError> {
-        self.resolve(key, node)
-    }
-
     /// A section that came with [`rest`](Self::rest).
     pub(super) fn child_of(&self, key: Key, node: Node) -> Result<Section<'e>, ConfigError> {
         match node.value {
@@ -409,25 +197,36 @@ impl<'e> Section<'e> {
         }
     }
 
+    /// The complaint about a key that is there and is `name` misspelt.
+    pub(super) fn slip_of(&self, name: &str) -> Option<ConfigError> {
+        let slip = spelling::slip(name, self.table.keys().map(String::as_str))?;
+        let why = format!("is unknown; is {name} meant?");
+        Some(self.key_of(slip).refuse(why))
+    }
+
+    /// Refuses the first key that is none of `known`, before any of them is read: what is missing may only be misspelt.
+    pub(super) fn knows(&self, known: &[&'static str]) -> Result<(), ConfigError> {
+        let mut names = self.table.keys();
+        match names.find(|name| !known.contains(&name.as_str())) {
+            None => Ok(()),
+            Some(name) => Err(self.unknown(name, known)),
+        }
+    }
+
     /// Refuses what nobody took.
     pub(super) fn finish(self) -> Result<(), ConfigError> {
         match self.table.keys().next() {
             None => Ok(()),
-            Some(name) => {
-                let known = self.known.join(", ");
-                Err(self
-                    .key_of(name)
-                    .refuse(format!("is unknown; known here: {known}")))
-            }
+            Some(name) => Err(self.unknown(name, &self.known)),
         }
     }
-}
 
-/// A node that must be a text.
-pub(super) fn text_of(key: &Key, node: Node) -> Result<String, ConfigError> {
-    match node.value {
-        Value::Text(text) => Ok(text.to_string()),
-        _ => Err(key.refuse("must be a text")),
+    fn unknown(&self, name: &str, known: &[&'static str]) -> ConfigError {
+        let meant = spelling::nearest(name, known.iter().copied());
+        let meant = meant.map_or(String::new(), |meant| format!(" is {meant} meant?"));
+        let known = known.join(", ");
+        let why = format!("is unknown;{meant} known here: {known}");
+        self.key_of(name).refuse(why)
     }
 }
 

@@ -1,6 +1,7 @@
 //! `[telemetry]`: what is logged and traced, and how.
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use url::Url;
 
 use super::defaults;
@@ -35,7 +36,7 @@ impl Telemetry {
         let form = "must be a level (error, warn, info, debug, trace, off) or a filter such as \
                     \"evergrant_core=debug,warn\"";
         let (_, level) = section.parsed("level", defaults::LEVEL, form, |text| {
-            let is_filter = !text.trim().is_empty() && EnvFilter::builder().parse(text).is_ok();
+            let is_filter = !text.trim().is_empty() && filter(text).is_ok();
             is_filter.then(|| text.to_owned())
         })?;
         let form = "must be \"text\" or \"json\"";
@@ -76,6 +77,28 @@ impl Telemetry {
         );
         out.text("otlp_endpoint", otlp_endpoint.as_deref().unwrap_or(""));
         out.raw("trace_ratio", format_args!("{trace_ratio:?}"));
+    }
+}
+
+/// The filter that `text` says: levels, and targets with theirs.
+///
+/// A word alone that is no level would be taken for a target, and everything else be left out: a typing error would turn
+/// all lines off. So a target alone must be one of ours, or a path.
+pub fn filter(text: &str) -> Result<EnvFilter, String> {
+    let filter = EnvFilter::builder().parse(text);
+    let filter = filter.map_err(|error| error.to_string())?;
+    let mut words = text.split(',').map(str::trim);
+    let is_plain = |word: &str| word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let is_odd = |word: &&str| {
+        let is_known =
+            word.is_empty() || word.starts_with("evergrant") || word.parse::<LevelFilter>().is_ok();
+        is_plain(word) && !is_known
+    };
+    match words.find(is_odd) {
+        None => Ok(filter),
+        Some(odd) => Err(format!(
+            "{odd:?} is no level; a target takes one, as in {odd}=debug"
+        )),
     }
 }
 

@@ -198,7 +198,7 @@ fn a_variable_with_a_mistake_is_named() {
         (
             "EVERGRANT__STORE__URLL",
             "x",
-            "store.urll: is unknown; known here: url, pooler, max_connections, orphan_retention (EVERGRANT__STORE__URLL)",
+            "store.urll: is unknown; is url meant? known here: url, pooler, max_connections, orphan_retention (EVERGRANT__STORE__URLL)",
         ),
         (
             "EVERGRANT__STORE____URL",

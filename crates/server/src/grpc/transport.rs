@@ -35,7 +35,7 @@ mod leash;
 mod span;
 mod tls;
 
-pub use tls::{Acceptor, TlsError};
+pub use tls::{Acceptor, Cause, Listener, TlsError};
 
 /// Streams of one connection; a proxy may carry all watchers of a node over one.
 const MAX_STREAMS_PER_CONNECTION: u32 = 2_000;
@@ -110,26 +110,22 @@ async fn connection(socket: TcpStream, shared: Arc<Shared>) {
     };
     // Before the handshake, which may be the last one with the authorities of now.
     let mut authorities = tls.authorities();
-    let handshake = tokio::time::timeout(HANDSHAKE, tls.accept(socket));
-    match shared.stop.run_until_cancelled(handshake).await {
-        Some(Ok(Ok(socket))) => {
-            let certificate = tls::client_certificate(&socket);
-            let is_known = certificate.is_some();
-            let withdrawn = async move {
-                if !is_known || authorities.changed().await.is_err() {
-                    std::future::pending::<()>().await;
-                }
-            };
-            let peer = Peer {
-                address,
-                certificate,
-            };
-            speak(socket, peer, withdrawn, &shared).await;
+    let handshake = tls.handshake(socket, address, HANDSHAKE);
+    let Some(Some(socket)) = shared.stop.run_until_cancelled(handshake).await else {
+        return;
+    };
+    let certificate = tls::client_certificate(&socket);
+    let is_known = certificate.is_some();
+    let withdrawn = async move {
+        if !is_known || authorities.changed().await.is_err() {
+            std::future::pending::<()>().await;
         }
-        Some(Ok(Err(error))) => debug!(%error, "a handshake failed"),
-        Some(Err(_)) => debug!("a handshake took too long"),
-        None => {}
-    }
+    };
+    let peer = Peer {
+        address,
+        certificate,
+    };
+    speak(socket, peer, withdrawn, &shared).await;
 }
 
 /// From `withdrawn` on the connection takes no further request: who is at its other end must show itself anew.

@@ -1,6 +1,7 @@
 //! The HTTP listener that faces the internet: few connections, each for a short time.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
@@ -51,10 +52,10 @@ pub async fn serve(listener: TcpListener, tls: Option<Acceptor>, inbox: Inbox, s
             let place = Arc::clone(&places).acquire_owned().await;
             let place = place.expect("the semaphore is never closed");
             match listener.accept().await {
-                Ok((socket, _)) => {
+                Ok((socket, address)) => {
                     let (tls, inbox, stop) = (tls.clone(), inbox.clone(), stop.clone());
                     connections.spawn(async move {
-                        connection(socket, tls, inbox, stop).await;
+                        connection(socket, address, tls, inbox, stop).await;
                         drop(place);
                     });
                 }
@@ -69,16 +70,19 @@ pub async fn serve(listener: TcpListener, tls: Option<Acceptor>, inbox: Inbox, s
     connections.wait().await;
 }
 
-async fn connection(socket: TcpStream, tls: Option<Acceptor>, inbox: Inbox, stop: Stop) {
+async fn connection(
+    socket: TcpStream,
+    address: SocketAddr,
+    tls: Option<Acceptor>,
+    inbox: Inbox,
+    stop: Stop,
+) {
     let Some(tls) = tls else {
         return speak(socket, inbox, stop).await;
     };
-    let handshake = timeout(HANDSHAKE, tls.accept(socket));
-    match stop.when.run_until_cancelled(handshake).await {
-        Some(Ok(Ok(socket))) => speak(socket, inbox, stop).await,
-        Some(Ok(Err(error))) => debug!(%error, "a handshake failed"),
-        Some(Err(_)) => debug!("a handshake took too long"),
-        None => {}
+    let handshake = tls.handshake(socket, address, HANDSHAKE);
+    if let Some(Some(socket)) = stop.when.run_until_cancelled(handshake).await {
+        speak(socket, inbox, stop).await;
     }
 }
 

@@ -86,6 +86,12 @@ impl JournalFile {
     }
 }
 
+/// Whether a process has the journal at `path` open.
+pub(super) fn is_open(path: &Path) -> bool {
+    let lock = OpenOptions::new().write(true).open(beside(path, ".lock"));
+    lock.is_ok_and(|lock| matches!(lock.try_lock(), Err(TryLockError::WouldBlock)))
+}
+
 /// What is live in the journal at `path`, which another process may have open. Nothing if there is no file.
 pub(super) fn look_into(path: &Path) -> io::Result<Index> {
     let look = || {

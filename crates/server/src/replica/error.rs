@@ -10,7 +10,7 @@ use crate::config::ConfigError;
 use crate::grpc::transport::TlsError;
 use crate::redis::BadRedisUrl;
 use crate::seal::KeyRingError;
-use crate::store::OpenStoreError;
+use crate::store::{OpenStoreError, WrongKey};
 
 /// Why a replica does not start.
 #[derive(Debug, Error)]
@@ -36,6 +36,9 @@ pub enum StartError {
          if it is gone for good, name it in keys.lost"
     )]
     MissingKey(String),
+    /// A key of the right name is not the one that sealed.
+    #[error("keys: {0}")]
+    WrongKey(#[source] WrongKey),
     /// There is no key file, and a new one would not open what is stored.
     #[error("keys: the key file {} does not exist, and the store holds what key {id} sealed", path.display())]
     MissingKeyFile {
@@ -71,6 +74,7 @@ impl From<OpenStoreError> for StartError {
     fn from(error: OpenStoreError) -> Self {
         match error {
             OpenStoreError::Store(StoreError::KeyUnavailable(id)) => Self::MissingKey(id),
+            OpenStoreError::WrongKey(wrong) => Self::WrongKey(wrong),
             error => Self::OpenStore(error),
         }
     }
@@ -99,6 +103,7 @@ impl StartError {
             | Self::Keys(_)
             | Self::MissingKey(_)
             | Self::MissingKeyFile { .. }
+            | Self::WrongKey(_)
             | Self::Redis(_)
             | Self::Client(_)
             | Self::OpenStore(

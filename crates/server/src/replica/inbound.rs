@@ -13,7 +13,7 @@ use super::StartError;
 use super::socket::{listen, local_address};
 use crate::clock::SystemClock;
 use crate::config::inbound::Inbound;
-use crate::grpc::transport::Acceptor;
+use crate::grpc::transport::{Acceptor, Listener};
 use crate::inbound::Inbox;
 use crate::inbound::listener::{self, Stop};
 use crate::lifecycle::Lifecycle;
@@ -28,7 +28,9 @@ pub(super) struct InboundListener<'a> {
 impl<'a> InboundListener<'a> {
     pub(super) async fn open(config: &'a Inbound) -> Result<Self, StartError> {
         let tls = config.tls.as_ref();
-        let tls = tls.map(|tls| Acceptor::new(tls, "http/1.1")).transpose();
+        let tls = tls
+            .map(|tls| Acceptor::new(tls, Listener::Inbound))
+            .transpose();
         Ok(Self {
             config,
             listener: listen("inbound.listen", config.listen).await?,

@@ -27,7 +27,7 @@ pub enum Kind {
 }
 
 /// All of them.
-pub const METRICS: [Metric; 65] = [
+pub const METRICS: [Metric; 66] = [
     // Requests.
     counter(
         "evergrant_requests_total",
@@ -48,6 +48,11 @@ pub const METRICS: [Metric; 65] = [
         "evergrant_caller_rate_limited_total",
         &["caller"],
         "Requests refused because their caller asks too often",
+    ),
+    counter(
+        "evergrant_tls_handshakes_failed_total",
+        &["listener", "cause"],
+        "TLS handshakes that failed",
     ),
     counter(
         "evergrant_reloads_total",

@@ -12,6 +12,7 @@ use super::metrics::{Kind, METRICS};
 use crate::grpc::meter::code_name;
 use crate::grpc::methods;
 use crate::grpc::status::{ApiError, reason_name};
+use crate::grpc::transport::{Cause, Listener};
 
 /// Errors of every method that are worth an alert.
 const REASONS: [ErrorReason; 5] = [
@@ -87,6 +88,15 @@ pub(super) fn show(clients: &[ClientKey], receivers: &[ReceiverName]) {
     }
     for cause in ["concurrency", "rate", "throttled"] {
         counter!("evergrant_budget_refusals_total", "cause" => cause).increment(0);
+    }
+    for listener in Listener::ALL {
+        for cause in Cause::ALL {
+            counter!(
+                "evergrant_tls_handshakes_failed_total",
+                "listener" => listener.name(), "cause" => cause.as_str()
+            )
+            .increment(0);
+        }
     }
     for reason in STREAM_ENDS {
         counter!("evergrant_stream_ends_total", "reason" => reason_name(reason)).increment(0);

@@ -29,6 +29,7 @@ use super::open::{self, OpenStoreError};
 use super::row::{corrupt, number};
 use super::session::Session;
 use super::sql::Sql;
+use super::trial;
 use super::url::StoreUrl;
 use crate::audit::chain::{ChainKey, Link, Mac};
 use crate::seal::Sealer;
@@ -86,8 +87,13 @@ impl AuditLog {
                 }
             }
             match CHAIN_KEY.sealed(&database).await? {
-                Some(_) => Ok(Some(CHAIN_KEY.open(&database, sealer).await?)),
                 None => Ok(None),
+                Some(sealed) => {
+                    if let Some(key) = Sealer::key_of(&sealed).filter(|key| sealer.opens(key)) {
+                        trial::one_key(&database, sealer, key).await?;
+                    }
+                    Ok(Some(CHAIN_KEY.open(&database, sealer).await?))
+                }
             }
         };
         match found.await {

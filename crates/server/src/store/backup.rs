@@ -13,7 +13,7 @@ use super::database::Database;
 use super::open::{self, OpenStoreError};
 use super::sql::Sql;
 use super::url::StoreUrl;
-use super::{SqlStore, log};
+use super::{SqlStore, in_use, log};
 
 /// Grants that are marked by one statement.
 const BATCH: i64 = 5_000;
@@ -70,12 +70,16 @@ impl SqlStore {
     /// Tells the database at `url` that it was restored from a backup: every refresh token in it may have been spent
     /// since, and its events are not those that clients have seen. Brings the schema up to date first.
     ///
-    /// No replica may run meanwhile. It may be repeated; cancelled or failed, it must be.
-    pub async fn restored(url: &StoreUrl) -> Result<Restored, OpenStoreError> {
+    /// No replica may run meanwhile: somebody who uses the database is told as [`OpenStoreError::InUse`] before anything is
+    /// changed, unless `force`. It may be repeated; cancelled or failed, it must be.
+    pub async fn restored(url: &StoreUrl, force: bool) -> Result<Restored, OpenStoreError> {
         if let StoreUrl::Sqlite(path) = url
             && !path.is_file()
         {
             return Err(OpenStoreError::NoFile(path.clone()));
+        }
+        if !force {
+            in_use::refuse(url).await?;
         }
         Self::migrate(url).await?;
         let database = open::open_patiently(url).await?;

@@ -138,6 +138,18 @@ impl LoneSecret {
         database.execute(write).await.map(drop)
     }
 
+    /// Whether it opens with the key of that id; `None` if another one sealed it, or there is no row.
+    pub(super) async fn opens_with(
+        &self,
+        database: &Database,
+        sealer: &Sealer,
+        key: &str,
+    ) -> Result<Option<bool>, StoreError> {
+        let sealed = self.sealed(database).await?;
+        let sealed = sealed.filter(|sealed| Sealer::key_of(sealed) == Some(key));
+        Ok(sealed.map(|sealed| sealer.open(self.place(), &sealed).is_ok()))
+    }
+
     /// The id of the key that sealed it.
     pub(super) async fn key_id(&self, database: &Database) -> Result<Option<String>, StoreError> {
         let sealed = self.sealed(database).await?;

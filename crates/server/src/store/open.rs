@@ -15,6 +15,7 @@ use thiserror::Error;
 
 use super::database::{Database, Suspicion};
 use super::error::{locked, store_error};
+use super::trial::WrongKey;
 use super::url::{Pooler, StoreUrl};
 
 const SQLITE_READERS: u32 = 4;
@@ -75,9 +76,15 @@ pub enum OpenStoreError {
     /// Tables are in use, and were not to be had in time. Nothing was changed.
     #[error("the database is in use: {0}")]
     Locked(String),
+    /// Somebody else uses the database, who must not. Nothing was changed.
+    #[error("somebody else uses the database: {0}")]
+    InUse(String),
     /// The schema is not up to date, and [`StoreOptions::migrate`] is off.
     #[error("the database lacks {0} migrations")]
     Outdated(u32),
+    /// A key of the right name is not the one that sealed.
+    #[error(transparent)]
+    WrongKey(#[from] WrongKey),
     /// The database cannot be reached, or holds what it should not.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -250,7 +257,7 @@ where
 }
 
 /// SQLITE_BUSY in any of its forms (sqlite.org/rescode.html).
-fn is_busy(error: &sqlx::Error) -> bool {
+pub(super) fn is_busy(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());
     let code = code.and_then(|code| code.parse::<u32>().ok());
     code.is_some_and(|code| code & 0xff == 5)

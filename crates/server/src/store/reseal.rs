@@ -17,6 +17,7 @@ use super::row::number;
 use super::sealed::{self, COLUMNS, KeyUse, SealedColumn};
 use super::session::Session;
 use super::sql::Sql;
+use super::trial::{self, Trial};
 use super::url::StoreUrl;
 use crate::seal::{OpenError, Sealer};
 
@@ -73,18 +74,9 @@ impl SealedStore {
         sealed::key_use(&self.database).await
     }
 
-    /// Whether the first value of a stretch opens; `true` if it is empty. A key of the right name may have the wrong
-    /// bytes.
-    pub async fn opens(&self, sealer: &Sealer, stretch: &Stretch) -> Result<bool, StoreError> {
-        let column = match column(stretch.column) {
-            Column::Of(column) => column,
-            Column::Lone(secret) => {
-                let sealed = secret.renew(&self.database, sealer, false).await?;
-                return Ok(sealed.is_some());
-            }
-        };
-        let rows = self.rows(column, stretch, 1).await?;
-        Ok(rows.iter().all(|row| row.reseal(column, sealer).is_ok()))
+    /// Tries a key on some of what was sealed under its name.
+    pub async fn try_key(&self, sealer: &Sealer, key: &str) -> Result<Trial, StoreError> {
+        trial::try_key(&self.database, sealer, key).await
     }
 
     /// Seals the first `limit` values of a stretch anew with the active key of `sealer`, or only tries to open them
@@ -107,7 +99,7 @@ impl SealedStore {
                 });
             }
         };
-        let rows = self.rows(column, stretch, limit).await?;
+        let rows = rows(&self.database, column, stretch, limit).await?;
         let mut batch = Batch::default();
         let mut anew = Vec::with_capacity(rows.len());
         for row in &rows {
@@ -135,39 +127,6 @@ impl SealedStore {
     /// Closes all connections.
     pub async fn close(self) {
         self.database.close().await;
-    }
-
-    async fn rows(
-        &self,
-        column: &SealedColumn,
-        stretch: &Stretch,
-        limit: u32,
-    ) -> Result<Vec<SealedRow>, StoreError> {
-        let SealedColumn {
-            name: _,
-            table,
-            column,
-            key,
-            row,
-            generation,
-        } = column;
-        let read = Sql::new(
-            format!(
-                "SELECT {key} AS row_key, {row} AS place_row, {column} AS sealed,
-                    CAST({generation} AS BIGINT) AS place_generation
-                FROM {table} WHERE key_id = ? AND {key} > ? ORDER BY {key} LIMIT ?"
-            ),
-            [
-                stretch.key.as_str().into(),
-                stretch.after.as_str().into(),
-                i64::from(limit).into(),
-            ],
-        );
-        let read = read.build(self.database.backend());
-        let read = |session: Session| async move { session.query_all_raw(read).await };
-        let rows = self.database.read_patiently(read).await;
-        let rows = rows.map_err(|error| store_error(&error))?;
-        rows.iter().map(SealedRow::read).collect()
     }
 
     /// Writes what was sealed anew over what was read, where that still stands. Answers how many rows that were.
@@ -208,6 +167,40 @@ impl SealedStore {
     }
 }
 
+/// The first `limit` values of a stretch.
+pub(super) async fn rows(
+    database: &Database,
+    column: &SealedColumn,
+    stretch: &Stretch,
+    limit: u32,
+) -> Result<Vec<SealedRow>, StoreError> {
+    let SealedColumn {
+        name: _,
+        table,
+        column,
+        key,
+        row,
+        generation,
+    } = column;
+    let read = Sql::new(
+        format!(
+            "SELECT {key} AS row_key, {row} AS place_row, {column} AS sealed,
+                CAST({generation} AS BIGINT) AS place_generation
+            FROM {table} WHERE key_id = ? AND {key} > ? ORDER BY {key} LIMIT ?"
+        ),
+        [
+            stretch.key.as_str().into(),
+            stretch.after.as_str().into(),
+            i64::from(limit).into(),
+        ],
+    );
+    let read = read.build(database.backend());
+    let read = |session: Session| async move { session.query_all_raw(read).await };
+    let rows = database.read_patiently(read).await;
+    let rows = rows.map_err(|error| store_error(&error))?;
+    rows.iter().map(SealedRow::read).collect()
+}
+
 enum Column {
     Of(&'static SealedColumn),
     Lone(LoneSecret),
@@ -223,7 +216,7 @@ fn column(name: &str) -> Column {
 }
 
 /// A sealed value and where it belongs.
-struct SealedRow {
+pub(super) struct SealedRow {
     key: String,
     row: String,
     generation: u64,
@@ -238,6 +231,11 @@ impl SealedRow {
             generation: number(get(row, "place_generation")?),
             sealed: get(row, "sealed")?,
         })
+    }
+
+    pub(super) fn opens(&self, column: &SealedColumn, sealer: &Sealer) -> bool {
+        let place = column.place(&self.row, self.generation);
+        sealer.open(place, &self.sealed).is_ok()
     }
 
     fn reseal(&self, column: &SealedColumn, sealer: &Sealer) -> Result<Vec<u8>, OpenError> {

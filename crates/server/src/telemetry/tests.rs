@@ -3,6 +3,7 @@ use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt as _, TraceFlags
 use opentelemetry_sdk::trace::{SamplingDecision, ShouldSample as _};
 
 use super::*;
+use crate::config::telemetry::LogFormat;
 
 const BUILD: Build = Build {
     version: "1.0.0",
@@ -29,8 +30,29 @@ fn rust_log_wins_unless_it_is_empty_or_no_filter() {
     let configured = "evergrant_core=debug,warn".to_owned();
     assert_eq!(chosen(None), (configured.clone(), false));
     assert_eq!(chosen(Some(" ")), (configured.clone(), false));
-    assert_eq!(chosen(Some("a=loud")), (configured, true));
+    assert_eq!(chosen(Some("a=loud")), (configured.clone(), true));
+    assert_eq!(chosen(Some("inof")), (configured, true));
     assert_eq!(chosen(Some("trace")), ("trace".to_owned(), false));
+}
+
+#[test]
+fn a_word_that_is_no_level_is_no_target_unless_it_can_be_one() {
+    let is_one = |text| config::telemetry::filter(text).is_ok();
+    for good in [
+        "info",
+        "WARN",
+        "off",
+        "hyper=warn,info",
+        "evergrant_core",
+        "h2::codec",
+        "[rpc]=debug",
+        "info,",
+    ] {
+        assert!(is_one(good), "{good}");
+    }
+    for bad in ["inof", "info,debgu", "hyper", "hyper=inof"] {
+        assert!(!is_one(bad), "{bad}");
+    }
 }
 
 #[test]

@@ -34,23 +34,21 @@ pub struct Harness {
 
 /// A sealer with a key of each name, sealing with the first.
 pub fn sealer(keys: &[&str]) -> Sealer {
-    let ring: BTreeMap<String, SealingKey> = keys
-        .iter()
-        .map(|id| {
-            let byte = id.bytes().last().unwrap();
-            (
-                (*id).to_owned(),
-                SealingKey::new(Zeroizing::new([byte; 32])),
-            )
-        })
-        .collect();
-    Sealer::new(keys[0], ring).unwrap()
+    let last = |id: &str| id.bytes().last().unwrap();
+    let keys: Vec<_> = keys.iter().map(|id| (*id, last(id))).collect();
+    sealer_of(&keys)
 }
 
 /// A sealer whose one key consists of `byte`.
 pub fn sealer_with(id: &str, byte: u8) -> Sealer {
-    let key = SealingKey::new(Zeroizing::new([byte; 32]));
-    Sealer::new(id, BTreeMap::from([(id.to_owned(), key)])).unwrap()
+    sealer_of(&[(id, byte)])
+}
+
+/// A sealer whose keys consist of these bytes, sealing with the first.
+pub fn sealer_of(keys: &[(&str, u8)]) -> Sealer {
+    let key = |byte| SealingKey::new(Zeroizing::new([byte; 32]));
+    let ring = keys.iter().map(|(id, byte)| ((*id).to_owned(), key(*byte)));
+    Sealer::new(keys[0].0, ring.collect()).unwrap()
 }
 
 pub fn postgres_options() -> StoreOptions {

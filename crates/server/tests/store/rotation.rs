@@ -10,7 +10,7 @@ use evergrant_core::clock::Timestamp;
 use evergrant_core::ids::{Generation, GrantId};
 use evergrant_core::store::{Directory, GrantStore};
 use evergrant_server::rotation::{Pace, Rotated, rotate};
-use evergrant_server::store::{Batch, SealedStore, SqlStore, Stretch};
+use evergrant_server::store::{Batch, OpenStoreError, SealedStore, SqlStore, Stretch, Trial};
 use sea_orm::{ConnectionTrait, TransactionTrait};
 use tokio_util::sync::CancellationToken;
 
@@ -300,23 +300,54 @@ async fn a_key_of_the_right_name_and_other_bytes_is_told() {
     filled(&harness, 2).await;
     crate::authorizations::keep(&harness, "state").await;
     let store = sealed(&harness).await;
-    let stretch = |column| Stretch {
-        column,
-        key: "k1".into(),
-        after: String::new(),
-    };
+    let right = store.try_key(&sealer(&["k1"]), "k1").await.unwrap();
+    assert_eq!((right.wrong(), right.closed()), (None, None));
+    let other = crate::harness::sealer_with("k1", 7);
+    let wrong = store.try_key(&other, "k1").await.unwrap();
     for column in evergrant_server::store::sealed_columns() {
-        assert!(
-            store
-                .opens(&sealer(&["k1"]), &stretch(column))
-                .await
-                .unwrap()
-        );
-        let other = crate::harness::sealer_with("k1", 7);
-        assert!(
-            !store.opens(&other, &stretch(column)).await.unwrap(),
-            "{column}"
-        );
+        let of_column = |trial: &Trial| {
+            let mut columns = trial.columns.iter();
+            let tried = columns.find(|tried| tried.column == column);
+            tried.map_or((false, false), |tried| (tried.opened > 0, tried.closed > 0))
+        };
+        assert_eq!(of_column(&right), (true, false), "{column}");
+        assert_eq!(of_column(&wrong), (false, true), "{column}");
+    }
+    let why = wrong.wrong().unwrap().to_string();
+    assert!(
+        why.contains("k1") && why.contains("wrong key file"),
+        "{why}"
+    );
+    let refused = SqlStore::connect(&harness.url, other.clone(), postgres_options()).await;
+    let refused = refused.unwrap_err();
+    assert!(matches!(refused, OpenStoreError::WrongKey(_)), "{refused}");
+
+    // One value that is damaged says nothing of the key.
+    let spoil = "UPDATE grants SET tokens = substr(tokens, 1, length(tokens) - 1)
+                 WHERE id = (SELECT min(id) FROM grants)";
+    harness.execute(spoil).await;
+    let damaged = store.try_key(&sealer(&["k1"]), "k1").await.unwrap();
+    assert_eq!(
+        (damaged.wrong(), damaged.closed()),
+        (None, Some("grants.tokens"))
+    );
+    harness.reopen(&["k1"], postgres_options()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_key_that_seals_no_more_stops_the_start_if_many_values_tell_against_it() {
+    for (grants, is_refused) in [(7, false), (8, true)] {
+        let harness = Harness::sqlite().await;
+        filled(&harness, grants).await;
+        // From now on nothing but tokens is sealed with the old key.
+        harness
+            .reopen(&["k2", "k1"], postgres_options())
+            .await
+            .unwrap();
+        let other = crate::harness::sealer_of(&[("k2", b'2'), ("k1", 7)]);
+        let started = SqlStore::connect(&harness.url, other, postgres_options()).await;
+        let refused = matches!(started, Err(OpenStoreError::WrongKey(_)));
+        assert_eq!(refused, is_refused, "{grants} grants: {started:?}");
     }
 }
 

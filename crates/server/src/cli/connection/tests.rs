@@ -144,3 +144,83 @@ async fn a_call_ends_at_its_timeout() {
         "{failure}"
     );
 }
+
+/// What `evergrant token get` says to a server that answers the first bytes with `words` and ends the connection.
+async fn told_by(scheme: &str, words: &'static [u8]) -> String {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("{scheme}://{}", listener.local_addr().unwrap());
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            let mut asked = [0; 16];
+            let _asked = socket.read(&mut asked).await;
+            let _answered = socket.write_all(words).await;
+        }
+    });
+    let build = crate::Build {
+        version: "",
+        revision: "",
+        profile: "",
+    };
+    let words = ["evergrant", "token", "get", "a", "--server", &url];
+    let Verb::Token(verb) = parse(build, words.map(std::ffi::OsString::from))
+        .unwrap()
+        .verb
+    else {
+        panic!("the verb is token");
+    };
+    let failure = verb.run(&mut Vec::new()).await.unwrap_err();
+    assert_eq!(failure.exit(), crate::cli::exit::Exit::Unreachable);
+    failure.to_string()
+}
+
+#[tokio::test]
+async fn a_server_that_speaks_something_else_is_told_with_the_likely_mistake() {
+    let alert = &[21, 3, 3, 0, 2, 2, 70];
+    let settings = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+    for (scheme, words, hint) in [
+        (
+            "http",
+            &alert[..],
+            "it speaks TLS: the URL must begin with https://",
+        ),
+        (
+            "http",
+            b"HTTP/1.1 400 Bad Request\r\n\r\n",
+            "is this its gRPC port",
+        ),
+        (
+            "http",
+            b"",
+            "if it speaks TLS, the URL must begin with https://",
+        ),
+        (
+            "https",
+            settings,
+            "it does not speak TLS: the URL must begin with http://",
+        ),
+        (
+            "https",
+            b"HTTP/1.1 400 Bad Request\r\n\r\n",
+            "it does not speak TLS",
+        ),
+        ("https", b"", "does it speak TLS on this port?"),
+    ] {
+        let told = told_by(scheme, words).await;
+        assert!(told.contains(hint), "{scheme} {words:?}: {told}");
+    }
+}
+
+#[test]
+fn an_answer_that_is_not_grpcs_hints_at_the_port() {
+    let status =
+        Status::unimplemented("grpc-status header missing, mapped from HTTP status code 404");
+    let told = Failure::from(status).to_string();
+    assert!(
+        told.ends_with("is this the gRPC port, and not the one for metrics?"),
+        "{told}"
+    );
+    let own = Failure::from(Status::unimplemented("no such method")).to_string();
+    assert_eq!(own, "UNIMPLEMENTED: no such method");
+}

@@ -59,7 +59,10 @@ impl Rotate {
         let rotated = match store.map_err(store_failure)? {
             None => Rotated::default(),
             Some(store) => {
-                let rotated = self.rotate(&store, &sealer, notes).await;
+                let rotated = match refuse_wrong(&store, &sealer).await {
+                    Ok(()) => self.rotate(&store, &sealer, notes).await,
+                    Err(wrong) => Err(wrong),
+                };
                 store.close().await;
                 rotated?
             }
@@ -89,6 +92,15 @@ impl Rotate {
         rotate_until_signalled(rotation, &life, &stop)
             .await
             .map_err(store_failure)
+    }
+}
+
+/// Nothing is sealed with a key that has other bytes than the replicas': they would open it no more.
+async fn refuse_wrong(store: &SealedStore, sealer: &Sealer) -> Result<(), Failure> {
+    let trial = store.try_key(sealer, sealer.active_key()).await;
+    match trial.map_err(store_failure)?.wrong() {
+        None => Ok(()),
+        Some(wrong) => Err(Failure::Other(format!("nothing was changed: {wrong}"))),
     }
 }
 
@@ -190,7 +202,8 @@ impl Summary {
         if !self.broken.is_empty() {
             let which = each(&self.broken);
             return told(format!(
-                "these keys do not open what keys of their name sealed: {which}"
+                "these keys do not open all that was sealed under their names, \
+                 since they have other bytes or values are damaged: {which}"
             ));
         }
         if self.stopped {

@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::journal::Journal;
 use crate::redis::{SurveyError, escrow_key_use};
 use crate::seal::Sealer;
-use crate::store::{SealedStore, Stretch};
+use crate::store::{SealedStore, Trial};
 
 /// Arguments of `evergrant keys verify`.
 #[derive(Debug, Args)]
@@ -24,7 +24,7 @@ their own. It exits with 1 if a key that is needed is not configured, or does no
 Example, before a key is taken out of the configuration:
   evergrant keys verify --config /etc/evergrant.toml --key k1")]
 pub struct Verify {
-    /// Exit with 1 while this key is needed
+    /// Exit with 1 while this key is needed, with 64 if there is no such key
     #[arg(long, value_name = "ID")]
     key: Option<String>,
     #[command(flatten)]
@@ -40,6 +40,11 @@ impl Verify {
             Ok(sealer) => sealer,
             Err(path) => {
                 let path = path.display();
+                if let Some(id) = &self.key {
+                    let why =
+                        format!("--key {id}: there is no key yet: the first start makes {path}");
+                    return Err(Failure::Usage(why));
+                }
                 writeln!(out, "no key file yet: the first start makes {path}")?;
                 return Ok(());
             }
@@ -63,8 +68,8 @@ struct Census {
 struct Found {
     standing: Standing,
     places: BTreeMap<&'static str, u64>,
-    /// A place where the key does not open what a key of that name sealed.
-    closed: Option<&'static str>,
+    /// Whether it opens what was sealed under its name; `None` if it is not there, or nothing was.
+    trial: Option<Trial>,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -127,16 +132,12 @@ impl Census {
             return Ok(());
         };
         for found in store.key_use().await.map_err(store_failure)? {
-            let stretch = Stretch {
-                column: found.column,
-                key: found.key.clone(),
-                after: String::new(),
-            };
-            let opens = !sealer.opens(&found.key)
-                || store.opens(sealer, &stretch).await.map_err(store_failure)?;
-            self.add(found.column, [(found.key.clone(), found.values)]);
-            if let Some(known) = self.keys.get_mut(&found.key).filter(|_| !opens) {
-                known.closed = Some(found.column);
+            self.add(found.column, [(found.key, found.values)]);
+        }
+        for (key, found) in &mut self.keys {
+            if sealer.opens(key) && found.values() > 0 {
+                let trial = store.try_key(sealer, key).await;
+                found.trial = Some(trial.map_err(store_failure)?);
             }
         }
         store.close().await;
@@ -185,9 +186,14 @@ impl Census {
                     "sealing key {id} is not configured, and is needed by {count}"
                 ));
             }
-            if let Some(place) = found.closed {
+            let Some(trial) = &found.trial else { continue };
+            if let Some(wrong) = trial.wrong() {
+                return told(wrong.to_string());
+            }
+            if let Some(column) = trial.closed() {
                 return told(format!(
-                    "sealing key {id} does not open what {id} sealed in {place}: it has other bytes"
+                    "sealing key {id} opens what was sealed under its name, but for values of {column}, \
+                     which are damaged"
                 ));
             }
         }
@@ -195,6 +201,9 @@ impl Census {
             return Ok(());
         };
         match self.keys.get(id) {
+            None => Err(Failure::Usage(format!(
+                "--key {id}: no key of that id is configured, and nothing was sealed with one"
+            ))),
             Some(found) if found.standing == Standing::Active => {
                 told(format!("sealing key {id} is the active one"))
             }

@@ -17,9 +17,21 @@ use crate::grpc::caller::{Identity, JwtRule, KeyAccess, KeySource, San};
 pub(super) fn read(section: &mut Section<'_>) -> Result<(Key, Identity), ConfigError> {
     const FORMS: [&str; 3] = ["token_sha256", "san", "jwt"];
     let given: Vec<_> = FORMS.into_iter().filter(|form| section.has(form)).collect();
+    if section.has("token") {
+        let why = "is unknown, so that no token stands here: token_sha256 takes the SHA-256 of one, \
+                   as `printf %s \"$TOKEN\" | sha256sum` prints it";
+        return Err(section.key_of("token").refuse(why));
+    }
     let [form] = given.as_slice() else {
-        let why = "needs exactly one of token_sha256, san, jwt";
-        return Err(section.key().refuse(why));
+        let slips = FORMS.into_iter().filter(|_| given.is_empty());
+        let slip = slips.filter_map(|form| section.slip_of(form)).next();
+        return Err(match slip {
+            Some(slip) => slip,
+            None => {
+                let why = "needs exactly one of token_sha256, san, jwt";
+                section.key().refuse(why)
+            }
+        });
     };
     let key = section.key_of(form);
     let identity = match *form {

@@ -7,11 +7,31 @@ fn each_mistake_is_told_in_one_line_with_key_reason_and_place() {
     let table = [
         (
             "[store]\nurll = \"x\"",
-            "store.urll: is unknown; known here: url, pooler, max_connections, orphan_retention (evergrant.toml:2)",
+            "store.urll: is unknown; is url meant? known here: url, pooler, max_connections, orphan_retention (evergrant.toml:2)",
         ),
         (
             "[stores]\nurl = \"x\"",
-            "stores: is unknown; known here: server, store, callers, limits, redis, keys, providers, clients, authorization, refresh, events, audit, inbound, telemetry (evergrant.toml:1)",
+            "stores: is unknown; is store meant? known here: server, store, redis, keys, providers, clients, callers, limits, authorization, refresh, events, audit, inbound, telemetry (evergrant.toml:1)",
+        ),
+        (
+            "[store]\nurl = \"postgres://db/x\"\n[key]\nactive = \"k1\"",
+            "key: is unknown; is keys meant? known here: server, store, redis, keys, providers, clients, callers, limits, authorization, refresh, events, audit, inbound, telemetry (evergrant.toml:3)",
+        ),
+        (
+            "[keys]\nacitve = \"k1\"",
+            "keys.acitve: must be 32 bytes in base64, and is no base64; is active meant? (evergrant.toml:2)",
+        ),
+        (
+            "[clients.a]\nprovider = \"slack\"\nclient_di = \"x\"",
+            "clients.a.client_id: is missing; is client_di meant to be it? (evergrant.toml:1)",
+        ),
+        (
+            "[[callers]]\nname = \"a\"\ntoken = \"hush\"",
+            "callers[0].token: is unknown, so that no token stands here: token_sha256 takes the SHA-256 of one, as `printf %s \"$TOKEN\" | sha256sum` prints it (evergrant.toml:3)",
+        ),
+        (
+            "[[callers]]\nname = \"a\"\ntoken_sha265 = \"12\"",
+            "callers[0].token_sha265: is unknown; is token_sha256 meant? (evergrant.toml:3)",
         ),
         ("store = 1", "store: must be a section (evergrant.toml:1)"),
         (
@@ -227,6 +247,14 @@ fn each_mistake_is_told_in_one_line_with_key_reason_and_place() {
             "telemetry.level: must be a level (error, warn, info, debug, trace, off) or a filter such as \"evergrant_core=debug,warn\", not \"evergrant=loud\" (evergrant.toml:2)",
         ),
         (
+            "[telemetry]\nlevel = \"inof\"",
+            "telemetry.level: must be a level (error, warn, info, debug, trace, off) or a filter such as \"evergrant_core=debug,warn\", not \"inof\" (evergrant.toml:2)",
+        ),
+        (
+            "[telemetry]\nlevel = \"hyper=warn,debgu\"",
+            "telemetry.level: must be a level (error, warn, info, debug, trace, off) or a filter such as \"evergrant_core=debug,warn\", not \"hyper=warn,debgu\" (evergrant.toml:2)",
+        ),
+        (
             "[telemetry]\nformat = \"xml\"",
             "telemetry.format: must be \"text\" or \"json\", not \"xml\" (evergrant.toml:2)",
         ),
@@ -249,6 +277,53 @@ fn each_mistake_is_told_in_one_line_with_key_reason_and_place() {
     ];
     for (text, line) in table {
         assert_eq!(complaint(text, &[]), line, "{text}");
+    }
+}
+
+#[test]
+fn an_unknown_key_is_refused_in_every_section() {
+    let caller =
+        "[[callers]]\nname = \"a\"\nsan = \"a.example\"\ntenants = [\"*\"]\nallow = [\"admin\"]\n";
+    let token = caller.replace(
+        "san = \"a.example\"",
+        &format!("token_sha256 = \"{:064}\"", 1),
+    );
+    let client = "[clients.a]\nprovider = \"slack\"\nclient_id = \"x\"\n";
+    let slack = "[inbound]\nlisten = \"\"\n[inbound.receivers.s]\nkind = \"slack\"\nprovider = \"slack\"\nsigning_secret = \"x\"\n";
+    let jwt = caller.replace(
+        "san = \"a.example\"",
+        "jwt = { issuer = \"https://i.example\", audience = \"a\", subject = \"s\", odd = 1 }",
+    );
+    for (before, section) in [
+        ("", "server"),
+        ("", "store"),
+        ("", "redis"),
+        ("", "providers"),
+        (client, "clients.a"),
+        (client, "clients.a.limits"),
+        (&token, "callers[0]"),
+        ("", "limits"),
+        (
+            "[limits.caller_rate]\nper_second = 1\n",
+            "limits.caller_rate",
+        ),
+        ("", "authorization"),
+        ("", "refresh"),
+        ("", "events"),
+        ("", "audit"),
+        (slack, "inbound.receivers.s"),
+        (&jwt, "callers[0].jwt"),
+        ("", "telemetry"),
+    ] {
+        let opened = before.contains(&format!("[{section}]\n")) || section.starts_with("callers");
+        let text = match (section, opened) {
+            ("callers[0].jwt", _) => before.to_owned(),
+            (_, true) => format!("{before}odd = 1"),
+            (_, false) => format!("{before}[{section}]\nodd = 1"),
+        };
+        let line = complaint(&text, &[]);
+        let begins = format!("{section}.odd: is unknown; known here: ");
+        assert!(line.starts_with(&begins), "{text}: {line}");
     }
 }
 

@@ -1,6 +1,9 @@
 //! TLS of a listener: one protocol only, and client certificates where their authorities are configured.
 
+use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::{Error as PemError, PemObject as _};
@@ -15,6 +18,10 @@ use tokio_rustls::server::TlsStream;
 
 use crate::config::server::{ClientAuth, PemFile, Tls};
 use crate::grpc::peer::ClientCertificate;
+pub use refused::Cause;
+use refused::Refusals;
+
+mod refused;
 
 /// Why a certificate and its key are of no use.
 #[derive(Debug, Error)]
@@ -30,6 +37,36 @@ pub enum TlsError {
     ClientCa(#[from] VerifierBuilderError),
 }
 
+/// A listener that may speak TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listener {
+    /// The one of the API.
+    Grpc,
+    /// The one for what providers report.
+    Inbound,
+}
+
+impl Listener {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Grpc, Self::Inbound];
+
+    /// Its name in logs and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Grpc => "grpc",
+            Self::Inbound => "inbound",
+        }
+    }
+
+    /// The one protocol that is spoken on it (RFC 7301).
+    const fn protocol(self) -> &'static str {
+        match self {
+            Self::Grpc => "h2",
+            Self::Inbound => "http/1.1",
+        }
+    }
+}
+
 /// Takes handshakes with the certificate of now, which may be replaced. Clones share it.
 #[derive(Clone)]
 pub struct Acceptor {
@@ -37,19 +74,21 @@ pub struct Acceptor {
 }
 
 struct Shared {
-    protocol: String,
+    listener: Listener,
+    refusals: Refusals,
     current: RwLock<Arc<ServerConfig>>,
     /// Changes with the authorities of client certificates, which it holds.
     authorities: watch::Sender<Option<PemFile>>,
 }
 
 impl Acceptor {
-    /// For clients that speak `protocol`, e.g. `h2` (RFC 7301), or do not say what they speak.
-    pub fn new(tls: &Tls, protocol: &str) -> Result<Self, TlsError> {
+    /// For clients that speak the protocol of `listener`, or do not say what they speak.
+    pub fn new(tls: &Tls, listener: Listener) -> Result<Self, TlsError> {
         let shared = Shared {
-            current: RwLock::new(server_config(tls, protocol)?),
+            current: RwLock::new(server_config(tls, listener)?),
             authorities: watch::Sender::new(tls.client_ca.clone()),
-            protocol: protocol.to_owned(),
+            refusals: Refusals::of(listener),
+            listener,
         };
         Ok(Self {
             shared: Arc::new(shared),
@@ -62,7 +101,7 @@ impl Acceptor {
     /// have been withdrawn.
     pub fn replacement(&self, tls: &Tls) -> Result<impl FnOnce() + use<>, TlsError> {
         let shared = Arc::clone(&self.shared);
-        let config = server_config(tls, &shared.protocol)?;
+        let config = server_config(tls, shared.listener)?;
         let authorities = tls.client_ca.clone();
         Ok(move || {
             let current = shared.current.write();
@@ -75,8 +114,26 @@ impl Acceptor {
         })
     }
 
-    /// Takes one handshake. Dropping the future breaks the connection off.
-    pub async fn accept<S>(&self, socket: S) -> std::io::Result<TlsStream<S>>
+    /// Takes one handshake with the client at `address`, who gets `patience` for it. `None`: it failed, which is counted
+    /// and told. Dropping the future breaks the connection off.
+    pub async fn handshake<S>(
+        &self,
+        socket: S,
+        address: SocketAddr,
+        patience: Duration,
+    ) -> Option<TlsStream<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        match tokio::time::timeout(patience, self.accept(socket)).await {
+            Ok(Ok(socket)) => return Some(socket),
+            Ok(Err(error)) => self.shared.refusals.failed(address, &error),
+            Err(_) => self.shared.refusals.timed_out(address),
+        }
+        None
+    }
+
+    async fn accept<S>(&self, socket: S) -> io::Result<TlsStream<S>>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -99,7 +156,7 @@ impl std::fmt::Debug for Acceptor {
     }
 }
 
-fn server_config(tls: &Tls, protocol: &str) -> Result<Arc<ServerConfig>, TlsError> {
+fn server_config(tls: &Tls, listener: Listener) -> Result<Arc<ServerConfig>, TlsError> {
     let Tls {
         cert,
         key,
@@ -127,7 +184,7 @@ fn server_config(tls: &Tls, protocol: &str) -> Result<Arc<ServerConfig>, TlsErro
     let chain = CertificateDer::pem_slice_iter(&cert.pem).collect::<Result<Vec<_>, _>>()?;
     let key = PrivateKeyDer::from_pem_slice(&key.pem)?;
     let mut config = config.with_single_cert(chain, key)?;
-    config.alpn_protocols.push(protocol.into());
+    config.alpn_protocols.push(listener.protocol().into());
     Ok(Arc::new(config))
 }
 

@@ -40,7 +40,10 @@ async fn is_healthy(tls: &Tls, client: ClientTlsConfig) -> Result<bool, Error> {
         grace: Duration::from_secs(1),
     };
     let stop = CancellationToken::new();
-    let (tls, routes) = (Acceptor::new(tls, "h2").unwrap(), Routes::new(health));
+    let (tls, routes) = (
+        Acceptor::new(tls, Listener::Grpc).unwrap(),
+        Routes::new(health),
+    );
     let tasks = TaskTracker::new();
     tasks.spawn(serve(listener, Some(tls), routes, leashes, stop.clone()));
     let _ending = stop.drop_guard();
@@ -86,7 +89,7 @@ async fn a_client_that_speaks_another_protocol_is_refused() {
         let client = client.with_safe_default_protocol_versions().unwrap();
         let mut client = client.with_root_certificates(roots).with_no_client_auth();
         client.alpn_protocols.push(protocol.into());
-        let server = Acceptor::new(&tls(None), "http/1.1").unwrap();
+        let server = Acceptor::new(&tls(None), Listener::Inbound).unwrap();
         let accepting = async {
             let (socket, _) = listener.accept().await.unwrap();
             server.accept(socket).await
@@ -109,9 +112,9 @@ async fn a_client_that_speaks_another_protocol_is_refused() {
 fn a_key_of_another_certificate_is_refused() {
     let mut tls = tls(None);
     tls.cert = pem(AUTHORITY);
-    assert!(Acceptor::new(&tls, "h2").is_err());
+    assert!(Acceptor::new(&tls, Listener::Grpc).is_err());
     tls.cert = pem("no PEM");
-    assert!(Acceptor::new(&tls, "h2").is_err());
+    assert!(Acceptor::new(&tls, Listener::Grpc).is_err());
 }
 
 // Made for these tests: an authority, and a certificate of it for `localhost`, good for servers and clients.

@@ -1,0 +1,35 @@
+//! The likely mistake behind an error of the transport.
+
+use std::error::Error as _;
+
+use tonic::{Code, Status};
+
+use super::innermost;
+
+/// What whoever typed the address, or left out a certificate, may want to know.
+pub fn of(status: &Status) -> Option<&'static str> {
+    // Words of the client library for an answer that is none of gRPC's.
+    if status.code() == Code::Unimplemented
+        && status.message().contains("grpc-status header missing")
+    {
+        return Some(
+            "no gRPC is served there: is this the gRPC port, and not the one for metrics?",
+        );
+    }
+    let why = status.source().map(innermost)?;
+    let of_alert = |alert: &str| why.contains(&format!("received fatal alert: {alert}"));
+    if of_alert("CertificateRequired") {
+        return Some("the server wants a client certificate: --tls-cert and --tls-key");
+    }
+    let refused = [
+        "UnknownCA",
+        "BadCertificate",
+        "CertificateExpired",
+        "CertificateUnknown",
+        "DecryptError",
+    ];
+    refused
+        .into_iter()
+        .any(of_alert)
+        .then_some("the server does not accept the certificate of --tls-cert")
+}
