@@ -6,6 +6,7 @@ use super::*;
 use crate::grpc::caller::{Identity, Permission};
 
 mod callers;
+mod clients;
 mod mistakes;
 
 const EXAMPLE: &str = include_str!("../../../../evergrant.example.toml");
@@ -438,22 +439,6 @@ fn elliptic_key() -> String {
     let der = pair.to_pkcs8v1().unwrap();
     let text = STANDARD.encode(der.as_ref());
     format!("-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----\n")
-}
-
-#[test]
-fn a_parameter_of_a_client_must_be_a_placeholder_of_its_provider() {
-    let client = |provider: &str, parameter: &str| {
-        let text = format!(
-            "[clients.a]\nprovider = \"{provider}\"\nclient_id = \"x\"\nclient_secret = \"s\"\n\
-             parameters = {{ {parameter} = \"contoso\" }}"
-        );
-        load(&text, &[]).unwrap().catalogue().map(|_| ())
-    };
-    assert!(client("microsoft", "tenant").is_ok());
-    assert_eq!(
-        client("microsoft", "tennant").unwrap_err().to_string(),
-        "clients.a.parameters.tennant: is no placeholder of provider microsoft; it has client_id, jti, key_id, tenant, tid, token_url (evergrant.toml:5)"
-    );
 }
 
 #[test]
