@@ -10,7 +10,7 @@ use evergrant_core::ids::{
 };
 use serde::Serialize;
 
-use super::action::CAME_ABOUT;
+use super::action::{CAME_ABOUT, WATCH_ENDED};
 use super::chain::Mac;
 
 /// The outcome of what was done.
@@ -71,9 +71,14 @@ impl Act {
     }
 
     /// Whether several of it within one batch are one record with a count: disclosures of the same token to the same
-    /// caller, and refusals. A change is a record of its own.
+    /// caller, streams that it opened (a thousand come back at once where a replica goes), and refusals. A change is a record
+    /// of its own.
     pub fn is_counted(&self) -> bool {
-        self.is_refusal() || matches!(self.action, "GetToken" | "BatchGetTokens")
+        let is_repeated = matches!(
+            self.action,
+            "GetToken" | "BatchGetTokens" | "Watch" | WATCH_ENDED
+        );
+        self.is_refusal() || is_repeated
     }
 }
 
