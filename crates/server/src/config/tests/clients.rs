@@ -3,28 +3,6 @@
 use super::*;
 
 #[test]
-fn a_client_must_fit_its_provider() {
-    let client = "[clients.a]\nclient_id = \"x\"\nprovider = ";
-    let catalogue = |text: &str| load(text, &[]).unwrap().catalogue();
-    let complaint = |text: &str| catalogue(text).unwrap_err().to_string();
-    assert_eq!(
-        complaint(&format!("{client}\"slak\"")),
-        "clients.a.provider: \"slak\" is not in the catalogue (evergrant.toml:3)"
-    );
-    assert_eq!(
-        complaint(&format!("{client}\"slack\"")),
-        "clients.a.client_secret: is missing, and provider slack demands one"
-    );
-    let whole = format!("{client}\"slack\"\nclient_secret = [\"hush\", \"old\"]");
-    assert!(catalogue(&whole).is_ok());
-    let oauth = load(&whole, &[]).unwrap().oauth_clients();
-    assert_eq!(
-        (oauth[0].name.as_str(), oauth[0].client_secrets.len()),
-        ("a", 2)
-    );
-}
-
-#[test]
 fn an_alternate_is_another_client_of_the_same_provider() {
     let client = |name: &str, provider: &str, rest: &str| {
         format!(

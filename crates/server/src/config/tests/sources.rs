@@ -3,45 +3,6 @@
 use super::*;
 
 #[test]
-fn the_environment_wins_over_the_file_and_the_command_line_over_both() {
-    let environment = [
-        ("EVERGRANT__REFRESH__LEASE", "50s"),
-        ("EVERGRANT__EVENTS__MAX_STREAMS", "7"),
-        ("EVERGRANT__TELEMETRY__FORMAT", "json"),
-        ("EVERGRANT__TELEMETRY__OTLP_ENDPOINT", "http://otel:4317"),
-        ("EVERGRANT__TELEMETRY__TRACE_RATIO", "0.25"),
-        ("EVERGRANT_SERVER", "not ours"),
-        ("PATH", "/bin"),
-    ];
-    let config = load("[refresh]\nlease = \"60s\"", &environment).unwrap();
-    assert_eq!(config.refresh.lease, Duration::from_secs(50));
-    assert_eq!(config.events.max_streams, 7);
-    assert_eq!(config.telemetry.format, LogFormat::Json);
-    let endpoint = config.telemetry.otlp_endpoint.unwrap();
-    assert_eq!(endpoint, "http://otel:4317");
-    assert_eq!(config.telemetry.trace_ratio, 0.25);
-
-    let listen = |value: &str| {
-        let given = Override {
-            key: "server.listen",
-            value: value.into(),
-            argument: "--listen",
-        };
-        let environment = [("EVERGRANT__SERVER__LISTEN", "127.0.0.1:1")];
-        let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        Config::load(None, environment.into_iter(), vec![given])
-    };
-    assert_eq!(
-        listen("[::1]:0").unwrap().server.listen.to_string(),
-        "[::1]:0"
-    );
-    assert_eq!(
-        listen("x").unwrap_err().to_string(),
-        "server.listen: must be an address and a port such as \"127.0.0.1:7070\", not \"x\" (--listen)"
-    );
-}
-
-#[test]
 fn a_variable_reaches_names_with_other_characters_unless_two_would_fit() {
     let client = "provider = \"slack\"\nclient_id = \"file\"\n";
     let file = format!("[clients.Slack-Main]\n{client}");
