@@ -180,7 +180,8 @@ async fn a_grant_of_another_tenant_is_none() -> Result<()> {
     rule.insert("token_sha256".to_owned(), SUPPORT_SHA256.into());
     rule.insert("tenants".to_owned(), vec!["somebody-else"].into());
     rule.insert("allow".to_owned(), vec!["credential.read"].into());
-    let replica = scene.set("callers", vec![rule]).replica("replica").await?;
+    let scene = scene.set("callers", vec![rule]);
+    let replica = scene.replica("replica").await?;
     let ask = async |request| {
         let mut request = Request::new(request);
         let bearer = format!("Bearer {SUPPORT}").parse()?;

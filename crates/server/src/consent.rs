@@ -31,7 +31,9 @@ use evergrant_core::store::{CredentialView, Directory as _, GrantStore as _};
 use secrecy::SecretString;
 use tokio_util::task::TaskTracker;
 
-pub use self::authority::{Authority, Denied, DeviceAnswer, DeviceCodes, Facts, Granted, Way};
+pub use self::authority::{
+    Authority, Denied, DeviceAnswer, DeviceCodes, Facts, Granted, Unfit, Way,
+};
 pub use self::device::{BeginDevice, BegunDevice, Polled};
 pub use self::error::ConsentError;
 pub use self::finish::{About, Answer, Completed, Ended, Outcome};
@@ -160,8 +162,7 @@ impl Consents {
         let authority = &parts.authority;
         let url = authority
             .check(&pending, Way::Browser)
-            .and_then(|()| authority.url(&pending, &state, &begin.parameters))
-            .map_err(|why| invalid("credential.provider", why))?;
+            .and_then(|()| authority.url(&pending, &state, &begin.parameters))?;
         let hash = StateHash::of(&state);
         let tenant = &pending.key.tenant;
         let payload = pending.write();

@@ -93,6 +93,9 @@ pub struct Entry {
     pub token: TokenUse,
 }
 
+/// Placeholders that a request fills itself, whatever anybody says.
+const OF_REQUESTS: [&str; 3] = ["client_id", "jti", "token_url"];
+
 impl Entry {
     /// Whether every client needs a secret. One whose grants are all minted need not have any, since such a grant
     /// may bring its own.
@@ -107,7 +110,8 @@ impl Entry {
             .any(|request| request.client_auth == ClientAuth::PrivateKeyJwt)
     }
 
-    /// The names of all placeholders that it has anywhere.
+    /// The names of all placeholders that somebody has to give a value, be it a grant, a consent, the client's
+    /// configuration or the entry. Facts of a request, such as the client's id, are none of them.
     pub fn placeholder_names(&self) -> BTreeSet<&str> {
         let urls = [
             &self.authorize_url,
@@ -125,7 +129,11 @@ impl Entry {
             .map(|grant| &grant.request)
             .chain([&self.revoke.request, &self.introspect.call.request]);
         let in_requests = requests.flat_map(RequestFacts::placeholders);
-        let assertions = self.assertion.iter().chain([&self.client_assertion]);
+        let signs =
+            |grant: &TokenGrantFacts| grant.request.client_auth == ClientAuth::PrivateKeyJwt;
+        let signs = self.grants.iter().any(signs);
+        let client_assertion = signs.then_some(&self.client_assertion);
+        let assertions = self.assertion.iter().chain(client_assertion);
         let in_assertions =
             assertions.flat_map(|assertion| assertion.claims.values().chain([&assertion.key_id]));
         let facts = self.authorize.parameters.values();
@@ -139,6 +147,7 @@ impl Entry {
             .flat_map(Template::placeholders)
             .chain(in_requests)
             .chain(in_then.filter(|name| !code.gives(name)))
+            .filter(|name| !OF_REQUESTS.contains(name))
             .collect()
     }
 

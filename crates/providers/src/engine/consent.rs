@@ -9,9 +9,8 @@ use secrecy::SecretString;
 use thiserror::Error;
 use url::Url;
 
-use super::HttpProviders;
 use super::ask::{Ask, deadline};
-use super::then;
+use super::{HttpProviders, Lack, then};
 use crate::catalogue::{Entry, Fact, Parameter, TokenGrant};
 use crate::placeholders::Placeholders;
 use crate::request::{self, Inexpressible};
@@ -80,6 +79,8 @@ pub enum ConsentError {
     Inexpressible {
         /// The entry.
         provider: String,
+        /// What is lacking.
+        lack: Lack,
         /// The field, and what is wrong with it; holds no value.
         problem: String,
     },
@@ -106,6 +107,7 @@ impl HttpProviders {
         };
         let unfit = |error: Inexpressible| ConsentError::Inexpressible {
             provider: entry.name.to_string(),
+            lack: Lack::of(&error, template.value),
             problem: error.to_string(),
         };
         let mut url = request::url(entry, &template, &placeholders).map_err(unfit)?;

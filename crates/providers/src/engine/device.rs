@@ -14,6 +14,10 @@ use super::{HttpProviders, not_sent};
 use crate::catalogue::{Parameter, TokenGrant};
 use crate::response;
 
+/// What an entry lacks whose users can consent in a browser alone.
+pub(super) const NO_DEVICE_URL: &str =
+    "device_url is missing, so users cannot consent on another device";
+
 /// How long a device waits between two polls unless the provider says otherwise (RFC 8628 section 3.2).
 const USUAL_INTERVAL: Duration = Duration::from_secs(5);
 /// Nobody at a screen waits for longer between two looks.
@@ -62,7 +66,7 @@ impl HttpProviders {
         let client = self.known_client(client)?;
         let entry = &client.entry;
         let Some(url) = &entry.device_url else {
-            let message = format!("catalogue entry {}: device_url is missing", entry.name);
+            let message = format!("catalogue entry {}: {NO_DEVICE_URL}", entry.name);
             return Err(not_sent(Verdict::Request, message));
         };
         let facts = entry.grants.get(TokenGrant::DeviceCode);

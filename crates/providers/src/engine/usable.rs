@@ -10,9 +10,10 @@ use thiserror::Error;
 use super::HttpProviders;
 use super::ask::{Ask, express};
 use super::client::Client;
+use super::device::NO_DEVICE_URL;
 use super::mint::{self, minting};
 use super::then;
-use crate::catalogue::{Entry, GrantKind, Parameter, TemplateError, TokenGrant};
+use crate::catalogue::{Entry, GrantKind, Parameter, TemplateError, TokenGrant, UrlTemplate};
 use crate::placeholders::Placeholders;
 use crate::request::Inexpressible;
 
@@ -39,6 +40,28 @@ pub enum Lack {
     ClientSecret,
     /// Anything else.
     Other,
+}
+
+impl Lack {
+    /// `url` is where the request would have gone.
+    pub(super) fn of(error: &Inexpressible, url: &UrlTemplate) -> Self {
+        match error {
+            Inexpressible::Template { error, .. } => match error {
+                TemplateError::NoValue(name) | TemplateError::BadValue(name) => {
+                    Self::Placeholder(name.clone())
+                }
+                // Whatever the values make of the URL, they make it of the host.
+                _ => {
+                    let mut names = url.template().placeholders();
+                    let host = names.next().map(str::to_owned);
+                    host.map_or(Self::Other, Self::Placeholder)
+                }
+            },
+            Inexpressible::Signature { .. } => Self::SigningKey,
+            Inexpressible::NoSecret => Self::ClientSecret,
+            Inexpressible::Authorization => Self::Other,
+        }
+    }
 }
 
 impl HttpProviders {
@@ -132,10 +155,7 @@ impl HttpProviders {
         if let Ok(client) = self.client(client) {
             let entry = &client.entry;
             let lacking = [
-                (
-                    entry.device_url.is_none(),
-                    "device_url is missing".to_owned(),
-                ),
+                (entry.device_url.is_none(), NO_DEVICE_URL.to_owned()),
                 (
                     !entry.grant_types.contains(&GrantKind::DeviceCode),
                     format!("grant_types has no {}", GrantKind::DeviceCode.name()),
@@ -170,22 +190,7 @@ impl HttpProviders {
         let Err(error) = request else {
             return Ok(());
         };
-        let lack = match &error {
-            Inexpressible::Template { error, .. } => match error {
-                TemplateError::NoValue(name) | TemplateError::BadValue(name) => {
-                    Lack::Placeholder(name.clone())
-                }
-                // Whatever the values make of the URL, they make it of the host.
-                _ => {
-                    let mut names = ask.url.value.template().placeholders();
-                    let host = names.next().map(str::to_owned);
-                    host.map_or(Lack::Other, Lack::Placeholder)
-                }
-            },
-            Inexpressible::Signature { .. } => Lack::SigningKey,
-            Inexpressible::NoSecret => Lack::ClientSecret,
-            Inexpressible::Authorization => Lack::Other,
-        };
+        let lack = Lack::of(&error, ask.url.value);
         Err(unusable(&client.entry, lack, error.to_string()))
     }
 }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use evergrant_core::clock::Timestamp;
 
-use super::http_date;
 use crate::catalogue::Entry;
 use crate::client::Answer;
 
@@ -48,4 +47,11 @@ impl Skew {
     pub(super) fn ours(self, at: Timestamp) -> Timestamp {
         Timestamp::from_millis(at.as_millis().saturating_sub(self.0))
     }
+}
+
+/// The date of a header (RFC 9110 section 5.6.7).
+pub(super) fn http_date(text: &str) -> Option<Timestamp> {
+    let date = httpdate::parse_http_date(text.trim()).ok()?;
+    let since_epoch = date.duration_since(std::time::UNIX_EPOCH).ok()?;
+    Some(Timestamp::from_millis(0).plus(since_epoch))
 }

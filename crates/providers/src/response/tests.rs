@@ -1,5 +1,9 @@
-use bytes::Bytes;
+use std::time::Duration;
 
+use bytes::Bytes;
+use evergrant_core::provider::{CallError, Delivery, Issued, Verdict};
+
+use super::refusal::LONGEST_RETRY_AFTER;
 use super::*;
 use crate::catalogue::{BUILTIN, Catalogue};
 

@@ -162,7 +162,7 @@ fn a_consent_whose_code_could_not_be_redeemed_is_unusable_and_so_is_one_on_no_de
     let device = made(&text).check_device(&key, &map(&[("shop", "seven")]));
     assert_eq!(
         device.unwrap_err().to_string(),
-        "catalogue entry acme: device_url is missing"
+        "catalogue entry acme: device_url is missing, so users cannot consent on another device"
     );
     let text =
         entry("grant_types = [\"device_code\"]\ndevice_url = \"https://acme.example/device\"\n");

@@ -22,7 +22,7 @@ use tower::ServiceExt as _;
 use super::*;
 use crate::clock::SystemClock;
 use crate::consent::{
-    Authority, Begin, Denied, DeviceAnswer, DeviceCodes, Facts, Granted, Parts, Pending, Way,
+    Authority, Begin, Denied, DeviceAnswer, DeviceCodes, Facts, Granted, Parts, Pending, Unfit, Way,
 };
 use crate::seal::{Sealer, SealingKey};
 use crate::store::{SqlStore, StoreOptions, StoreUrl};
@@ -42,7 +42,7 @@ impl Authority for Absent {
         })
     }
 
-    fn check(&self, _pending: &Pending, _way: Way) -> Result<(), String> {
+    fn check(&self, _pending: &Pending, _way: Way) -> Result<(), Unfit> {
         Ok(())
     }
 
@@ -51,7 +51,7 @@ impl Authority for Absent {
         _pending: &Pending,
         _state: &str,
         _parameters: &BTreeMap<String, String>,
-    ) -> Result<Url, String> {
+    ) -> Result<Url, Unfit> {
         Ok(Url::parse("https://acme.example/authorize").unwrap())
     }
 

@@ -22,6 +22,7 @@ use super::connection::{Connection, Service, parse_duration};
 use super::credential_view::CredentialView;
 use super::exit::Failure;
 use super::output::{Out, Output, Printable, Table};
+use super::status_line::{reason, status_line};
 use super::wire::parse_pair;
 use crate::page::Page;
 
@@ -34,11 +35,13 @@ const ABANDON_WITHIN: Duration = Duration::from_secs(2);
 #[command(after_help = "\
 Examples:
   evergrant connect google --scope openid --scope https://www.googleapis.com/auth/drive
-  evergrant connect slack --credential slack-7 --scope chat:write    # connects slack-7 again if it is there
-  evergrant connect github --device                                  # the user enters a code elsewhere
+  evergrant connect slack --credential slack-7 --scope chat:write   # connects slack-7 again
+  evergrant connect shopify --placeholder shop=my-shop              # whose address is in the URLs
+  evergrant connect github --device                                 # the user enters a code elsewhere
 
-The client needs a redirect URI on this machine: http://127.0.0.1/callback among its redirect_uris in the server's
-configuration and at the provider. Where the provider compares ports, register one and give it with --port.")]
+The client needs a redirect URI on this machine: http://127.0.0.1/callback among its redirect_uris
+in the server's configuration and at the provider. Where the provider compares ports, register one
+and give it with --port.")]
 pub struct Connect {
     /// Provider in the catalogue
     provider: String,
@@ -109,7 +112,8 @@ impl Connect {
         );
         let begun = client
             .begin_device_authorization(request)
-            .await?
+            .await
+            .map_err(|status| self.refused(status))?
             .into_inner();
         device::explain(&begun, notes)?;
         tokio::select! {
@@ -173,7 +177,7 @@ impl Connect {
             match client.begin_authorization(request).await {
                 Ok(begun) => return Ok(begun.into_inner()),
                 Err(status) if is_about_redirect_uri(&status) => {}
-                Err(status) => return Err(status.into()),
+                Err(status) => return Err(self.refused(status)),
             }
         }
         let client = match self.client.as_str() {
@@ -184,6 +188,28 @@ impl Connect {
             "{client} has no redirect URI on this machine: add \"http://127.0.0.1/callback\" to its redirect_uris \
              in the server's configuration, and register it at the provider"
         )))
+    }
+
+    /// What the server said, and what to type then.
+    fn refused(&self, status: Status) -> Failure {
+        match self.advice(&status) {
+            None => status.into(),
+            Some(advice) => Failure::Other(format!("{}; {advice}", status_line(&status))),
+        }
+    }
+
+    fn advice(&self, status: &Status) -> Option<String> {
+        if reason(status).as_deref() == Some("UNKNOWN_PROVIDER") {
+            return Some("\"evergrant provider list\" shows those that are".to_owned());
+        }
+        let request = status.get_details_bad_request()?;
+        let mut fields = request
+            .field_violations
+            .iter()
+            .map(|violation| &violation.field);
+        let name = fields.find_map(|field| field.strip_prefix("placeholders."))?;
+        let is_given = self.placeholders.iter().any(|(given, _)| given == name);
+        (!is_given).then(|| format!("give it with --placeholder {name}=VALUE"))
     }
 
     fn request(&self, redirect_uri: String) -> BeginAuthorizationRequest {
@@ -294,5 +320,56 @@ impl Printable for ConnectView {
         table.field("connected", how);
         table.append(self.credential.table());
         table
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use tonic_types::ErrorDetails;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        connect: Connect,
+    }
+
+    fn refused(line: &[&str], message: &str, details: ErrorDetails) -> String {
+        let line = Line::try_parse_from([&["connect"], line].concat()).unwrap();
+        let status = Status::with_error_details(Code::InvalidArgument, message, details);
+        line.connect.refused(status).to_string()
+    }
+
+    #[test]
+    fn a_refusal_says_what_to_type() {
+        let unknown = ErrorDetails::with_error_info("UNKNOWN_PROVIDER", "evergrant", []);
+        assert_eq!(
+            refused(&["slac"], "provider slac is not in the catalogue", unknown),
+            "INVALID_ARGUMENT UNKNOWN_PROVIDER: provider slac is not in the catalogue; \
+             \"evergrant provider list\" shows those that are"
+        );
+        let why = "placeholder {shop} has no value";
+        let message = format!("placeholders.shop: {why}");
+        let lacking = || ErrorDetails::with_bad_request_violation("placeholders.shop", why);
+        assert_eq!(
+            refused(&["shopify"], &message, lacking()),
+            format!("INVALID_ARGUMENT: {message}; give it with --placeholder shop=VALUE")
+        );
+        let given = ["shopify", "--placeholder", "shop=a/b"];
+        assert_eq!(
+            refused(&given, &message, lacking()),
+            format!("INVALID_ARGUMENT: {message}")
+        );
+    }
+
+    #[test]
+    fn no_line_of_the_help_is_broken_where_it_should_not_be() {
+        use clap::CommandFactory as _;
+        let help = Line::command().render_long_help().to_string();
+        let after = help.split("Examples:").nth(1).unwrap();
+        let longest = after.lines().map(|line| line.chars().count()).max();
+        assert!(longest <= Some(100), "{after}");
     }
 }

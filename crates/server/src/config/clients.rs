@@ -266,6 +266,9 @@ fn redirect_uri(key: &Key, text: String) -> Result<String, ConfigError> {
     if url.fragment().is_some() {
         return Err(key.refuse("must have no fragment (RFC 6749 section 3.1.2)"));
     }
+    if url.cannot_be_a_base() {
+        return Err(key.refuse("must be whole, e.g. https://app.example/callback"));
+    }
     if url.scheme() == "http" && !is_loopback(&url) {
         return Err(key.refuse("must be https, except on a loopback address"));
     }

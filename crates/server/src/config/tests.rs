@@ -101,6 +101,45 @@ fn a_file_that_is_no_toml_or_not_there_is_told_in_one_line() {
 }
 
 #[test]
+fn the_environment_wins_over_the_file_and_the_command_line_over_both() {
+    let environment = [
+        ("EVERGRANT__REFRESH__LEASE", "50s"),
+        ("EVERGRANT__EVENTS__MAX_STREAMS", "7"),
+        ("EVERGRANT__TELEMETRY__FORMAT", "json"),
+        ("EVERGRANT__TELEMETRY__OTLP_ENDPOINT", "http://otel:4317"),
+        ("EVERGRANT__TELEMETRY__TRACE_RATIO", "0.25"),
+        ("EVERGRANT_SERVER", "not ours"),
+        ("PATH", "/bin"),
+    ];
+    let config = load("[refresh]\nlease = \"60s\"", &environment).unwrap();
+    assert_eq!(config.refresh.lease, Duration::from_secs(50));
+    assert_eq!(config.events.max_streams, 7);
+    assert_eq!(config.telemetry.format, LogFormat::Json);
+    let endpoint = config.telemetry.otlp_endpoint.unwrap();
+    assert_eq!(endpoint, "http://otel:4317");
+    assert_eq!(config.telemetry.trace_ratio, 0.25);
+
+    let listen = |value: &str| {
+        let given = Override {
+            key: "server.listen",
+            value: value.into(),
+            argument: "--listen",
+        };
+        let environment = [("EVERGRANT__SERVER__LISTEN", "127.0.0.1:1")];
+        let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Config::load(None, environment.into_iter(), vec![given])
+    };
+    assert_eq!(
+        listen("[::1]:0").unwrap().server.listen.to_string(),
+        "[::1]:0"
+    );
+    assert_eq!(
+        listen("x").unwrap_err().to_string(),
+        "server.listen: must be an address and a port such as \"127.0.0.1:7070\", not \"x\" (--listen)"
+    );
+}
+
+#[test]
 fn what_is_printed_is_a_configuration_that_means_the_same() {
     let text = format!(
         "[clients.\"a.b\"]\nprovider = \"slack\"\nclient_id = \"id\"\nclient_secret = {{ env = \"S\" }}\n\
@@ -149,6 +188,28 @@ fn key_file_and_journal_are_beside_an_sqlite_database() {
     let postgres =
         format!("[store]\nurl = \"postgres://db/x\"\n[keys]\nactive = \"k\"\nk = \"{KEY}\"");
     assert_eq!(load(&postgres, &[]).unwrap().refresh.journal, None);
+}
+
+#[test]
+fn a_client_must_fit_its_provider() {
+    let client = "[clients.a]\nclient_id = \"x\"\nprovider = ";
+    let catalogue = |text: &str| load(text, &[]).unwrap().catalogue();
+    let complaint = |text: &str| catalogue(text).unwrap_err().to_string();
+    assert_eq!(
+        complaint(&format!("{client}\"slak\"")),
+        "clients.a.provider: \"slak\" is not in the catalogue (evergrant.toml:3)"
+    );
+    assert_eq!(
+        complaint(&format!("{client}\"slack\"")),
+        "clients.a.client_secret: is missing, and provider slack demands one"
+    );
+    let whole = format!("{client}\"slack\"\nclient_secret = [\"hush\", \"old\"]");
+    assert!(catalogue(&whole).is_ok());
+    let oauth = load(&whole, &[]).unwrap().oauth_clients();
+    assert_eq!(
+        (oauth[0].name.as_str(), oauth[0].client_secrets.len()),
+        ("a", 2)
+    );
 }
 
 #[test]
@@ -269,66 +330,5 @@ fn a_key_pair_is_read_and_must_hold_what_it_says() {
             &[]
         ),
         format!("server.tls.key: {path} holds no private key in PEM (evergrant.toml:3)")
-    );
-}
-
-#[test]
-fn the_environment_wins_over_the_file_and_the_command_line_over_both() {
-    let environment = [
-        ("EVERGRANT__REFRESH__LEASE", "50s"),
-        ("EVERGRANT__EVENTS__MAX_STREAMS", "7"),
-        ("EVERGRANT__TELEMETRY__FORMAT", "json"),
-        ("EVERGRANT__TELEMETRY__OTLP_ENDPOINT", "http://otel:4317"),
-        ("EVERGRANT__TELEMETRY__TRACE_RATIO", "0.25"),
-        ("EVERGRANT_SERVER", "not ours"),
-        ("PATH", "/bin"),
-    ];
-    let config = load("[refresh]\nlease = \"60s\"", &environment).unwrap();
-    assert_eq!(config.refresh.lease, Duration::from_secs(50));
-    assert_eq!(config.events.max_streams, 7);
-    assert_eq!(config.telemetry.format, LogFormat::Json);
-    let endpoint = config.telemetry.otlp_endpoint.unwrap();
-    assert_eq!(endpoint, "http://otel:4317");
-    assert_eq!(config.telemetry.trace_ratio, 0.25);
-
-    let listen = |value: &str| {
-        let given = Override {
-            key: "server.listen",
-            value: value.into(),
-            argument: "--listen",
-        };
-        let environment = [("EVERGRANT__SERVER__LISTEN", "127.0.0.1:1")];
-        let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        Config::load(None, environment.into_iter(), vec![given])
-    };
-    assert_eq!(
-        listen("[::1]:0").unwrap().server.listen.to_string(),
-        "[::1]:0"
-    );
-    assert_eq!(
-        listen("x").unwrap_err().to_string(),
-        "server.listen: must be an address and a port such as \"127.0.0.1:7070\", not \"x\" (--listen)"
-    );
-}
-
-#[test]
-fn a_client_must_fit_its_provider() {
-    let client = "[clients.a]\nclient_id = \"x\"\nprovider = ";
-    let catalogue = |text: &str| load(text, &[]).unwrap().catalogue();
-    let complaint = |text: &str| catalogue(text).unwrap_err().to_string();
-    assert_eq!(
-        complaint(&format!("{client}\"slak\"")),
-        "clients.a.provider: \"slak\" is not in the catalogue (evergrant.toml:3)"
-    );
-    assert_eq!(
-        complaint(&format!("{client}\"slack\"")),
-        "clients.a.client_secret: is missing, and provider slack demands one"
-    );
-    let whole = format!("{client}\"slack\"\nclient_secret = [\"hush\", \"old\"]");
-    assert!(catalogue(&whole).is_ok());
-    let oauth = load(&whole, &[]).unwrap().oauth_clients();
-    assert_eq!(
-        (oauth[0].name.as_str(), oauth[0].client_secrets.len()),
-        ("a", 2)
     );
 }

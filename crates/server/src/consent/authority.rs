@@ -19,17 +19,16 @@ pub trait Authority: Send + Sync + 'static {
     /// What is known of a client before any call. Fails if it is not configured.
     fn facts(&self, client: &ClientKey) -> Result<Facts, UnknownClient>;
 
-    /// Whether the code of a consent could be redeemed, or the consent of a device asked for. The error says in words what
-    /// the catalogue entry lacks, or which placeholder.
-    fn check(&self, pending: &Pending, way: Way) -> Result<(), String>;
+    /// Whether the code of a consent could be redeemed, or the consent of a device asked for.
+    fn check(&self, pending: &Pending, way: Way) -> Result<(), Unfit>;
 
-    /// Where to send the user's browser. Errors as those of [`check`](Self::check).
+    /// Where to send the user's browser.
     fn url(
         &self,
         pending: &Pending,
         state: &str,
         parameters: &BTreeMap<String, String>,
-    ) -> Result<Url, String>;
+    ) -> Result<Url, Unfit>;
 
     /// Redeems a code with one request, or two where the provider's catalogue entry says so, and verifies the id_token where the provider gives one. Ends within `timeout`
     /// and the fetch of a key set. Cancelling it may leave the code spent.
@@ -55,6 +54,15 @@ pub trait Authority: Send + Sync + 'static {
         device_code: &str,
         timeout: Duration,
     ) -> Result<DeviceAnswer, Denied>;
+}
+
+/// Why a consent cannot be asked for. Nothing has happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfit {
+    /// The placeholder that has no value, or one that does not fit; `None` if it is something else.
+    pub placeholder: Option<String>,
+    /// The entry, its key and what is wrong, in words.
+    pub why: String,
 }
 
 /// How a user consents.

@@ -9,7 +9,7 @@ use evergrant_core::ids::{ClientKey, CredentialKey, TenantId};
 use secrecy::{ExposeSecret as _, SecretString};
 use tracing::warn;
 
-use super::ask::{check_pairs, check_scopes, invalid};
+use super::ask::{check_pairs, check_scopes};
 use super::authority::{Denied, DeviceAnswer, Way};
 use super::finish::{Completed, store, tell};
 use super::pending::Pending;
@@ -96,10 +96,7 @@ impl Consents {
             allow_account_change: begin.allow_account_change,
             return_url: None,
         };
-        parts
-            .authority
-            .check(&pending, Way::Device)
-            .map_err(|why| invalid("credential.provider", why))?;
+        parts.authority.check(&pending, Way::Device)?;
         let codes = parts.authority.begin_device(&pending, parts.timeout).await;
         let codes = codes.map_err(not_spent)?;
         pending.device_code = Some(codes.device_code);

@@ -7,7 +7,7 @@ use evergrant_core::store::StoreError;
 use evergrant_proto::v1::ErrorReason;
 use thiserror::Error;
 
-use super::authority::Denied;
+use super::authority::{Denied, Unfit};
 
 /// Why a consent did not begin, or did not end with a credential. None of them holds a secret.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -124,6 +124,16 @@ impl From<Denied> for ConsentError {
                 code,
                 message: format!("the provider refused the code: {message}"),
             },
+        }
+    }
+}
+
+impl From<Unfit> for ConsentError {
+    fn from(unfit: Unfit) -> Self {
+        let field = unfit.placeholder.map(|name| format!("placeholders.{name}"));
+        Self::Invalid {
+            field: field.unwrap_or_else(|| "credential.provider".to_owned()),
+            why: unfit.why,
         }
     }
 }

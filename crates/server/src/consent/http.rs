@@ -13,13 +13,13 @@ use evergrant_core::ids::ClientKey;
 use evergrant_core::provider::{Providers as _, UnknownClient};
 use evergrant_core::refresh::Failure;
 use evergrant_providers::catalogue::TokenGrant;
-use evergrant_providers::engine::{DevicePoll, IdToken, IdTokenError};
+use evergrant_providers::engine::{DevicePoll, IdToken, IdTokenError, Lack};
 use evergrant_providers::jwks::{KeySets, VerifyError};
-use evergrant_providers::{CodeExchange, Consent, Consented, HttpProviders};
+use evergrant_providers::{CodeExchange, Consent, ConsentError, Consented, HttpProviders};
 use secrecy::ExposeSecret as _;
 use url::Url;
 
-use super::authority::{Authority, Denied, DeviceAnswer, DeviceCodes, Facts, Granted, Way};
+use super::authority::{Authority, Denied, DeviceAnswer, DeviceCodes, Facts, Granted, Unfit, Way};
 use super::pending::Pending;
 
 /// The providers of the catalogue, and the keys with which they sign.
@@ -64,7 +64,7 @@ impl Authority for HttpAuthority {
         })
     }
 
-    fn check(&self, pending: &Pending, way: Way) -> Result<(), String> {
+    fn check(&self, pending: &Pending, way: Way) -> Result<(), Unfit> {
         let (client, placeholders) = (&pending.client, &pending.placeholders);
         let checked = match way {
             Way::Browser => {
@@ -74,7 +74,7 @@ impl Authority for HttpAuthority {
             }
             Way::Device => self.providers.check_device(client, placeholders),
         };
-        checked.map_err(|error| error.to_string())
+        checked.map_err(|error| unfit(&error.lack, error.to_string()))
     }
 
     fn url(
@@ -82,7 +82,7 @@ impl Authority for HttpAuthority {
         pending: &Pending,
         state: &str,
         parameters: &BTreeMap<String, String>,
-    ) -> Result<Url, String> {
+    ) -> Result<Url, Unfit> {
         let verifier = pending.code_verifier.as_ref();
         let challenge = verifier.map(|verifier| challenge(verifier.expose_secret()));
         let consent = Consent {
@@ -96,7 +96,10 @@ impl Authority for HttpAuthority {
             placeholders: &pending.placeholders,
         };
         let url = self.providers.authorization_url(&consent);
-        url.map_err(|error| error.to_string())
+        url.map_err(|error| match &error {
+            ConsentError::Inexpressible { lack, .. } => unfit(lack, error.to_string()),
+            _ => unfit(&Lack::Other, error.to_string()),
+        })
     }
 
     async fn redeem(
@@ -195,6 +198,14 @@ impl HttpAuthority {
             account,
         })
     }
+}
+
+fn unfit(lack: &Lack, why: String) -> Unfit {
+    let placeholder = match lack {
+        Lack::Placeholder(name) => Some(name.clone()),
+        _ => None,
+    };
+    Unfit { placeholder, why }
 }
 
 /// A call that was not made, and may be asked for again.

@@ -39,9 +39,12 @@ impl Authority for Scripted {
     }
 
     /// Consents of one shop can never end.
-    fn check(&self, pending: &Pending, way: Way) -> Result<(), String> {
+    fn check(&self, pending: &Pending, way: Way) -> Result<(), Unfit> {
         match pending.placeholders.get("shop").map(String::as_str) {
-            Some("closed") => Err(format!("catalogue entry acme: no {way:?}")),
+            Some("closed") => Err(Unfit {
+                placeholder: (way == Way::Browser).then(|| "shop".to_owned()),
+                why: format!("catalogue entry acme: no {way:?}"),
+            }),
             _ => Ok(()),
         }
     }
@@ -51,7 +54,7 @@ impl Authority for Scripted {
         pending: &Pending,
         state: &str,
         parameters: &BTreeMap<String, String>,
-    ) -> Result<Url, String> {
+    ) -> Result<Url, Unfit> {
         let mut url = Url::parse("https://acme.example/authorize").unwrap();
         let mut query = url.query_pairs_mut();
         query.append_pair("state", state);
@@ -490,7 +493,7 @@ async fn what_cannot_be_asked_is_refused_with_its_field() {
             with(&|ask| ask.placeholders = BTreeMap::from([("shopp".into(), "one".into())])),
         ),
         (
-            "credential.provider: catalogue entry acme",
+            "placeholders.shop: catalogue entry acme",
             with(&|ask| ask.placeholders = BTreeMap::from([("shop".into(), "closed".into())])),
         ),
         (

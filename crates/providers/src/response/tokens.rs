@@ -1,0 +1,178 @@
+//! The tokens in an answer, and what came with them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use evergrant_core::clock::Timestamp;
+use evergrant_core::provider::Issued;
+use evergrant_core::secret::{AccessToken, RefreshToken};
+use secrecy::SecretString;
+use serde_json::Value;
+
+use super::skew::Skew;
+use super::{Context, expiry, jwt, oddity};
+use crate::catalogue::Pointers;
+
+/// Tokens, and what came with them.
+pub(crate) struct Granted {
+    /// Its expiry is what the answer or the access token itself says.
+    pub(crate) issued: Issued,
+    /// When the access token ends by what is known of the provider, if nobody says otherwise.
+    pub(crate) usual_end: Option<Timestamp>,
+    pub(crate) id_token: Option<SecretString>,
+    /// What names the account at the provider.
+    pub(crate) account: Option<String>,
+}
+
+impl Context<'_> {
+    pub(super) fn granted(self, value: &Value, skew: Skew) -> Option<Granted> {
+        let id_token = first_text(&self.facts.id_token, value);
+        let of_grant_type = self.facts.access_token_lifetime;
+        let lifetime = of_grant_type.or(self.entry.lifetime.access_token);
+        Some(Granted {
+            issued: self.issued(value, skew)?,
+            usual_end: lifetime.map(|lifetime| self.sent_at.plus(lifetime)),
+            id_token: id_token.map(SecretString::from),
+            account: self.facts.account.find(value).find_map(scalar),
+        })
+    }
+
+    /// Only a missing access token spoils an answer. Whatever else is odd is left out, since a token set that
+    /// is thrown away may be the last one of its grant.
+    fn issued(self, value: &Value, skew: Skew) -> Option<Issued> {
+        let Self { facts, sent_at, .. } = self;
+        let access_token = first_text(&facts.access_token, value)?;
+        let refresh_token = first_text(&facts.refresh_token, value);
+        let stated = ends_at(&facts.expires_in, &facts.expires_at, value, sent_at, skew);
+        let in_token = jwt::expiry(access_token, skew.theirs(sent_at)).map(|end| skew.ours(end));
+        let refresh_expires_at = ends_at(
+            &facts.refresh_expires_in,
+            &facts.refresh_expires_at,
+            value,
+            sent_at,
+            skew,
+        )
+        .or_else(|| self.usual_refresh_end(refresh_token.is_some()));
+        self.tell_oddities(value, stated.is_some(), refresh_token.is_some());
+        Some(Issued {
+            access_token: AccessToken::new(access_token.to_owned()),
+            token_type: token_type(first_text(&facts.token_type, value)),
+            expires_at: earlier(stated, in_token),
+            refresh_token: refresh_token.map(|token| RefreshToken::new(token.to_owned())),
+            refresh_expires_at,
+            scopes: facts.scope.find(value).find_map(scopes),
+            metadata: metadata(&facts.metadata, value),
+        })
+    }
+
+    /// Tells of what is there and was not understood.
+    fn tell_oddities(self, value: &Value, has_end: bool, has_refresh_token: bool) {
+        let Self { facts, .. } = self;
+        let tell = |field, pointers: &Pointers, in_words: fn(&Value) -> String| {
+            let mut found = pointers.find(value);
+            if let Some(odd) = found.find(|odd| odd.as_str() != Some("")) {
+                let provider = &self.entry.name;
+                self.oddities
+                    .tell(provider, field, &in_words(odd), self.now);
+            }
+        };
+        if !has_end {
+            tell("response.expires_in", &facts.expires_in, oddity::of_expiry);
+            tell("response.expires_at", &facts.expires_at, oddity::of_expiry);
+        }
+        if !has_refresh_token {
+            let kind = |odd: &Value| oddity::kind(odd).to_owned();
+            tell("response.refresh_token", &facts.refresh_token, kind);
+        }
+    }
+
+    /// A new refresh token has its lifetime before it; an old one does not grow younger by being used, unless it is
+    /// idleness that ends it.
+    fn usual_refresh_end(self, is_new: bool) -> Option<Timestamp> {
+        let lifetime = self.entry.lifetime;
+        let of_age = lifetime.refresh_token.filter(|_| is_new);
+        let after = |duration: Option<Duration>| Some(self.sent_at.plus(duration?));
+        earlier(after(of_age), after(lifetime.refresh_token_idle))
+    }
+}
+
+/// An end by our clock. What is relative counts from `sent_at`; what is absolute is by the provider's clock.
+fn ends_at(
+    relative: &Pointers,
+    absolute: &Pointers,
+    value: &Value,
+    sent_at: Timestamp,
+    skew: Skew,
+) -> Option<Timestamp> {
+    let from_now = relative.find(value).find_map(expiry::duration);
+    from_now.map(|duration| sent_at.plus(duration)).or_else(|| {
+        absolute
+            .find(value)
+            .find_map(|value| expiry::instant(value, skew.theirs(sent_at)))
+            .map(|end| skew.ours(end))
+    })
+}
+
+/// The earlier of two ends, as far as they are known.
+fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
+pub(super) fn first_text<'v>(pointers: &'v Pointers, value: &'v Value) -> Option<&'v str> {
+    pointers
+        .find(value)
+        .filter_map(Value::as_str)
+        .find(|text| !text.is_empty())
+}
+
+/// Types are compared without regard to case (RFC 6749 section 5.1); ours is written `Bearer`.
+fn token_type(stated: Option<&str>) -> String {
+    match stated {
+        Some(text)
+            if !text.eq_ignore_ascii_case("bearer")
+                && text.len() <= 64
+                && text.bytes().all(|byte| byte.is_ascii_graphic()) =>
+        {
+            text.to_owned()
+        }
+        _ => "Bearer".to_owned(),
+    }
+}
+
+/// A list of texts, or one text that separates its scopes by spaces, else by commas.
+fn scopes(value: &Value) -> Option<Vec<String>> {
+    let words: Vec<&str> = match value {
+        Value::String(text) if text.trim().contains(char::is_whitespace) => {
+            text.split_whitespace().collect()
+        }
+        Value::String(text) => text.split(',').collect(),
+        Value::Array(items) => items.iter().filter_map(Value::as_str).collect(),
+        _ => return None,
+    };
+    let named = words.into_iter().map(|word| word.trim().trim_matches(','));
+    Some(
+        named
+            .filter(|word| !word.is_empty())
+            .map(str::to_owned)
+            .collect(),
+    )
+}
+
+fn metadata(wanted: &BTreeMap<String, Pointers>, value: &Value) -> BTreeMap<String, String> {
+    wanted
+        .iter()
+        .filter_map(|(name, pointers)| Some((name.clone(), pointers.find(value).find_map(scalar)?)))
+        .collect()
+}
+
+fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) if !text.is_empty() => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(truth) => Some(truth.to_string()),
+        _ => None,
+    }
+}
