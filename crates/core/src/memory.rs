@@ -5,7 +5,8 @@
 //! [`Memory::learn`] hears of it from the bus within milliseconds, or from the poll of the store within two
 //! seconds, and forgets the grant and with it all its bindings.
 
-use std::sync::Arc;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use quick_cache::sync::Cache;
 
@@ -19,6 +20,9 @@ use crate::refresh::Failure;
 use crate::scopes::ScopeSet;
 use crate::terminal::{DeadGrant, TerminalCache};
 
+/// Grants are written down under as many locks.
+const LOCKS: usize = 64;
+
 /// Remembered credentials, live grants and dead grants, each at most as many as the capacity.
 #[derive(Debug)]
 pub struct Memory {
@@ -28,6 +32,9 @@ pub struct Memory {
     cooling: Cache<GrantId, (Generation, Failure)>,
     /// By grant and scopes: the version of the grant at which another was derived from it, and that other one.
     derived: Cache<(GrantId, ScopeSet), (u64, GrantId)>,
+    /// Held while what is known of a grant is looked at and replaced: between the two, a read that is older could
+    /// otherwise come back over news of a newer version, and stay. Who only reads takes none.
+    writing: [Mutex<()>; LOCKS],
 }
 
 /// A grant as it is remembered.
@@ -58,6 +65,7 @@ impl Memory {
             terminal: TerminalCache::new(capacity),
             cooling: Cache::new(capacity),
             derived: Cache::new(capacity),
+            writing: [const { Mutex::new(()) }; LOCKS],
         }
     }
 
@@ -104,6 +112,7 @@ impl Memory {
 
     /// Remembers a grant as it was read or written, unless a newer version is known. Answers what to use.
     pub fn remember(&self, grant: Grant, profile: Profile, made_for_refusal: bool) -> Known {
+        let _alone = self.write(&grant.facts.id);
         if let Some(dead) = DeadGrant::from_facts(&grant.facts) {
             let dead = Arc::new(dead);
             if self.tokens.is_outdated(&dead.id, dead.version) {
@@ -121,6 +130,7 @@ impl Memory {
 
     /// Learns that a grant has reached `version`: what is remembered of an older one is forgotten.
     pub fn learn(&self, id: &GrantId, version: u64) {
+        let _alone = self.write(id);
         self.tokens.learn(id, version);
         self.terminal.learn(id, version);
     }
@@ -145,6 +155,7 @@ impl Memory {
 
     /// Forgets a grant whatever its version.
     pub fn forget(&self, id: &GrantId) {
+        let _alone = self.write(id);
         self.tokens.remove(id);
         self.terminal.remove(id);
         self.cooling.remove(id);
@@ -162,6 +173,15 @@ impl Memory {
         self.tokens.purge_expired(now);
         self.cooling
             .retain(|_, (_, failure)| failure.next_at > Some(now));
+    }
+
+    fn write(&self, id: &GrantId) -> MutexGuard<'_, ()> {
+        let mut hasher = DefaultHasher::new();
+        id.hash(&mut hasher);
+        let lock = usize::try_from(hasher.finish() % LOCKS as u64).unwrap_or_default();
+        self.writing[lock]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many live and how many dead grants are remembered.

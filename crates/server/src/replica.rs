@@ -182,6 +182,8 @@ impl Replica {
         );
         life.tracker().spawn(killer.run());
         let watches = services.watches.clone();
+        let rights = watches.clone().follow_rights(life.stop());
+        life.tracker().spawn(rights);
         let sampler = Sampler {
             broker: broker.clone(),
             clients: providers.clients().cloned().collect(),

@@ -93,12 +93,13 @@ impl Reader {
         Ok(events)
     }
 
-    /// Waits until the tail has read further. Cancelling it changes nothing.
-    pub async fn changed(&mut self) {
+    /// Waits until the tail has read further, or wakes its readers ([`Tail::wake_readers`]). It does not wait if `is_due`,
+    /// which is asked when no waking can be missed any more. Cancelling it changes nothing.
+    pub async fn changed(&mut self, is_due: impl FnOnce() -> bool) {
         let mut news = pin!(self.tail.news.notified());
         // Before the look, so that nothing slips in between.
         news.as_mut().enable();
-        if !self.head.has_changed().unwrap_or(true) {
+        if !is_due() && !self.head.has_changed().unwrap_or(true) {
             news.await;
         }
     }

@@ -125,6 +125,12 @@ impl Tail {
         Some(events.iter().skip(skip).take(limit).cloned().collect())
     }
 
+    /// Wakes every reader that waits, so that each looks whether something else than the log concerns it
+    /// ([`Reader::changed`](super::reader::Reader::changed)).
+    pub fn wake_readers(&self) {
+        self.news.notify_waiters();
+    }
+
     /// Follows the log until `stop` is cancelled. `observe` sees every event once, in order.
     pub async fn run(
         &self,

@@ -41,7 +41,7 @@ async fn a_renewed_epoch_ends_open_readers_and_new_ones_begin_anew() {
     polled().await;
     assert_eq!(rest(&mut early).await.unwrap(), [1, 2, 3, 4]);
     world.store.renew_epoch();
-    let told = tokio::time::timeout(seconds(1), early.changed()).await;
+    let told = tokio::time::timeout(seconds(1), early.changed(|| false)).await;
     told.expect("who waits is woken");
     for reader in [&mut early, &mut late] {
         assert_eq!(rest(reader).await, Err(ReadError::EpochChanged));

@@ -67,9 +67,14 @@ impl Act {
     }
 
     /// Whether several of it within one batch are one record with a count: disclosures of the same token to the same
-    /// caller, and refusals. A change is a record of its own.
+    /// caller, streams that it opened (a thousand come back at once where a replica goes), and refusals. A change is a record
+    /// of its own.
     pub fn is_counted(&self) -> bool {
-        self.is_refusal() || matches!(self.action, "GetToken" | "BatchGetTokens")
+        let is_repeated = matches!(
+            self.action,
+            "GetToken" | "BatchGetTokens" | "Watch" | "WatchEnded"
+        );
+        self.is_refusal() || is_repeated
     }
 }
 

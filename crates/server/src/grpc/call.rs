@@ -9,8 +9,8 @@ use super::caller::{Caller, Permission};
 use super::peer::Peer;
 use super::record::{Notes, Source};
 use super::status::ApiError;
-use crate::audit::Ticket;
 use crate::audit::record::{OK, Subject};
+use crate::audit::{Audit, Ticket};
 
 /// One request that passed the gate, apart from its message. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -117,11 +117,13 @@ impl Call {
     }
 
     /// Notes, once it is dropped, that what the call began has ended.
-    pub(super) fn until_dropped(&self, action: &'static str, subject: Subject) -> Ending {
+    pub(super) fn until_dropped(&self, action: &'static str, tenant: Option<TenantId>) -> Ending {
         Ending {
-            call: self.clone(),
+            audit: self.notes.audit().clone(),
+            caller: self.caller.clone(),
+            peer: self.peer.clone(),
             action,
-            subject,
+            tenant,
             outcome: OK,
         }
     }
@@ -168,12 +170,14 @@ impl Drop for Pending<'_> {
     }
 }
 
-/// Tells of its end when it is dropped.
+/// Tells of its end when it is dropped. It lives for as long as a stream, and holds no more of the call than it tells.
 #[derive(Debug)]
 pub(super) struct Ending {
-    call: Call,
+    audit: Audit,
+    caller: Caller,
+    peer: Option<Arc<Peer>>,
     action: &'static str,
-    subject: Subject,
+    tenant: Option<TenantId>,
     outcome: &'static str,
 }
 
@@ -188,10 +192,14 @@ impl Drop for Ending {
     fn drop(&mut self) {
         let source = Source {
             method: self.action,
-            ..self.call.source()
+            caller: Some(&self.caller),
+            peer: self.peer.as_deref(),
         };
-        let subject = std::mem::take(&mut self.subject);
+        let subject = Subject {
+            tenant: self.tenant.take(),
+            ..Subject::default()
+        };
         // Nobody waits any more.
-        let _ticket = self.call.notes.note(source, subject, self.outcome);
+        let _ticket = self.audit.note(source.act(subject, self.outcome));
     }
 }

@@ -164,6 +164,11 @@ impl Notes {
         }
     }
 
+    /// Where they go.
+    pub(super) fn audit(&self) -> &Audit {
+        &self.audit
+    }
+
     /// Notes the request itself.
     fn note_request(&self, source: Source<'_>, outcome: &'static str) -> Ticket {
         let (subject, detail) = self.with(|noted| (noted.subject.clone(), noted.detail.clone()));
@@ -195,7 +200,7 @@ impl Notes {
 }
 
 impl Source<'_> {
-    fn act(self, subject: Subject, outcome: &'static str) -> Act {
+    pub(super) fn act(self, subject: Subject, outcome: &'static str) -> Act {
         let caller = match self.caller {
             Some(caller) => caller.name().unwrap_or(ANONYMOUS),
             None => UNKNOWN,

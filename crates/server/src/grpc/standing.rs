@@ -47,12 +47,15 @@ impl Standing {
     /// An error once the caller has lost its right. Costs next to nothing while nothing changed.
     pub(super) fn check(&mut self) -> Result<(), ApiError> {
         let has_ended = self.ends_at.is_some_and(|end| end <= Instant::now());
-        let has_changed = self.callers.has_changed().unwrap_or(false)
-            || self.lockouts.has_changed().unwrap_or(false);
-        match has_ended || has_changed {
+        match has_ended || self.has_changed() {
             true => self.ask_again(),
             false => Ok(()),
         }
+    }
+
+    /// Whether callers changed or were locked out since they were asked about.
+    pub(super) fn has_changed(&self) -> bool {
+        self.callers.has_changed().unwrap_or(false) || self.lockouts.has_changed().unwrap_or(false)
     }
 
     fn ask_again(&mut self) -> Result<(), ApiError> {

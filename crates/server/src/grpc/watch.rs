@@ -29,7 +29,6 @@ use super::cursor::{Cursor, CursorCodec, NoCursor, epoch_hash};
 use super::gate::Gate;
 use super::standing::Standing;
 use super::status::{ApiError, store_error};
-use crate::audit::record::Subject;
 use delivery::Deliveries;
 use stream::{Begin, WatchStream};
 
@@ -132,6 +131,30 @@ impl Watches {
         }
     }
 
+    /// Wakes the streams whenever callers change or are locked out, so that each asks again for its right, until `stop` is
+    /// cancelled. Without it they ask between two messages.
+    ///
+    /// They do not wait for that themselves: ten thousand streams that each waited in one more line would pay for it with
+    /// every event.
+    pub async fn follow_rights(self, stop: CancellationToken) {
+        let Shared { gate, tail, .. } = &*self.shared;
+        let (mut callers, mut lockouts) = (gate.callers().changes(), gate.lockouts());
+        loop {
+            // Also at first: nobody was told of what changed before.
+            tail.wake_readers();
+            // The gate keeps those who tell.
+            let changed = async {
+                tokio::select! {
+                    _ = callers.changed() => {}
+                    _ = lockouts.changed() => {}
+                }
+            };
+            if stop.run_until_cancelled(changed).await.is_none() {
+                return;
+            }
+        }
+    }
+
     /// How many streams are open.
     pub fn open_streams(&self) -> usize {
         self.shared.limits.streams - self.shared.streams.available_permits()
@@ -175,10 +198,7 @@ impl Watches {
             // The place is taken before any state is read: what changes meanwhile is streamed again (E6).
             None => Reader::at_head(tail),
         };
-        let subject = Subject {
-            tenant: wanted.filter.tenant.clone(),
-            ..Subject::default()
-        };
+        let ending = call.until_dropped("WatchEnded", wanted.filter.tenant.clone());
         Ok(WatchStream::new(
             Arc::clone(shared),
             standing,
@@ -186,7 +206,7 @@ impl Watches {
             begin,
             reader,
             permits,
-            call.until_dropped("WatchEnded", subject),
+            ending,
         ))
     }
 

@@ -128,3 +128,18 @@ async fn a_queue_that_is_half_full_is_in_a_hurry() {
     queue.push(change()).unwrap();
     queue.hurried().await;
 }
+
+#[test]
+fn a_thousand_streams_that_come_back_at_once_are_one_record_and_changes_are_not() {
+    let queue = Queue::new(10);
+    for millis in 0..1_000 {
+        let opened = at(act("billing", "Watch", "a", OK), millis);
+        assert_eq!(queue.push(opened), Ok(1));
+    }
+    for millis in 0..2 {
+        let changed = at(act("billing", "DeleteCredential", "a", OK), millis);
+        assert_eq!(queue.push(changed), Ok(1));
+    }
+    let counts: Vec<_> = queue.take().1.iter().map(|entry| entry.count).collect();
+    assert_eq!(counts, [1_000, 1, 1]);
+}

@@ -58,7 +58,7 @@ pub(super) struct WatchStream {
     timer: Pin<Box<Sleep>>,
     permits: Vec<OwnedSemaphorePermit>,
     /// Goes on record when the stream is dropped.
-    ending: Box<Ending>,
+    ending: Ending,
     _open: OpenGauge,
 }
 
@@ -118,7 +118,7 @@ impl WatchStream {
             reader,
             phase,
             permits,
-            ending: Box::new(ending),
+            ending,
         }
     }
 
@@ -279,13 +279,13 @@ impl WatchStream {
         Ok(None)
     }
 
-    /// Waits until the tail has read further or has stopped, callers have changed, or `moment` at the latest; perhaps less
+    /// Waits until the tail has read further or has stopped, rights have changed, or `moment` at the latest; perhaps less
     /// long.
     async fn wait(&mut self, moment: Instant) {
         self.set_timer(moment);
+        let is_due = || self.standing.has_changed();
         tokio::select! {
-            () = self.reader.changed() => {}
-            () = self.standing.changed() => {}
+            () = self.reader.changed(is_due) => {}
             () = &mut self.timer => {}
         }
     }
