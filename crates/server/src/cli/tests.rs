@@ -287,6 +287,8 @@ fn a_store_in_which_nothing_is_sealed_needs_no_key_yet() {
 
     let (code, out, _) = verify();
     assert_eq!(code, 0, "a new store has no key yet");
+    let (code, _, notes) = evergrant(&["keys", "verify", "--config", config, "--key", "k1"]);
+    assert_eq!(code, 64, "so there is no such key: {notes}");
     assert!(out.starts_with("no key file yet"), "{out}");
     assert_eq!(evergrant(&["migrate", "--config", config]).0, 0);
     let (code, out, _) = verify();

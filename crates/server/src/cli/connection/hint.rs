@@ -28,8 +28,16 @@ pub fn of(status: &Status) -> Option<&'static str> {
         "CertificateUnknown",
         "DecryptError",
     ];
-    refused
-        .into_iter()
-        .any(of_alert)
-        .then_some("the server does not accept the certificate of --tls-cert")
+    if refused.into_iter().any(of_alert) {
+        return Some("the server does not accept the certificate of --tls-cert");
+    }
+    let closed = [
+        "connection closed",
+        "broken pipe",
+        "Broken pipe",
+        "Connection reset",
+    ];
+    closed.into_iter().any(|word| why.contains(word) || status.message().contains(word)).then_some(
+        "the server closed the connection, as it does where it wants another client certificate, or one at all; its log says why",
+    )
 }

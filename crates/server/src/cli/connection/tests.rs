@@ -1,3 +1,4 @@
+use std::io;
 use std::sync::{Arc, Mutex};
 
 use evergrant_proto::v1::token_service_server::{TokenService, TokenServiceServer};
@@ -223,4 +224,14 @@ fn an_answer_that_is_not_grpcs_hints_at_the_port() {
     );
     let own = Failure::from(Status::unimplemented("no such method")).to_string();
     assert_eq!(own, "UNIMPLEMENTED: no such method");
+}
+
+#[test]
+fn a_connection_that_the_server_closed_hints_at_the_certificate() {
+    let broken = io::Error::new(io::ErrorKind::BrokenPipe, "broken pipe");
+    let told = Failure::from(Status::from_error(Box::new(broken))).to_string();
+    assert!(told.contains("another client certificate"), "{told}");
+    let required = io::Error::other("received fatal alert: CertificateRequired");
+    let told = Failure::from(Status::from_error(Box::new(required))).to_string();
+    assert!(told.ends_with("--tls-cert and --tls-key"), "{told}");
 }

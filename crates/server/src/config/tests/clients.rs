@@ -41,3 +41,78 @@ fn a_redirect_uri_of_a_client_must_be_whole() {
         "{error}"
     );
 }
+
+#[test]
+fn an_alternate_is_another_client_of_the_same_provider() {
+    let client = |name: &str, provider: &str, rest: &str| {
+        format!(
+            "[clients.{name}]\nprovider = \"{provider}\"\nclient_id = \"x\"\nclient_secret = \"s\"\n{rest}\n"
+        )
+    };
+    let catalogue = |alternate: &str| {
+        let alternates = format!("alternates = [\"{alternate}\"]");
+        let text = client("a", "slack", &alternates)
+            + &client("b", "slack", "")
+            + &client("c", "google", "");
+        load(&text, &[]).unwrap().catalogue()
+    };
+    assert!(catalogue("b").is_ok());
+    for stranger in ["a", "c", "d"] {
+        assert_eq!(
+            catalogue(stranger).unwrap_err().to_string(),
+            format!(
+                "clients.a.alternates: names {stranger}, which is no other client of provider slack (evergrant.toml:5)"
+            )
+        );
+    }
+}
+
+#[test]
+fn a_private_key_is_demanded_where_the_provider_takes_signatures_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let entry = "name = \"acme\"\ntoken_url = \"https://acme.example/token\"\n\
+                 authorize_url = \"https://acme.example/a\"\n[request]\nclient_auth = \"private_key_jwt\"";
+    fs::write(folder.path().join("acme.toml"), entry).unwrap();
+    let text = format!(
+        "[providers]\ndir = \"{}\"\n[clients.a]\nprovider = \"acme\"\nclient_id = \"x\"\n",
+        folder.path().display()
+    );
+    let complaint = load(&text, &[]).unwrap().catalogue().unwrap_err();
+    assert_eq!(
+        complaint.to_string(),
+        "clients.a.private_key: is missing, and provider acme demands one"
+    );
+    let with_key = |key: &str| {
+        let text = format!("{text}private_key = {{ env = \"KEY\" }}\nkey_id = \"k1\"");
+        load(&text, &[("KEY", key)]).unwrap()
+    };
+    let elliptic = elliptic_key();
+    for odd in ["hush", "-----BEGIN PRIVATE KEY-----\nhush", &elliptic] {
+        assert_eq!(
+            with_key(odd).catalogue().unwrap_err().to_string(),
+            "clients.a.private_key: must be a private key in PEM or a service account's JSON that signs as provider acme demands (evergrant.toml:6)"
+        );
+    }
+    let entry = format!("{entry}\n[client_assertion]\nalgorithm = \"ES256\"");
+    fs::write(folder.path().join("acme.toml"), entry).unwrap();
+    let config = with_key(&elliptic);
+    assert!(config.catalogue().is_ok());
+    let shown = format!("{}\n{config:?}", config.to_toml());
+    let secret = elliptic.lines().nth(1).unwrap();
+    assert!(!shown.contains(secret), "{shown}");
+    let client = &config.oauth_clients()[0];
+    assert_eq!(client.key_id.as_deref(), Some("k1"));
+    assert!(client.private_key.is_some());
+}
+
+/// A private key on P-256, in PEM.
+fn elliptic_key() -> String {
+    use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+
+    let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+    let der = pair.to_pkcs8v1().unwrap();
+    let text = STANDARD.encode(der.as_ref());
+    format!("-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----\n")
+}
