@@ -279,6 +279,11 @@ impl Run {
             .env("EVERGRANT_AUTH_TOKEN", CALLER_TOKEN);
         let lost = config.clone().unset("keys.k1");
         let bad = config.clone().set("keys.k3", format!("{CLIENT_SECRET}!"));
+        eventually("records", SOON, async || {
+            let ended = evergrant(&config, &["audit", "verify"]).await.ok()?;
+            (ended.code == Some(0)).then_some(())
+        })
+        .await?;
         for (config, code, words) in [
             (&config, 0, "keys rotate --dry-run"),
             (&config, 0, "keys rotate --pause 1ms"),
