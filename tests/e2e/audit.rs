@@ -1,5 +1,8 @@
 //! The audit trail: what is disclosed, changed and refused is on record once, and no record can be altered unseen.
 
+mod altered;
+mod unwritten;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -223,7 +226,7 @@ async fn an_altered_removed_or_cut_off_trail_is_found() -> Result<()> {
     let ended = verify(&["--expect-head", &head]).await?;
     ensure!(ended.code == Some(1), "{ended:?}");
     ensure!(
-        ended.stdout.contains("records 4 to 6 were removed"),
+        ended.stdout.contains("records 4 to 6 are missing"),
         "{ended:?}"
     );
     database.close().await?;

@@ -8,6 +8,7 @@
 //! A record says who, what, when, from where and which generation. It never holds a token, nor anything that a token
 //! could be guessed from.
 
+pub mod action;
 pub mod chain;
 mod effect;
 pub mod lines;

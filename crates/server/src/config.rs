@@ -21,6 +21,7 @@ mod secret;
 mod section;
 mod sources;
 mod spelling;
+mod writable;
 
 pub mod audit;
 pub mod authorization;
@@ -217,6 +218,11 @@ impl Config {
     /// That the database can be written where it is a file of this machine. Leaves nothing behind.
     pub fn check_store(&self) -> Result<(), ConfigError> {
         self.store.check_writable()
+    }
+
+    /// The same of the file that lines of the audit trail go to, if they go to one.
+    pub fn check_audit_lines(&self) -> Result<(), ConfigError> {
+        self.audit.check_lines()
     }
 
     /// The OAuth clients as the engine takes them.

@@ -1,6 +1,7 @@
 //! Health: the same answer over gRPC (`grpc.health.v1`) and over HTTP.
 //!
-//! SERVING only while the store can be used. Without Redis the service is slower and says so in its metrics, yet
+//! SERVING only while the store can be used, and while the audit trail can be written if nothing is answered without a
+//! record. Without Redis the service is slower and says so in its metrics, yet
 //! SERVING.
 
 use std::sync::Arc;
@@ -13,6 +14,8 @@ use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 use tracing::{info, warn};
+
+use crate::audit::{Audit, Unrecorded};
 
 /// Every name that may be asked for; the empty one stands for the whole server.
 const NAMES: [&str; 8] = [
@@ -31,6 +34,8 @@ const NAMES: [&str; 8] = [
 const LIVENESS: &str = "liveness";
 
 const CHECK_EVERY: Duration = Duration::from_secs(1);
+/// Checks in a row that the audit trail must fail: a batch that has to be written again is no reason to send callers away.
+const FAILED_CHECKS: u32 = 3;
 
 /// Whether this replica can serve.
 #[derive(Debug, Clone)]
@@ -73,20 +78,30 @@ impl Health {
         }
     }
 
-    /// Watches the store until `stop` is cancelled, and says NOT_SERVING then.
-    pub async fn run(self, store: Arc<dyn Store>, stop: CancellationToken) {
+    /// Watches the store and the trail until `stop` is cancelled, and says NOT_SERVING then.
+    pub async fn run(self, store: Arc<dyn Store>, audit: Audit, stop: CancellationToken) {
+        let mut unrecorded = 0;
         loop {
             let reached = store.ping().await;
             metrics::gauge!("evergrant_store_up").set(if reached.is_ok() { 1.0 } else { 0.0 });
             if stop.is_cancelled() {
                 break;
             }
-            if reached.is_ok() != self.is_serving() {
+            unrecorded = match audit.ready() {
+                Ok(()) => 0,
+                Err(Unrecorded) => FAILED_CHECKS.min(unrecorded + 1),
+            };
+            let is_recording = unrecorded < FAILED_CHECKS;
+            let serving = reached.is_ok() && is_recording;
+            if serving != self.is_serving() {
                 match &reached {
-                    Ok(()) => info!("serving"),
                     Err(error) => warn!(%error, "not serving: the store cannot be used"),
+                    Ok(()) if serving => info!("serving"),
+                    Ok(()) => {
+                        warn!("not serving: the audit trail cannot be written, and is strict")
+                    }
                 }
-                self.tell(reached.is_ok()).await;
+                self.tell(serving).await;
             }
             tokio::select! {
                 () = tokio::time::sleep(CHECK_EVERY) => {}
@@ -94,5 +109,47 @@ impl Health {
             }
         }
         self.tell(false).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use evergrant_core::testing::clock::ManualClock;
+    use evergrant_core::testing::store::MemoryStore;
+    use tokio::sync::watch;
+    use tokio_util::task::TaskTracker;
+
+    use super::*;
+    use crate::audit::queue::Queue;
+    use crate::clock::SystemClock;
+
+    /// Whether a replica serves while batches of its trail fail, before and after `FAILED_CHECKS` of them.
+    async fn serves_without_records(is_strict: bool) -> [bool; 3] {
+        let queue = Arc::new(Queue::new(10));
+        let (_told, stored) = watch::channel(0);
+        let audit = Audit::new(queue.clone(), stored, is_strict, Arc::new(SystemClock));
+        let (health, _service) = Health::new().await;
+        let stop = CancellationToken::new();
+        let store = Arc::new(MemoryStore::new(ManualClock::new()));
+        let tasks = TaskTracker::new();
+        tasks.spawn(health.clone().run(store, audit, stop.clone()));
+        let after = async |checks: u32| {
+            tokio::time::sleep(CHECK_EVERY * checks).await;
+            tokio::time::sleep(CHECK_EVERY / 2).await;
+            health.is_serving()
+        };
+        after(0).await;
+        queue.set_failing(true);
+        let serves = [after(1).await, after(FAILED_CHECKS).await];
+        queue.set_failing(false);
+        let again = after(1).await;
+        stop.cancel();
+        [serves[0], serves[1], again]
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_strict_trail_that_cannot_be_written_sends_callers_elsewhere_until_it_can() {
+        assert_eq!(serves_without_records(true).await, [true, false, true]);
+        assert_eq!(serves_without_records(false).await, [true, true, true]);
     }
 }

@@ -60,12 +60,17 @@ const LAST_NOTICES: Duration = Duration::from_secs(2);
 
 /// What a shutdown left behind when its time was over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("not everything ended in time: {refreshes} refreshes and {streams} streams were left")]
+#[error(
+    "not everything ended well: {refreshes} refreshes and {streams} streams were left, and {records} records of the audit \
+     trail were lost"
+)]
 pub struct Unfinished {
     /// Refreshes that had begun. A token set that they got is in escrow, where there is one.
     pub refreshes: usize,
     /// Event streams.
     pub streams: usize,
+    /// Records of the audit trail that could not be written in time, and are lost.
+    pub records: u64,
 }
 
 /// A replica that serves.
@@ -228,7 +233,8 @@ impl Replica {
         };
         store.ping().await?;
         health.tell(true).await;
-        life.tracker().spawn(health.run(store.clone(), life.stop()));
+        let watched = health.run(store.clone(), store.audit().clone(), life.stop());
+        life.tracker().spawn(watched);
 
         Ok(Self {
             life,
@@ -266,29 +272,33 @@ impl Replica {
     }
 
     /// Ends what drains already: waits for streams and flights as long as the configuration allows, then
-    /// closes Redis and the store. An error if not everything ended in time.
+    /// closes Redis and the store. An error if not everything ended in time, or records of the audit trail were lost.
     pub async fn finish(self) -> Result<(), Unfinished> {
         let drained = self.life.drained(self.shutdown_timeout).await;
         if !drained {
             self.broker.give_up();
         }
         let (_, _, refreshes) = self.broker.sizes();
-        let left = Unfinished {
-            refreshes,
-            streams: self.watches.open_streams(),
-        };
+        let streams = self.watches.open_streams();
         self.coordination.close(LAST_NOTICES).await;
-        if let Some(writer) = self.audit {
-            writer.close().await;
-        }
+        let records = match self.audit {
+            Some(writer) => writer.close().await,
+            None => 0,
+        };
         self.store.close().await;
-        if drained {
+        if drained && records == 0 {
             info!("everything ended in good order");
             return Ok(());
         }
-        let Unfinished { refreshes, streams } = left;
-        error!(refreshes, streams, "the shutdown left something behind");
-        Err(left)
+        error!(
+            refreshes,
+            streams, records, "the shutdown left something behind"
+        );
+        Err(Unfinished {
+            refreshes,
+            streams,
+            records,
+        })
     }
 }
 

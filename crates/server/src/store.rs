@@ -52,7 +52,7 @@ use sea_orm::ConnectionTrait;
 use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
 
-pub use self::audit::{AuditBatch, AuditLog, AuditQuery, AuditState, Order, Outcomes};
+pub use self::audit::{AuditBatch, AuditLog, AuditQuery, AuditState, OpenedTrail, Order, Outcomes};
 pub use self::authorizations::StateHash;
 pub use self::backup::Restored;
 pub use self::kills::{Due, Forecast, Kill, KillQuery, NewKill, Tally, Turn};

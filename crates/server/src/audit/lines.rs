@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
+use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info};
@@ -39,6 +40,28 @@ pub enum Target {
     File(PathBuf),
 }
 
+/// Lines cannot be written to their target.
+#[derive(Debug, Error)]
+#[error("{target} cannot be written: {why}")]
+pub struct LinesError {
+    /// The file, or the name of the stream.
+    pub target: String,
+    /// Why not.
+    #[source]
+    pub why: io::Error,
+}
+
+impl Target {
+    fn error(&self, why: io::Error) -> LinesError {
+        let target = match self {
+            Self::Stdout => "stdout".to_owned(),
+            Self::Stderr => "stderr".to_owned(),
+            Self::File(path) => path.display().to_string(),
+        };
+        LinesError { target, why }
+    }
+}
+
 /// Gives out lines.
 #[derive(Debug)]
 pub struct Lines {
@@ -49,9 +72,11 @@ pub struct Lines {
 
 impl Lines {
     /// Opens the target and begins.
-    pub fn open(target: Target) -> io::Result<Self> {
+    pub fn open(target: Target) -> Result<Self, LinesError> {
         let mut sink = Sink::new(target);
-        sink.write(b"")?;
+        if let Err(why) = sink.write(b"") {
+            return Err(sink.target.error(why));
+        }
         let (batches, taken) = mpsc::channel(WAITING);
         let task = TaskTracker::new();
         task.spawn(run(sink, taken));

@@ -10,10 +10,13 @@ use evergrant_core::ids::{
 };
 use serde::Serialize;
 
+use super::action::{CAME_ABOUT, WATCH_ENDED};
 use super::chain::Mac;
 
 /// The outcome of what was done.
 pub const OK: &str = "OK";
+/// The outcome of a call that its caller gave up. Whether what it asked for came about is in the records of what did.
+pub const CANCELLED: &str = "CANCELLED";
 
 /// Evergrant itself, as the caller of what nobody asked for at that moment.
 pub const EVERGRANT: &str = "evergrant";
@@ -26,7 +29,7 @@ pub const RESERVED: [&str; 3] = [EVERGRANT, ANONYMOUS, UNKNOWN];
 
 /// Records found no room and are lost.
 pub const RECORDS_LOST: &str = "AuditRecordsLost";
-/// The head of the trail was not as it was left.
+/// The trail was not as it was left.
 pub const TRAIL_ALTERED: &str = "AuditTrailAltered";
 
 const LONGEST_DETAIL: usize = 200;
@@ -49,8 +52,9 @@ pub struct Act {
 }
 
 impl Act {
-    /// What came about without a caller.
+    /// What came about without a caller: an action of [`CAME_ABOUT`].
     pub fn of_evergrant(action: &'static str, subject: Subject) -> Self {
+        debug_assert!(CAME_ABOUT.contains(&action), "{action} is not in the list");
         Self {
             caller: EVERGRANT.into(),
             peer: None,
@@ -72,7 +76,7 @@ impl Act {
     pub fn is_counted(&self) -> bool {
         let is_repeated = matches!(
             self.action,
-            "GetToken" | "BatchGetTokens" | "Watch" | "WatchEnded"
+            "GetToken" | "BatchGetTokens" | "Watch" | WATCH_ENDED
         );
         self.is_refusal() || is_repeated
     }

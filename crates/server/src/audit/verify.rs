@@ -25,8 +25,20 @@ pub enum Fault {
     HeadAltered(u64),
     /// What is said of its beginning was not said by Evergrant.
     FloorAltered(u64),
-    /// A record says that the head was found altered before it was written.
-    Told(u64),
+    /// Records lie above the end of the trail, where Evergrant wrote none.
+    Beyond {
+        /// The first of them.
+        first: u64,
+        /// The last of them.
+        last: u64,
+    },
+    /// A record says that the trail was found altered when it was written.
+    Told {
+        /// Its number.
+        number: u64,
+        /// What was found.
+        found: String,
+    },
     /// The head that was expected is no longer in the trail.
     NotExpected(u64),
 }
@@ -35,9 +47,9 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing { first, last } if first == last => {
-                write!(f, "record {first} was removed")
+                write!(f, "record {first} is missing")
             }
-            Self::Missing { first, last } => write!(f, "records {first} to {last} were removed"),
+            Self::Missing { first, last } => write!(f, "records {first} to {last} are missing"),
             Self::Altered(number) => write!(
                 f,
                 "record {number} was altered, or is another that was put in its place"
@@ -50,9 +62,13 @@ impl fmt::Display for Fault {
                 f,
                 "the beginning of the trail was altered: nothing shows that it was pruned up to record {number}"
             ),
-            Self::Told(number) => write!(
+            Self::Beyond { first, last } => write!(
                 f,
-                "record {number} says that the trail did not end where it was left: later records were removed"
+                "above the end of the trail are records, from {first} to {last}, that evergrant did not write"
+            ),
+            Self::Told { number, found } => write!(
+                f,
+                "record {number} says that the trail was altered before it: {found}"
             ),
             Self::NotExpected(number) => {
                 write!(f, "record {number} is not the one that is expected there")
@@ -65,11 +81,11 @@ impl Fault {
     /// The number that a look should begin at.
     pub fn number(&self) -> u64 {
         match self {
-            Self::Missing { first, .. } => *first,
+            Self::Missing { first, .. } | Self::Beyond { first, .. } => *first,
             Self::Altered(number)
             | Self::HeadAltered(number)
             | Self::FloorAltered(number)
-            | Self::Told(number)
+            | Self::Told { number, .. }
             | Self::NotExpected(number) => *number,
         }
     }
@@ -90,6 +106,13 @@ pub struct Findings {
     pub lost: u64,
 }
 
+impl Findings {
+    /// Whether no record was ever written, and none is there.
+    pub fn is_empty(&self) -> bool {
+        self.head.number == 0 && self.read == 0 && self.faults.is_empty()
+    }
+}
+
 /// Faults that are listed; further ones would say no more.
 const LISTED: usize = 100;
 
@@ -103,8 +126,14 @@ pub struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    /// Begins where the state says that the chain begins.
-    pub fn new(key: &'a ChainKey, state: &AuditState, expected: Option<Link>) -> Self {
+    /// Begins where the state says that the chain begins, or behind the record `behind` if that is later. `expected` must
+    /// be in the trail.
+    pub fn new(
+        key: &'a ChainKey,
+        state: &AuditState,
+        behind: Option<Link>,
+        expected: Option<Link>,
+    ) -> Self {
         let mut walk = Self {
             key,
             last: key.root(state.base),
@@ -118,13 +147,20 @@ impl<'a> Walk<'a> {
             expected,
         };
         walk.begin_above(state);
+        if let Some(behind) = behind.filter(|behind| behind.number > walk.last.number) {
+            walk.last = behind;
+            walk.findings.floor = behind.number;
+        }
+        if let Some((first, last)) = state.beyond {
+            walk.fault(Fault::Beyond { first, last });
+        }
         if key.seal(End::Head, state.head) != state.head_seal {
             walk.fault(Fault::HeadAltered(state.head.number));
         }
-        if let Some(expected) = expected
-            && expected.number > state.head.number
-        {
-            walk.fault(Fault::NotExpected(expected.number));
+        for known in [behind, expected].into_iter().flatten() {
+            if known.number > state.head.number {
+                walk.fault(Fault::NotExpected(known.number));
+            }
         }
         walk
     }
@@ -154,7 +190,7 @@ impl<'a> Walk<'a> {
                 first: self.last.number + 1,
                 last: record.number.saturating_sub(1),
             });
-        } else if self.key.next(self.last, &record.content).mac != record.mac {
+        } else if !self.follows(self.last, record) && !self.begins_anew(record) {
             self.fault(Fault::Altered(record.number));
         }
         // Behind a fault the walk goes on with what is there, so that the rest is looked at too.
@@ -163,7 +199,10 @@ impl<'a> Walk<'a> {
             mac: record.mac,
         };
         match record.content.action.as_str() {
-            TRAIL_ALTERED => self.fault(Fault::Told(record.number)),
+            TRAIL_ALTERED => self.fault(Fault::Told {
+                number: record.number,
+                found: record.content.detail.clone(),
+            }),
             RECORDS_LOST => {
                 let lost = u64::try_from(record.content.count).unwrap_or_default();
                 self.findings.lost += lost;
@@ -176,6 +215,16 @@ impl<'a> Walk<'a> {
         {
             self.fault(Fault::NotExpected(record.number));
         }
+    }
+
+    fn follows(&self, last: Link, record: &Record) -> bool {
+        self.key.next(last, &record.content).mac == record.mac
+    }
+
+    /// Whether the chain goes on here behind what somebody else wrote. It is a fault by itself.
+    fn begins_anew(&self, record: &Record) -> bool {
+        record.content.action == TRAIL_ALTERED
+            && self.follows(self.key.root(record.number - 1), record)
     }
 
     /// The end: `state` as it was at the beginning.
@@ -198,16 +247,18 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Reads all of `log` up to the head that it has now, page by page. Records may be written and pruned meanwhile.
-/// `on_page` is told how far it is: the last number that was read, and the head's.
+/// Reads all of `log` up to the head that it has now, page by page, or what is behind the record `behind`. Records may be
+/// written and pruned meanwhile. `on_page` is told how far it is: the last number that was read, and the head's.
 pub async fn verify(
     log: &AuditLog,
+    behind: Option<Link>,
     expected: Option<Link>,
     mut on_page: impl FnMut(u64, u64),
 ) -> Result<Findings, StoreError> {
     let state = log.state().await?;
     let head = state.head.number;
-    let mut walk = Walk::new(log.key(), &state, expected);
+    let key = log.key();
+    let mut walk = Walk::new(&key, &state, behind, expected);
     while walk.place() < head {
         let mut page = log.records_after(walk.place(), PAGE).await?;
         page.retain(|record| record.number <= head);

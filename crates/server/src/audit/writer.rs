@@ -7,7 +7,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use evergrant_core::store::StoreError;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -15,7 +17,7 @@ use tracing::{error, info, warn};
 
 use super::lines::Lines;
 use super::queue::Queue;
-use super::record::Record;
+use super::record::{Entry, RECORDS_LOST, Record};
 use crate::store::{AuditBatch, AuditLog};
 
 /// Records of one transaction at most.
@@ -43,40 +45,42 @@ pub struct Writer {
 /// A writer that runs.
 #[derive(Debug)]
 pub struct Running {
-    tasks: TaskTracker,
+    queue: Arc<Queue>,
+    task: JoinHandle<u64>,
     stop: CancellationToken,
 }
 
 impl Writer {
     /// Begins to write. `stored` learns the number of each batch that is in the store.
     pub fn start(self, stored: watch::Sender<u64>) -> Running {
-        let running = Running {
-            tasks: TaskTracker::new(),
-            stop: CancellationToken::new(),
-        };
-        running.tasks.spawn(self.run(stored, running.stop.clone()));
-        running.tasks.close();
-        running
+        let stop = CancellationToken::new();
+        let queue = self.queue.clone();
+        let task = TaskTracker::new().spawn(self.run(stored, stop.clone()));
+        Running { queue, task, stop }
     }
 
-    async fn run(mut self, stored: watch::Sender<u64>, stop: CancellationToken) {
+    /// Answers how many records were lost at the end.
+    async fn run(mut self, stored: watch::Sender<u64>, stop: CancellationToken) -> u64 {
         let mut told = None;
-        loop {
+        let lost = loop {
             tokio::select! {
                 () = tokio::time::sleep(self.flush) => {}
                 () = self.queue.hurried() => {}
                 () = stop.cancelled() => {}
             }
             let is_last = stop.is_cancelled();
-            let last = self.write_all(&stored, &stop).await;
-            told = tell_head(last.as_ref(), told, is_last);
-            if is_last {
-                break;
+            match self.write_all(&stored, &stop).await {
+                Ok(last) => told = tell_head(last.as_ref(), told, is_last),
+                Err(Lost(records)) => break records,
             }
-        }
+            if is_last {
+                break 0;
+            }
+        };
         if let Some(lines) = self.lines.take() {
             lines.close().await;
         }
+        lost
     }
 
     /// Writes the batch that waits. Answers its last record.
@@ -84,17 +88,22 @@ impl Writer {
         &mut self,
         stored: &watch::Sender<u64>,
         stop: &CancellationToken,
-    ) -> Option<Record> {
+    ) -> Result<Option<Record>, Lost> {
         let (number, entries) = self.queue.take();
-        metrics::gauge!("evergrant_audit_waiting").set(0.0);
         let mut last = None;
-        let mut entries = entries.into_iter().peekable();
-        while entries.peek().is_some() {
+        let mut entries = entries.into_iter();
+        while !entries.as_slice().is_empty() {
             let part = entries.by_ref().take(AT_ONCE).collect();
             let mut batch = AuditBatch::new(part);
-            let Some(records) = self.write(&mut batch, stop).await else {
-                lose(batch.len() + entries.len() + self.queue.len());
-                return None;
+            let Some(records) = self.write(&mut batch, entries.len(), stop).await else {
+                let (_, behind) = self.queue.take();
+                return Err(lose(
+                    batch
+                        .entries()
+                        .iter()
+                        .chain(entries.as_slice())
+                        .chain(&behind),
+                ));
             };
             if let Some(lines) = &mut self.lines {
                 lines.take(&records);
@@ -102,18 +111,26 @@ impl Writer {
             last = records.into_iter().next_back();
         }
         stored.send_replace(number);
-        last
+        Ok(last)
     }
 
-    /// Writes a batch, however often that must be tried. `None` if the process must end before.
-    async fn write(&self, batch: &mut AuditBatch, stop: &CancellationToken) -> Option<Vec<Record>> {
+    /// Writes a batch, however often that must be tried, while `behind` entries wait behind it and before those of the
+    /// queue. `None` if the process must end before.
+    async fn write(
+        &self,
+        batch: &mut AuditBatch,
+        behind: usize,
+        stop: &CancellationToken,
+    ) -> Option<Vec<Record>> {
         let mut pause = FIRST_PAUSE;
         let mut deadline = None;
+        let mut told = false;
         loop {
             let began = Instant::now();
             let failed = match self.log.append(batch).await {
                 Ok(records) => {
                     self.queue.set_failing(false);
+                    metrics::gauge!("evergrant_audit_waiting").set(0.0);
                     count(&records, began);
                     return Some(records);
                 }
@@ -121,8 +138,9 @@ impl Writer {
             };
             self.queue.set_failing(true);
             metrics::counter!("evergrant_audit_write_failures_total").increment(1);
-            metrics::gauge!("evergrant_audit_waiting").set(size(self.queue.len()));
-            warn!(error = %failed, records = batch.len(), "the audit trail cannot be written; trying again");
+            let waiting = batch.len() + behind + self.queue.len();
+            metrics::gauge!("evergrant_audit_waiting").set(size(waiting));
+            tell_failure(&failed, waiting, &mut told);
             if stop.is_cancelled() {
                 let deadline = *deadline.get_or_insert_with(|| began + LAST_BATCH);
                 if Instant::now() + pause >= deadline {
@@ -138,19 +156,53 @@ impl Writer {
 }
 
 impl Running {
-    /// Writes what waits, and ends. Whatever is noted afterwards is lost.
-    pub async fn close(self) {
+    /// Writes what waits, and ends. Answers how many records could not be written. Whatever is noted afterwards is lost.
+    pub async fn close(self) -> u64 {
         self.stop.cancel();
-        self.tasks.wait().await;
+        self.task.await.unwrap_or_else(|error| {
+            error!(%error, "the writer of the audit trail failed");
+            self.queue.len() as u64
+        })
     }
 }
 
-fn lose(records: usize) {
-    metrics::counter!("evergrant_audit_records_lost_total").increment(records as u64);
+/// So many records are lost, since the process ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Lost(u64);
+
+/// Counts what will not be written. What had found no room before was counted then, and the record that was to tell of it
+/// is lost with the others.
+fn lose<'a>(entries: impl Iterator<Item = &'a Entry>) -> Lost {
+    let (mut now, mut before) = (0, 0);
+    for entry in entries {
+        match entry.act.action {
+            RECORDS_LOST => before += entry.count,
+            _ => now += 1,
+        }
+    }
+    metrics::counter!("evergrant_audit_records_lost_total").increment(now);
     error!(
-        records,
+        records = now + before,
         "the process ends, and records of the audit trail are lost"
     );
+    Lost(now + before)
+}
+
+/// An outage is told at each try. What an outage is not is told once, as what an operator must look at.
+fn tell_failure(failed: &StoreError, records: usize, told: &mut bool) {
+    match failed {
+        StoreError::Corrupt(_) if !*told => {
+            error!(
+                error = %failed,
+                records,
+                "the audit trail cannot be written, and not for an outage: something in the database was altered"
+            );
+            *told = true;
+        }
+        failed => {
+            warn!(error = %failed, records, "the audit trail cannot be written; trying again");
+        }
+    }
 }
 
 fn count(records: &[Record], began: Instant) {
@@ -178,3 +230,6 @@ fn tell_head(last: Option<&Record>, told: Option<Instant>, is_last: bool) -> Opt
 fn size(count: usize) -> f64 {
     count as f64
 }
+
+#[cfg(test)]
+mod tests;

@@ -132,6 +132,7 @@ mod tests {
         let left = Unfinished {
             refreshes: 1,
             streams: 0,
+            records: 0,
         };
         for (failure, code) in [
             (Failure::Usage(String::new()), 64),

@@ -84,6 +84,7 @@ impl Settings {
                 let config = config?;
                 config.catalogue()?;
                 config.check_store()?;
+                config.check_audit_lines()?;
                 writeln!(out, "ok")?;
             }
             Verb::Print { config } => write!(out, "{}", config.look_at()?.to_toml())?,

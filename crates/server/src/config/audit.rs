@@ -6,13 +6,14 @@ use std::time::Duration;
 use super::defaults;
 use super::error::ConfigError;
 use super::print::Printer;
-use super::section::Section;
+use super::section::{Key, Section};
+use super::writable::{check_file, check_folder};
 use crate::audit::lines::Target;
 
 const DAY: Duration = Duration::from_hours(24);
 
 /// The audit trail.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Audit {
     /// Whether there is one, and what goes first where it cannot be written.
     pub mode: AuditMode,
@@ -24,6 +25,7 @@ pub struct Audit {
     pub queue: u32,
     /// Where records are also written as JSON lines, if anywhere.
     pub lines: Option<Target>,
+    lines_key: Key,
 }
 
 /// Whether there is a trail, and what goes first where it cannot be written.
@@ -56,6 +58,7 @@ impl Audit {
             let mut modes = AuditMode::ALL.into_iter();
             modes.find(|mode| mode.as_str() == text)
         })?;
+        let lines_key = section.key_of("lines");
         let flush = Duration::from_millis(10)..=Duration::from_mins(1);
         let audit = Self {
             mode,
@@ -69,9 +72,23 @@ impl Audit {
             lines: section
                 .text("lines")?
                 .and_then(|(_, text)| target(text.as_str())),
+            lines_key,
         };
         section.finish()?;
         Ok(audit)
+    }
+
+    /// That the file of the lines, or one in its folder, can be written. A trail that is off has none.
+    pub(super) fn check_lines(&self) -> Result<(), ConfigError> {
+        match &self.lines {
+            Some(Target::File(path)) if self.mode != AuditMode::Off => {
+                match check_file(&self.lines_key, path)? {
+                    true => Ok(()),
+                    false => check_folder(&self.lines_key, path),
+                }
+            }
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn print(&self, out: &mut Printer) {
@@ -81,6 +98,7 @@ impl Audit {
             flush,
             queue,
             lines,
+            lines_key: _,
         } = self;
         out.section("[audit]");
         out.text("mode", mode.as_str());

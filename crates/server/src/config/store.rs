@@ -1,8 +1,5 @@
 //! `[store]`: the database that makes the service right.
 
-use std::fs::{self, OpenOptions};
-use std::io;
-use std::path::Path;
 use std::time::Duration;
 
 use super::defaults;
@@ -10,6 +7,7 @@ use super::error::ConfigError;
 use super::print::{Printer, quoted};
 use super::secret::Secret;
 use super::section::{Key, Section};
+use super::writable::{check_file, check_folder};
 use crate::store::{Pooler, StoreUrl};
 
 const DAY: Duration = Duration::from_hours(24);
@@ -75,25 +73,8 @@ impl Store {
         let Some(path) = self.url.sqlite_path() else {
             return Ok(());
         };
-        let refuse = |what: &Path, why: io::Error| {
-            let why = format!("{} cannot be written: {why}", what.display());
-            self.url_key.refuse(why)
-        };
-        match OpenOptions::new().append(true).open(path) {
-            Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(refuse(path, why)),
-            _ => {}
-        }
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        let sample = folder.join(format!(".evergrant-check-{}", std::process::id()));
-        let made = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(&sample);
-        made.and_then(|_| fs::remove_file(&sample))
-            .map_err(|why| refuse(folder, why))
+        check_file(&self.url_key, path)?;
+        check_folder(&self.url_key, path)
     }
 
     pub(super) fn print(&self, out: &mut Printer) {

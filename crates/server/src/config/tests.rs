@@ -9,6 +9,7 @@ mod callers;
 mod clients;
 mod mistakes;
 mod sources;
+mod writable;
 
 const EXAMPLE: &str = include_str!("../../../../evergrant.example.toml");
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -244,36 +245,6 @@ fn two_listeners_on_one_port_are_a_mistake() {
         format!("{callback}\"127.0.0.2:7070\""),
     ] {
         load(&text, &[]).unwrap();
-    }
-}
-
-#[test]
-fn a_database_that_cannot_be_written_is_told_and_the_look_leaves_nothing_behind() {
-    let folder = tempfile::tempdir().unwrap();
-    let check = |path: &str| {
-        let config = load(&format!("[store]\nurl = \"sqlite://{path}\""), &[]);
-        config.unwrap().check_store()
-    };
-    let database = folder.path().join("e.db");
-    let database = database.to_str().unwrap();
-    check(database).unwrap();
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
-    fs::write(database, "x").unwrap();
-    check(database).unwrap();
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-    // Nobody, not even root, can make files there.
-    for (path, place) in [
-        ("/proc/e.db", "/proc"),
-        ("/nowhere/e.db", "/nowhere"),
-        (
-            folder.path().to_str().unwrap(),
-            folder.path().to_str().unwrap(),
-        ),
-    ] {
-        let why = check(path).unwrap_err().to_string();
-        let start = format!("store.url: {place} cannot be written: ");
-        assert!(why.starts_with(&start), "{why}");
-        assert!(why.ends_with("(evergrant.toml:2)"), "{why}");
     }
 }
 

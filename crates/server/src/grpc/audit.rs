@@ -1,11 +1,14 @@
 //! AuditService: reading the audit trail.
 
+mod known;
+
 use evergrant_core::clock::Timestamp;
 use evergrant_core::ids::CredentialId;
 use evergrant_proto::v1;
 use evergrant_proto::v1::audit_service_server::AuditService;
 use tonic::{Request, Response, Status};
 
+use self::known::{actions, meant, outcomes};
 use super::call::Call;
 use super::caller::Permission;
 use super::convert::{free_of_nul, page_size, tenant, timestamp, to_timestamp};
@@ -108,6 +111,20 @@ fn query(call: &Call, request: v1::ListAuditRecordsRequest) -> Result<(AuditQuer
     ] {
         free_of_nul(field, text)?;
     }
+    check(
+        "action",
+        &action,
+        actions(),
+        "GetToken or CredentialInvalidated",
+    )?;
+    if outcome != REFUSED {
+        check(
+            "outcome",
+            &outcome,
+            outcomes(),
+            "OK, CREDENTIAL_NOT_FOUND or REFUSED",
+        )?;
+    }
     let query = AuditQuery {
         tenants,
         credential,
@@ -129,6 +146,18 @@ fn query(call: &Call, request: v1::ListAuditRecordsRequest) -> Result<(AuditQuer
         limit,
     };
     Ok((query, limit))
+}
+
+/// A name that no record has would be answered as if nothing of it had happened.
+fn check(field: &str, name: &str, names: &[&'static str], such: &str) -> Result<(), ApiError> {
+    if name.is_empty() || names.contains(&name) {
+        return Ok(());
+    }
+    let why = format!(
+        "{name:?} is none that a record may have: {}",
+        meant(name, names, such)
+    );
+    Err(ApiError::invalid(field, why))
 }
 
 fn given(text: String) -> Option<String> {

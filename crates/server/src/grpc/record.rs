@@ -9,7 +9,7 @@ use evergrant_proto::v1::ErrorReason;
 use super::caller::Caller;
 use super::peer::Peer;
 use super::status::ApiError;
-use crate::audit::record::{ANONYMOUS, Act, OK, Subject, UNKNOWN};
+use crate::audit::record::{ANONYMOUS, Act, CANCELLED, OK, Subject, UNKNOWN};
 use crate::audit::{Audit, Ticket};
 
 /// The record of one request while the request is served. Clones are of the same request.
@@ -25,9 +25,6 @@ struct Noted {
     detail: String,
     is_unremarkable: bool,
 }
-
-/// The outcome of a call that its caller gave up. Whether what it asked for came about is in the records of what did.
-const CANCELLED: &str = "CANCELLED";
 
 /// Who asks what, and from where.
 #[derive(Debug, Clone, Copy)]

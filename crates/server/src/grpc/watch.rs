@@ -29,6 +29,7 @@ use super::cursor::{Cursor, CursorCodec, NoCursor, epoch_hash};
 use super::gate::Gate;
 use super::standing::Standing;
 use super::status::{ApiError, store_error};
+use crate::audit::action::WATCH_ENDED;
 use delivery::Deliveries;
 use stream::{Begin, WatchStream};
 
@@ -198,7 +199,7 @@ impl Watches {
             // The place is taken before any state is read: what changes meanwhile is streamed again (E6).
             None => Reader::at_head(tail),
         };
-        let ending = call.until_dropped("WatchEnded", wanted.filter.tenant.clone());
+        let ending = call.until_dropped(WATCH_ENDED, wanted.filter.tenant.clone());
         Ok(WatchStream::new(
             Arc::clone(shared),
             standing,

@@ -6,6 +6,7 @@ use evergrant_core::store::StoreError;
 use evergrant_providers::ClientConfigError;
 use thiserror::Error;
 
+use crate::audit::lines::LinesError;
 use crate::config::ConfigError;
 use crate::grpc::transport::TlsError;
 use crate::redis::BadRedisUrl;
@@ -58,7 +59,7 @@ pub enum StartError {
     Journal(#[source] std::io::Error),
     /// The lines of the audit trail cannot be written.
     #[error("audit.lines: {0}")]
-    AuditLines(#[source] std::io::Error),
+    AuditLines(#[source] LinesError),
     /// The Redis URL is unusable.
     #[error("redis.url: {0}")]
     Redis(#[from] BadRedisUrl),
@@ -107,7 +108,10 @@ impl StartError {
             | Self::Redis(_)
             | Self::Client(_)
             | Self::OpenStore(
-                OpenStoreError::NoFolder(_) | OpenStoreError::NoFile(_) | OpenStoreError::Pooler(_),
+                OpenStoreError::NoFolder(_)
+                | OpenStoreError::NoFile(_)
+                | OpenStoreError::NoSchema
+                | OpenStoreError::Pooler(_),
             ) => true,
             Self::Listen(..)
             | Self::OpenStore(_)

@@ -59,6 +59,7 @@ async fn a_shutdown_that_leaves_something_is_no_success() {
     let none = Unfinished {
         refreshes: 0,
         streams: 0,
+        records: 0,
     };
     assert_eq!(left, none);
 }

@@ -318,7 +318,7 @@ pub const METRICS: [Metric; 66] = [
     gauge(
         "evergrant_audit_waiting",
         &[],
-        "Records that wait while a batch of the audit trail cannot be written",
+        "Records that wait while a batch of the audit trail cannot be written, those of the batch among them",
     ),
     histogram(
         "evergrant_audit_write_seconds",

@@ -8,54 +8,49 @@
 mod append;
 mod batch;
 mod begin;
+mod go_on;
+mod naming;
+mod open;
 mod prune;
 mod read;
 mod row;
+mod state;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use evergrant_core::store::StoreError;
-use sea_orm::ConnectionTrait;
 
 pub use self::batch::AuditBatch;
+pub use self::open::OpenedTrail;
 pub use self::read::{AuditQuery, Order, Outcomes};
+pub use self::state::AuditState;
 
 use self::begin::begin;
 use super::database::Database;
-use super::grants::get;
 use super::lone::CHAIN_KEY;
-use super::migration;
-use super::open::{self, OpenStoreError};
-use super::row::{corrupt, number};
-use super::session::Session;
-use super::sql::Sql;
-use super::trial;
-use super::url::StoreUrl;
-use crate::audit::chain::{ChainKey, Link, Mac};
+use super::row::corrupt;
+use crate::audit::chain::ChainKey;
 use crate::seal::Sealer;
 
 /// The audit trail of a store. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct AuditLog {
     database: Database,
-    key: ChainKey,
-    /// The last record that this process wrote or saw: the head never goes back behind it.
-    seen: Arc<Mutex<u64>>,
+    sealer: Sealer,
+    known: Arc<Mutex<Known>>,
 }
 
-/// Where the chain begins and ends.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AuditState {
-    /// The number of the last record before this chain. It is above 0 where an earlier chain's key was lost.
-    pub base: u64,
-    /// The last record that was pruned.
-    pub floor: Link,
-    /// What shows that this is the floor.
-    pub floor_seal: Mac,
-    /// The last record.
-    pub head: Link,
-    /// What shows that this is the head.
-    pub head_seal: Mac,
+/// What this process knows of the trail, whatever the database says.
+#[derive(Debug)]
+struct Known {
+    /// The key that records are chained with.
+    key: ChainKey,
+    /// The same as it was last stored.
+    sealed: Vec<u8>,
+    /// The trail as it was last left or found in order. Its head never goes back behind that.
+    seen: Option<AuditState>,
+    /// What lies above the head, as far as it was told.
+    beyond: Option<(u64, u64)>,
 }
 
 impl AuditLog {
@@ -67,96 +62,60 @@ impl AuditLog {
         lost: &[String],
     ) -> Result<Self, StoreError> {
         begin(database, sealer, lost).await?;
-        let key = CHAIN_KEY.open_and_renew(database, sealer).await?;
-        Ok(Self::new(database.clone(), ChainKey::new(&key)))
+        CHAIN_KEY.renew(database, sealer, true).await?;
+        let sealed = CHAIN_KEY.sealed(database).await?;
+        let sealed = sealed.ok_or_else(|| corrupt("the audit trail has no head"))?;
+        let key = ChainKey::new(&*CHAIN_KEY.open_sealed(sealer, &sealed)?);
+        let log = Self::new(database.clone(), sealer.clone(), key, sealed);
+        // So that it is known from the beginning where the trail was left.
+        log.next().await?;
+        Ok(log)
     }
 
-    /// Opens the trail of the database at `url` to read it. `None` if there is none: no such SQLite file, or nothing in
-    /// it. A schema that is not up to date is an error.
-    pub async fn open(url: &StoreUrl, sealer: &Sealer) -> Result<Option<Self>, OpenStoreError> {
-        if url.sqlite_path().is_some_and(|path| !path.is_file()) {
-            return Ok(None);
-        }
-        let database = open::open_patiently(url).await?;
-        let found = async {
-            match migration::standing(&database).await? {
-                migration::Standing::UpToDate => {}
-                migration::Standing::Empty => return Ok(None),
-                migration::Standing::Lacks(pending) => {
-                    return Err(OpenStoreError::Outdated(pending));
-                }
-            }
-            match CHAIN_KEY.sealed(&database).await? {
-                None => Ok(None),
-                Some(sealed) => {
-                    if let Some(key) = Sealer::key_of(&sealed).filter(|key| sealer.opens(key)) {
-                        trial::one_key(&database, sealer, key).await?;
-                    }
-                    Ok(Some(CHAIN_KEY.open(&database, sealer).await?))
-                }
-            }
+    fn new(database: Database, sealer: Sealer, key: ChainKey, sealed: Vec<u8>) -> Self {
+        let known = Known {
+            key,
+            sealed,
+            seen: None,
+            beyond: None,
         };
-        match found.await {
-            Ok(Some(key)) => Ok(Some(Self::new(database, ChainKey::new(&key)))),
-            other => {
-                database.close().await;
-                other.map(|_| None)
-            }
-        }
-    }
-
-    fn new(database: Database, key: ChainKey) -> Self {
         Self {
             database,
-            key,
-            seen: Arc::default(),
+            sealer,
+            known: Arc::new(Mutex::new(known)),
         }
     }
 
     /// The key that records are chained with.
-    pub fn key(&self) -> &ChainKey {
-        &self.key
+    pub fn key(&self) -> ChainKey {
+        self.known().key.clone()
     }
 
-    /// Where the chain begins and ends now.
-    pub async fn state(&self) -> Result<AuditState, StoreError> {
-        let read = Sql::text(
-            "SELECT base, floor, floor_mac, floor_seal, head, head_mac, head_seal
-             FROM audit_log WHERE id = 1",
-        );
-        let read = read.build(self.database.backend());
-        let query = |reader: Session| {
-            let read = read.clone();
-            async move { reader.query_one_raw(read).await }
-        };
-        let row = self.database.read(query).await?;
-        let row = row.ok_or_else(|| corrupt("the audit trail has no head"))?;
-        let mac = |column| row::mac(&row, column);
-        Ok(AuditState {
-            base: number(get(&row, "base")?),
-            floor: Link {
-                number: number(get(&row, "floor")?),
-                mac: mac("floor_mac")?,
-            },
-            floor_seal: mac("floor_seal")?,
-            head: Link {
-                number: number(get(&row, "head")?),
-                mac: mac("head_mac")?,
-            },
-            head_seal: mac("head_seal")?,
-        })
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Closes all connections.
     pub async fn close(self) {
         self.database.close().await;
     }
+}
 
-    /// Remembers that there is a record of this number. Answers the highest of which that was known before.
-    fn see(&self, number: u64) -> u64 {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = *seen;
-        *seen = before.max(number);
-        before
+impl Known {
+    /// Takes over the key of the chain from where it is stored, where it changed: sealing keys were rotated, or another
+    /// replica began a new chain. What does not open is nobody's key.
+    fn adopt(&mut self, sealer: &Sealer, sealed: &[u8]) {
+        if self.sealed == sealed {
+            return;
+        }
+        let Ok(secret) = CHAIN_KEY.open_sealed(sealer, sealed) else {
+            return;
+        };
+        let key = ChainKey::new(&secret);
+        if key.root(0) != self.key.root(0) {
+            self.seen = None;
+        }
+        self.key = key;
+        self.sealed = sealed.to_vec();
     }
 }

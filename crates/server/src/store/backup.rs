@@ -10,6 +10,7 @@ use evergrant_core::store::StoreError;
 use sea_orm::ConnectionTrait;
 
 use super::database::Database;
+use super::migration::{self, Standing};
 use super::open::{self, OpenStoreError};
 use super::sql::Sql;
 use super::url::StoreUrl;
@@ -48,6 +49,10 @@ impl SqlStore {
         let file = file.map_err(failed)?;
         let copied = async {
             let database = open::open_patiently(&StoreUrl::Sqlite(path.to_owned())).await?;
+            if let Ok(Standing::Empty) = migration::standing(&database).await {
+                database.close().await;
+                return Err(OpenStoreError::NoSchema);
+            }
             let copy = format!("VACUUM INTO '{}'", name.replace('\'', "''"));
             let copied = database.writer.execute_unprepared(&copy).await;
             database.close().await;

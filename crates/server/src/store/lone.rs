@@ -78,8 +78,17 @@ impl LoneSecret {
     ) -> Result<SecretBytes, StoreError> {
         let sealed = self.sealed(database).await?;
         let sealed = sealed.ok_or_else(|| row::corrupt(format!("{} has no row", self.table)))?;
+        self.open_sealed(sealer, &sealed)
+    }
+
+    /// The secret of what is stored.
+    pub(super) fn open_sealed(
+        &self,
+        sealer: &Sealer,
+        sealed: &[u8],
+    ) -> Result<SecretBytes, StoreError> {
         let opened = sealer
-            .open(self.place(), &sealed)
+            .open(self.place(), sealed)
             .map_err(|error| match error {
                 OpenError::UnknownKey(id) => StoreError::KeyUnavailable(id),
                 OpenError::Broken(column) => row::corrupt(format!("a sealed value of {column}")),
@@ -92,7 +101,13 @@ impl LoneSecret {
         Ok(secret)
     }
 
-    /// The same, and sealed anew if an older key sealed it, so that the older key can be retired.
+    /// What is stored, sealed anew with the active key; as it is if it does not open.
+    pub(super) fn resealed(&self, sealer: &Sealer, sealed: &[u8]) -> Vec<u8> {
+        let anew = sealer.reseal(self.place(), sealed);
+        anew.unwrap_or_else(|_| sealed.to_vec())
+    }
+
+    /// The secret of the row, and sealed anew if an older key sealed it, so that the older key can be retired.
     pub(super) async fn open_and_renew(
         &self,
         database: &Database,

@@ -60,6 +60,9 @@ pub enum OpenStoreError {
     /// There is no SQLite file, where one is not to be created.
     #[error("the database file {} does not exist", .0.display())]
     NoFile(PathBuf),
+    /// There is a database, and no replica has ever opened it.
+    #[error("the database holds nothing of evergrant; is it the right one?")]
+    NoSchema,
     /// No replica has ever served this database.
     #[error("the database holds no event log yet")]
     NoLog,

@@ -116,5 +116,7 @@ async fn lines_that_are_not_taken_are_counted_and_told() {
 async fn a_file_that_cannot_be_opened_is_told_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("none/audit.jsonl");
-    assert!(Lines::open(Target::File(path)).is_err());
+    let error = Lines::open(Target::File(path.clone())).unwrap_err();
+    let begins = format!("{} cannot be written: ", path.display());
+    assert!(error.to_string().starts_with(&begins), "{error}");
 }

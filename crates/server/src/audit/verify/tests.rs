@@ -47,12 +47,13 @@ fn state(floor: Link, records: &[Record]) -> AuditState {
         floor_seal: key().seal(End::Floor, floor),
         head,
         head_seal: key().seal(End::Head, head),
+        beyond: None,
     }
 }
 
 fn walked(records: &[Record], state: &AuditState, expected: Option<Link>) -> Vec<Fault> {
     let key = key();
-    let mut walk = Walk::new(&key, state, expected);
+    let mut walk = Walk::new(&key, state, None, expected);
     for record in records {
         walk.step(record);
     }
@@ -154,6 +155,7 @@ fn what_the_trail_tells_of_itself_is_told() {
     let told = [
         Content {
             action: TRAIL_ALTERED.into(),
+            detail: "the head was put back".into(),
             ..content("", 1)
         },
         Content {
@@ -164,11 +166,78 @@ fn what_the_trail_tells_of_itself_is_told() {
     let records = key().chain(key().root(0), told);
     let state = state(key().root(0), &records);
     let key = key();
-    let mut walk = Walk::new(&key, &state, None);
+    let mut walk = Walk::new(&key, &state, None, None);
     records.iter().for_each(|record| walk.step(record));
     let findings = walk.end(&state);
-    assert_eq!(findings.faults, [Fault::Told(1)]);
+    let told = Fault::Told {
+        number: 1,
+        found: "the head was put back".into(),
+    };
+    assert_eq!(findings.faults, [told]);
     assert_eq!((findings.lost, findings.read), (41, 2));
+}
+
+#[test]
+fn a_record_above_the_end_is_found() {
+    let (records, whole) = trail(9);
+    let state = AuditState {
+        beyond: Some((12, 14)),
+        ..whole
+    };
+    let beyond = Fault::Beyond {
+        first: 12,
+        last: 14,
+    };
+    assert_eq!(faults(&records, &state), [beyond]);
+}
+
+#[test]
+fn a_chain_goes_on_behind_what_somebody_wrote_and_only_with_a_record_that_says_so() {
+    let (mut records, _) = trail(5);
+    let mut foreign = records[4].clone();
+    foreign.number = 6;
+    let told = Content {
+        action: TRAIL_ALTERED.into(),
+        detail: "found".into(),
+        ..content("", 1)
+    };
+    let anew = key().chain(key().root(6), [told, content("c", 1)]);
+    let unsaid = key().chain(key().root(6), [content("b", 1), content("c", 1)]);
+    records.push(foreign);
+    let told = Fault::Told {
+        number: 7,
+        found: "found".into(),
+    };
+    let with = |more: Vec<Record>| {
+        let records = [records.clone(), more].concat();
+        faults(&records, &state(key().root(0), &records))
+    };
+    assert_eq!(with(anew), [Fault::Altered(6), told]);
+    assert_eq!(with(unsaid), [Fault::Altered(6), Fault::Altered(7)]);
+}
+
+#[test]
+fn who_looked_into_a_fault_can_verify_what_came_after_it() {
+    let (mut records, whole) = trail(9);
+    records[2].content.caller = "somebody else".into();
+    let behind = |number: usize| {
+        let behind = Link {
+            number: number as u64,
+            mac: records[number - 1].mac,
+        };
+        let key = key();
+        let mut walk = Walk::new(&key, &whole, Some(behind), None);
+        records[number..]
+            .iter()
+            .for_each(|record| walk.step(record));
+        walk.end(&whole)
+    };
+    assert_eq!(behind(2).faults, [Fault::Altered(3)]);
+    let findings = behind(3);
+    assert_eq!(
+        (findings.faults, findings.floor, findings.read),
+        (vec![], 3, 6)
+    );
 }
 
 #[test]

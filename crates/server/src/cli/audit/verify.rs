@@ -12,7 +12,9 @@ use crate::cli::exit::Failure;
 use crate::cli::keys::{ring, store_failure};
 use crate::cli::output::{Out, Output, Printable, Table};
 use crate::cli::settings::ConfigFile;
-use crate::store::AuditLog;
+use crate::config::Config;
+use crate::config::audit::AuditMode;
+use crate::store::{AuditLog, OpenedTrail};
 
 /// How often progress is told.
 const TOLD_EVERY: Duration = Duration::from_secs(2);
@@ -21,7 +23,7 @@ const TOLD_EVERY: Duration = Duration::from_secs(2);
 #[derive(Debug, Args)]
 #[command(after_help = "\
 It reads the store itself, beside replicas that serve, and needs the sealing keys. It exits with 1 if anything was
-altered, removed or cut off, and says where it begins.
+altered, removed, added or cut off, and says where it begins; also if nothing is on record at all.
 
 Whoever can write the database, and kept a copy of its rows, can put the trail back to where it stood then. Only a later
 head that is kept elsewhere shows that: each replica logs one when it begins, every hour, and when it ends.
@@ -33,6 +35,9 @@ pub struct Verify {
     /// A head that was seen earlier: it must still be in the trail
     #[arg(long, value_parser = parse_head, value_name = "NUMBER:MAC")]
     expect_head: Option<Link>,
+    /// Verify only what is behind this head, once what is before was looked into
+    #[arg(long, value_parser = parse_head, value_name = "NUMBER:MAC")]
+    behind: Option<Link>,
     #[command(flatten)]
     output: Output,
     #[command(flatten)]
@@ -42,22 +47,18 @@ pub struct Verify {
 impl Verify {
     pub(super) async fn run(self, out: Out<'_>, notes: Out<'_>) -> Result<(), Failure> {
         let config = self.config.load()?;
-        let log = match ring(&config).await? {
-            Ok(sealer) => AuditLog::open(&config.store.url, &sealer)
-                .await
-                .map_err(store_failure)?,
-            Err(_) => None,
-        };
-        let Some(log) = log else {
-            if self.expect_head.is_some() {
-                let why = "there is no audit trail, and a head is expected";
-                return Err(Failure::Other(why.to_owned()));
+        let sealer = ring(&config).await?.ok();
+        let opened = AuditLog::open(&config.store.url, sealer.as_ref()).await;
+        let log = match opened.map_err(store_failure)? {
+            OpenedTrail::Begun(log) => log,
+            OpenedTrail::Headless { first, last } => {
+                return self.tell(&Report::headless(first, last), out);
             }
-            writeln!(out, "no audit trail yet")?;
-            return Ok(());
+            OpenedTrail::None => return Err(nothing(&config)),
         };
         let mut told = Instant::now();
-        let findings = verify(&log, self.expect_head, |read, head| {
+        let (behind, expected) = (self.behind, self.expect_head);
+        let findings = verify(&log, behind, expected, |read, head| {
             if told.elapsed() >= TOLD_EVERY {
                 told = Instant::now();
                 // Whoever does not want to know does not stop it.
@@ -66,10 +67,30 @@ impl Verify {
         });
         let findings = findings.await;
         log.close().await;
-        let report = Report::of(&findings.map_err(store_failure)?);
-        self.output.print(out, &report)?;
+        let findings = findings.map_err(store_failure)?;
+        if findings.is_empty() {
+            return Err(nothing(&config));
+        }
+        self.tell(&Report::of(&findings), out)
+    }
+
+    fn tell(&self, report: &Report, out: Out<'_>) -> Result<(), Failure> {
+        self.output.print(out, report)?;
         report.judge()
     }
+}
+
+/// Nothing to verify is not whole: the trail may be off, elsewhere, or gone.
+fn nothing(config: &Config) -> Failure {
+    let why = match config.audit.mode {
+        AuditMode::Off => "audit.mode is \"off\"",
+        AuditMode::Available | AuditMode::Strict => {
+            "have replicas served with this store.url, and audit.mode not \"off\"?"
+        }
+    };
+    Failure::Other(format!(
+        "nothing is on record in this database, so nothing was verified: {why}"
+    ))
 }
 
 #[derive(Debug, Serialize)]
@@ -115,6 +136,24 @@ impl Report {
             head: format!("{}:{}", head.number, head.mac),
             lost: *lost,
             faults,
+        }
+    }
+
+    /// Of a trail of which only records are left.
+    fn headless(first: u64, last: u64) -> Self {
+        let fault = format!(
+            "its head was removed: nothing shows that records {first} to {last} are what was written"
+        );
+        Self {
+            whole: false,
+            records: 0,
+            floor: 0,
+            head: String::new(),
+            lost: 0,
+            faults: vec![FaultReport {
+                number: first,
+                fault,
+            }],
         }
     }
 
@@ -181,6 +220,15 @@ mod tests {
             faults,
             lost: 0,
         }
+    }
+
+    #[test]
+    fn records_without_a_head_are_not_whole() {
+        let Err(Failure::Other(why)) = Report::headless(3, 9).judge() else {
+            panic!("it is not whole")
+        };
+        let begins = "the audit trail is not whole: its head was removed";
+        assert!(why.starts_with(begins) && why.contains("3 to 9"), "{why}");
     }
 
     #[test]

@@ -58,6 +58,27 @@ fn a_page_goes_on_where_the_one_before_ended_in_either_order() {
 }
 
 #[test]
+fn every_name_that_a_record_may_have_can_be_asked_for() {
+    let ask = |action: &str, outcome: &str| {
+        let request = v1::ListAuditRecordsRequest {
+            action: action.to_owned(),
+            outcome: outcome.to_owned(),
+            ..of_tenant("*")
+        };
+        query(&call(None), request).unwrap()
+    };
+    for (action, outcome) in [
+        ("", ""),
+        ("GetToken", "OK"),
+        ("WatchEnded", "REFUSED"),
+        ("RefreshFailed", "PROVIDER_UNAVAILABLE"),
+        ("DeleteCredential", "CANCELLED"),
+    ] {
+        ask(action, outcome);
+    }
+}
+
+#[test]
 fn what_makes_no_sense_is_refused_by_name() {
     let refusal = |change: fn(&mut v1::ListAuditRecordsRequest)| {
         let mut request = of_tenant("*");
@@ -67,6 +88,14 @@ fn what_makes_no_sense_is_refused_by_name() {
     };
     assert!(refusal(|request| request.credential_id = "a/b".into()).starts_with("credential_id"));
     assert!(refusal(|request| request.caller = "a\0b".into()).starts_with("caller"));
+    let why = refusal(|request| request.action = "gettoken".into());
+    assert_eq!(
+        why,
+        "action: \"gettoken\" is none that a record may have: did you mean GetToken?"
+    );
+    assert!(refusal(|request| request.action = "Nope".into()).contains("such as GetToken"));
+    let why = refusal(|request| request.outcome = "CREDENTIAL_NOTFOUND".into());
+    assert!(why.contains("CREDENTIAL_NOT_FOUND"), "{why}");
     assert!(refusal(|request| request.order = 7).starts_with("order"));
     assert!(refusal(|request| request.page_size = 1_001).starts_with("page_size"));
     assert!(refusal(|request| request.page_token = "bm9uc2Vuc2U".into()).starts_with("page_token"));

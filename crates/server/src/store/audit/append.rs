@@ -1,24 +1,21 @@
 //! Appending a batch.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use evergrant_core::clock::Timestamp;
-use evergrant_core::ids::{CredentialKey, GrantId, TenantId};
 use evergrant_core::store::StoreError;
 use sea_orm::{
     ConnectionTrait, DbBackend, DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
-    Value,
 };
 use tracing::error;
 
-use super::super::error::store_error;
-use super::super::grants::get;
-use super::super::row::{client_key, corrupt, credential_key, stored};
+use super::super::error::{Meaning, meaning, store_error};
+use super::super::row::stored;
 use super::super::session::Session;
 use super::super::sql::{Sql, update};
 use super::batch::AuditBatch;
 use super::begin::place;
+use super::go_on::Next;
 use super::{AuditLog, AuditState, row};
 use crate::audit::chain::{End, Link};
 use crate::audit::record::{Act, Entry, Record, Subject, TRAIL_ALTERED};
@@ -30,18 +27,20 @@ impl AuditLog {
     /// Writes a batch at the end of the trail, once, and answers its records. After an error it may be written or not; a
     /// second call with the same batch finds out.
     ///
-    /// If the head is not where it was left, the batch begins with a record that says so.
+    /// If the trail is not as it was left, the batch begins with a record that says so.
     pub async fn append(&self, batch: &mut AuditBatch) -> Result<Vec<Record>, StoreError> {
         if !batch.named {
             self.name_credentials(&mut batch.entries).await?;
             batch.named = true;
         }
         for attempt in 0..TRIES {
-            let state = self.state().await?;
-            if let Some(records) = self.settled(batch, &state).await? {
+            let Some(next) = self.next().await? else {
+                continue;
+            };
+            if let Some(records) = self.settled(batch, &next).await? {
                 return Ok(records);
             }
-            let records = self.next(batch, &state);
+            let records = chained(batch, &next);
             let last = records.last().map(|last| Link {
                 number: last.number,
                 mac: last.mac,
@@ -49,9 +48,9 @@ impl AuditLog {
             let Some(last) = last else {
                 return Ok(records);
             };
-            match self.write(&state, last, &records).await {
+            match self.write(&next, last, &records).await {
                 Ok(true) => {
-                    self.see(last.number);
+                    self.left(&next, last);
                     batch.doubtful.clear();
                     return Ok(records);
                 }
@@ -65,38 +64,34 @@ impl AuditLog {
                 }
             }
         }
-        let busy = "too many replicas write the audit trail at once";
+        let busy = "too many replicas write the audit trail at once, or somebody else does";
         Err(StoreError::Unavailable(busy.to_owned()))
     }
 
-    /// The batch as it follows the head.
-    fn next(&self, batch: &AuditBatch, state: &AuditState) -> Vec<Record> {
-        let head = state.head;
-        let is_sealed = self.key.seal(End::Head, head) == state.head_seal;
-        let is_left = self.see(head.number) <= head.number;
-        let altered = (!is_sealed || !is_left).then(|| {
-            error!(
-                head = head.number,
-                "the audit trail does not end where it was left: somebody else wrote it"
-            );
-            let act = Act::of_evergrant(TRAIL_ALTERED, Subject::default());
-            let at = batch
-                .entries
-                .first()
-                .map_or(Timestamp::from_millis(0), |first| first.at);
-            Entry::new(act, at)
+    /// Remembers the trail as this process has just left it, and says what it found before.
+    fn left(&self, next: &Next, last: Link) {
+        self.known().seen = Some(AuditState {
+            head: last,
+            head_seal: next.key.seal(End::Head, last),
+            ..next.state.clone()
         });
-        let entries = altered.into_iter().chain(batch.entries.iter().cloned());
-        self.key.chain(head, entries.map(Entry::content))
+        if let Some(altered) = &next.altered {
+            error!(
+                head = last.number,
+                found = altered,
+                "the audit trail was altered; it goes on, and a record says so"
+            );
+        }
     }
 
     /// The records of the batch, if an earlier try took place after all.
     async fn settled(
         &self,
         batch: &mut AuditBatch,
-        state: &AuditState,
+        next: &Next,
     ) -> Result<Option<Vec<Record>>, StoreError> {
-        for doubt in batch.doubts(state.head.number).collect::<Vec<_>>() {
+        let last = next.state.head.number.max(next.after.number);
+        for doubt in batch.doubts(last).collect::<Vec<_>>() {
             let there = self.records_after(doubt.number - 1, 1).await?;
             if there.first().is_some_and(|record| record.mac == doubt.mac) {
                 let mut doubtful = std::mem::take(&mut batch.doubtful).into_iter();
@@ -110,21 +105,18 @@ impl AuditLog {
 
     /// Moves the head from where it was read to `last`, and writes the records between. `false`: it is not there any more,
     /// and nothing was written.
-    async fn write(
-        &self,
-        state: &AuditState,
-        last: Link,
-        records: &[Record],
-    ) -> Result<bool, StoreError> {
+    async fn write(&self, next: &Next, last: Link, records: &[Record]) -> Result<bool, StoreError> {
         let columns = place(
             ["head", "head_mac", "head_seal"],
             last,
-            self.key.seal(End::Head, last),
+            next.key.seal(End::Head, last),
         );
+        let Next { state, .. } = next;
         let conditions = vec![
             Sql::text("id = 1"),
             Sql::new("head = ?", [stored(state.head.number).into()]),
             Sql::new("head_mac = ?", [state.head.mac.0.to_vec().into()]),
+            Sql::new("head_seal = ?", [state.head_seal.0.to_vec().into()]),
         ];
         let bump = update("audit_log", columns, conditions);
         let rows = row::write(records);
@@ -135,7 +127,11 @@ impl AuditLog {
             }
             _ => self.database.bounded(self.write_in_turn(bump, rows)).await,
         };
-        written?.map_err(|error| store_error(&error))
+        match written? {
+            // Somebody wrote a record there meanwhile. Nothing was written, and it is in the way from now on.
+            Err(error) if meaning(&error).0 == Meaning::Conflict => Ok(false),
+            written => written.map_err(|error| store_error(&error)),
+        }
     }
 
     async fn write_in_turn(&self, bump: Sql, rows: String) -> Result<bool, DbErr> {
@@ -155,81 +151,21 @@ impl AuditLog {
         transaction.commit().await?;
         Ok(true)
     }
+}
 
-    /// Replaces each entry of a grant by one for each of the grant's credentials. Of a grant that is gone meanwhile, or
-    /// that no credential uses, the entry stays without a name.
-    async fn name_credentials(&self, entries: &mut Vec<Entry>) -> Result<(), StoreError> {
-        let grants = entries
-            .iter()
-            .filter_map(|entry| entry.act.subject.grant.as_ref());
-        let mut ids: Vec<_> = grants.map(|grant| Value::from(grant.as_str())).collect();
-        if ids.is_empty() {
-            return Ok(());
-        }
-        ids.sort_by_key(|id| format!("{id:?}"));
-        ids.dedup();
-        let found = self.credentials_of(ids).await?;
-        let named = entries.drain(..).flat_map(|entry| {
-            let grant = entry.act.subject.grant.as_ref();
-            let subjects = grant.and_then(|grant| found.get(grant));
-            let Some(subjects) = subjects.filter(|subjects| !subjects.is_empty()) else {
-                return vec![entry];
-            };
-            let each = subjects.iter().map(|subject| {
-                let mut one = entry.clone();
-                let generation = one.act.subject.generation;
-                one.act.subject = Subject {
-                    generation,
-                    ..subject.clone()
-                };
-                one
-            });
-            each.collect()
-        });
-        *entries = named.collect();
-        Ok(())
-    }
-
-    async fn credentials_of(
-        &self,
-        ids: Vec<Value>,
-    ) -> Result<HashMap<GrantId, Vec<Subject>>, StoreError> {
-        let read = Sql::text(
-            "SELECT grants.id AS grant_id, provider, client, grants.tenant AS tenant,
-                credentials.id AS credential
-             FROM grants LEFT JOIN credentials
-                ON credentials.grant_id = COALESCE(grants.parent, grants.id)
-             WHERE grants.id IN ",
-        )
-        .then(Sql::tuple(ids))
-        .then_text(" ORDER BY grants.id, credentials.id");
-        let read = read.build(self.database.backend());
-        let query = |reader: Session| {
-            let read = read.clone();
-            async move { reader.query_all_raw(read).await }
+/// The batch as it follows the head, after a record of what was found altered.
+fn chained(batch: &AuditBatch, next: &Next) -> Vec<Record> {
+    let altered = next.altered.as_ref().map(|detail| {
+        let act = Act {
+            detail: detail.clone(),
+            ..Act::of_evergrant(TRAIL_ALTERED, Subject::default())
         };
-        let mut found: HashMap<GrantId, Vec<Subject>> = HashMap::new();
-        for row in self.database.read(query).await? {
-            let grant = GrantId::parse(&get::<String>(&row, "grant_id")?)
-                .map_err(|_| corrupt("the id of a grant"))?;
-            let tenant: String = get(&row, "tenant")?;
-            let credential: Option<String> = get(&row, "credential")?;
-            let credential: Option<CredentialKey> = credential
-                .map(|id| credential_key(&tenant, &id))
-                .transpose()?;
-            let client = client_key(
-                &get::<String>(&row, "provider")?,
-                &get::<String>(&row, "client")?,
-            )?;
-            let tenant = TenantId::parse(&tenant).map_err(|_| corrupt("a tenant's name"))?;
-            found.entry(grant).or_default().push(Subject {
-                tenant: Some(tenant),
-                credential,
-                ..Subject::client(&client)
-            });
-        }
-        Ok(found)
-    }
+        let first = batch.entries.first();
+        let at = first.map_or(Timestamp::from_millis(0), |first| first.at);
+        Entry::new(act, at)
+    });
+    let entries = altered.into_iter().chain(batch.entries.iter().cloned());
+    next.key.chain(next.after, entries.map(Entry::content))
 }
 
 async fn write_at_once(session: Session, bump: Sql, rows: String) -> Result<bool, DbErr> {

@@ -29,6 +29,11 @@ impl AuditBatch {
         self.entries.len()
     }
 
+    /// The entries.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
     /// Whether it has none.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
@@ -39,14 +44,14 @@ impl AuditBatch {
         self.doubtful.push(records);
     }
 
-    /// The last records of tries that may have taken place, by number up to `head`.
-    pub(super) fn doubts(&self, head: u64) -> impl Iterator<Item = Link> {
+    /// The last records of tries that may have taken place, by number up to `last`.
+    pub(super) fn doubts(&self, last: u64) -> impl Iterator<Item = Link> {
         let lasts = self.doubtful.iter().filter_map(|records| records.last());
         lasts
             .map(|last| Link {
                 number: last.number,
                 mac: last.mac,
             })
-            .filter(move |last| last.number <= head)
+            .filter(move |link| link.number <= last)
     }
 }

@@ -9,8 +9,12 @@ use super::super::lone::CHAIN_KEY;
 use super::super::row::{number, stored};
 use super::super::session::Session;
 use super::super::sql::{Column, Sql, insert, update};
+use super::go_on::last_believed;
 use crate::audit::chain::{ChainKey, End, Link, Mac};
 use crate::seal::Sealer;
+
+/// In the place of a seal: nothing shows that this is the head.
+pub(super) const UNSEALED: Mac = Mac([0; 32]);
 
 /// Begins the trail if this is its first use, and a new chain if the key of the one that is there is among `lost`. What
 /// the lost key chained stays and can be read, and nothing shows any more that it is whole.
@@ -19,16 +23,9 @@ pub(super) async fn begin(
     sealer: &Sealer,
     lost: &[String],
 ) -> Result<(), StoreError> {
-    let (root, key, chain) = root(sealer, 0);
-    let mut row = vec![("id", Sql::text("1"))];
-    row.extend(chain);
-    row.extend(place(
-        ["floor", "floor_mac", "floor_seal"],
-        root,
-        key.seal(End::Floor, root),
-    ));
-    let first = insert("audit_log", row).then_text(" ON CONFLICT (id) DO NOTHING");
-    database.execute(first).await?;
+    if CHAIN_KEY.sealed(database).await?.is_none() {
+        first(database, sealer).await?;
+    }
 
     // Again, where another replica that still has the key writes at the same moment.
     while let Some((sealed, id)) = CHAIN_KEY.lost(database, sealer, lost).await? {
@@ -38,9 +35,12 @@ pub(super) async fn begin(
             Sql::new("chain_key = ?", [sealed.into()]),
             Sql::new("head = ?", [stored(head).into()]),
         ];
-        let (_, _, chain) = self::root(sealer, head);
+        let (secret, sealed) = CHAIN_KEY.generate(sealer);
+        let key = ChainKey::new(&secret);
+        let root = key.root(head);
+        let columns = chain(sealed, root, key.seal(End::Head, root));
         if database
-            .execute(update("audit_log", chain, conditions))
+            .execute(update("audit_log", columns, conditions))
             .await?
             == 1
         {
@@ -55,21 +55,64 @@ pub(super) async fn begin(
     Ok(())
 }
 
-/// The row of a new chain after the record `base`.
-fn root(sealer: &Sealer, base: u64) -> (Link, ChainKey, Vec<Column>) {
+/// Writes the row, unless another replica does.
+async fn first(database: &Database, sealer: &Sealer) -> Result<(), StoreError> {
     let (secret, sealed) = CHAIN_KEY.generate(sealer);
     let key = ChainKey::new(&secret);
-    let root = key.root(base);
-    let mut row = vec![
+    let last = last_believed(database).await?;
+    let row = match last {
+        Some(_) => removed(database, &key, sealed).await?,
+        None => {
+            let root = key.root(0);
+            new_row(&key, sealed, root, root, key.seal(End::Head, root))
+        }
+    };
+    let row = insert("audit_log", row).then_text(" ON CONFLICT (id) DO NOTHING");
+    if database.execute(row).await? == 1
+        && let Some(head) = last
+    {
+        tracing::error!(
+            head,
+            "somebody removed the head of the audit trail; a new chain begins, and nothing shows any more that what is \
+             before is whole"
+        );
+    }
+    Ok(())
+}
+
+/// The row of a trail whose own was removed while nobody had its key in memory: a new chain begins after the last record,
+/// and nothing is pruned that is there. Its head has no seal, so that the first record of the new chain tells of it.
+pub(super) async fn removed(
+    database: &Database,
+    key: &ChainKey,
+    sealed: Vec<u8>,
+) -> Result<Vec<Column>, StoreError> {
+    let root = key.root(last_believed(database).await?.unwrap_or(0));
+    Ok(new_row(key, sealed, key.root(0), root, UNSEALED))
+}
+
+fn new_row(
+    key: &ChainKey,
+    sealed: Vec<u8>,
+    floor: Link,
+    root: Link,
+    head_seal: Mac,
+) -> Vec<Column> {
+    let mut row = vec![("id", Sql::text("1"))];
+    row.extend(chain(sealed, root, head_seal));
+    let seal = key.seal(End::Floor, floor);
+    row.extend(place(["floor", "floor_mac", "floor_seal"], floor, seal));
+    row
+}
+
+/// The columns of a new chain after the record `root`.
+fn chain(sealed: Vec<u8>, root: Link, head_seal: Mac) -> Vec<Column> {
+    let mut columns = vec![
         ("chain_key", Sql::value(sealed)),
-        ("base", Sql::value(stored(base))),
+        ("base", Sql::value(stored(root.number))),
     ];
-    row.extend(place(
-        ["head", "head_mac", "head_seal"],
-        root,
-        key.seal(End::Head, root),
-    ));
-    (root, key, row)
+    columns.extend(place(["head", "head_mac", "head_seal"], root, head_seal));
+    columns
 }
 
 /// The columns of an end of the chain.

@@ -10,20 +10,20 @@ use super::super::row::{number, stored};
 use super::super::session::Session;
 use super::super::sql::{Sql, update};
 use super::begin::place;
-use super::{AuditLog, row};
+use super::{AuditLog, AuditState, row};
 use crate::audit::chain::{End, Link};
 
 impl AuditLog {
     /// Raises the floor to the last record that is older than `retention` by the database's clock (at most `limit`
-    /// records further), then deletes what lies at or below it. Answers how many were deleted. What is left can be
-    /// verified from the floor on.
+    /// numbers behind the first that is there), then deletes what lies at or below it. Answers how many were deleted.
+    /// What is left can be verified from the floor on.
     pub async fn prune(&self, retention: Duration, limit: u32) -> Result<u64, StoreError> {
         let state = self.state().await?;
-        if let Some(floor) = self.last_old(state.floor.number, retention, limit).await? {
+        if let Some(floor) = self.last_old(&state, retention, limit).await? {
             let columns = place(
                 ["floor", "floor_mac", "floor_seal"],
                 floor,
-                self.key.seal(End::Floor, floor),
+                self.key().seal(End::Floor, floor),
             );
             let conditions = vec![
                 Sql::text("id = 1"),
@@ -40,19 +40,26 @@ impl AuditLog {
 
     async fn last_old(
         &self,
-        floor: u64,
+        state: &AuditState,
         retention: Duration,
         limit: u32,
     ) -> Result<Option<Link>, StoreError> {
         let retention = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
         let now = self.database.now();
-        let end = floor.saturating_add(u64::from(limit));
+        let (floor, head) = (stored(state.floor.number), stored(state.head.number));
         let read = Sql::new(
             format!(
                 "SELECT number, mac FROM audit_records WHERE number > ? AND number <= ?
+                 AND number < (SELECT MIN(number) FROM audit_records WHERE number > ?) + ?
                  AND until < {now} - ? ORDER BY number DESC LIMIT 1"
             ),
-            [stored(floor).into(), stored(end).into(), retention.into()],
+            [
+                floor.into(),
+                head.into(),
+                floor.into(),
+                i64::from(limit).into(),
+                retention.into(),
+            ],
         );
         let read = read.build(self.database.backend());
         let query = |reader: Session| {

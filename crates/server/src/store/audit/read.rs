@@ -61,8 +61,36 @@ pub enum Order {
 }
 
 impl AuditLog {
-    /// A page of records.
+    /// A page of records. What lies above the head, or at the floor or below it, is none. Without a head there is no
+    /// telling, which is an error.
     pub async fn records(&self, query: &AuditQuery) -> Result<Vec<Record>, StoreError> {
+        let ends = [
+            "number <= (SELECT head FROM audit_log WHERE id = 1)",
+            "number > (SELECT floor FROM audit_log WHERE id = 1)",
+        ];
+        let records = self.rows_of(query, ends.map(Sql::text)).await?;
+        if records.is_empty() {
+            self.state().await?;
+        }
+        Ok(records)
+    }
+
+    /// What lies in the table behind the number `after`, in its order.
+    pub async fn records_after(&self, after: u64, limit: u32) -> Result<Vec<Record>, StoreError> {
+        let query = AuditQuery {
+            above: after,
+            order: Order::Ascending,
+            limit,
+            ..AuditQuery::default()
+        };
+        self.rows_of(&query, []).await
+    }
+
+    async fn rows_of(
+        &self,
+        query: &AuditQuery,
+        ends: impl IntoIterator<Item = Sql>,
+    ) -> Result<Vec<Record>, StoreError> {
         let order = match query.order {
             Order::Descending => "DESC",
             Order::Ascending => "ASC",
@@ -71,24 +99,16 @@ impl AuditLog {
             "SELECT {}, mac FROM audit_records WHERE ",
             row::COLUMNS
         ))
-        .then(Sql::join(conditions(query), " AND "))
+        .then(Sql::join(
+            conditions(query).into_iter().chain(ends),
+            " AND ",
+        ))
         .then(Sql::new(
             format!(" ORDER BY number {order} LIMIT ?"),
             [i64::from(query.limit).into()],
         ));
         let rows = self.rows(read).await?;
         rows.iter().map(row::record).collect()
-    }
-
-    /// Records that follow the one of number `after`, in their order.
-    pub async fn records_after(&self, after: u64, limit: u32) -> Result<Vec<Record>, StoreError> {
-        let query = AuditQuery {
-            above: after,
-            order: Order::Ascending,
-            limit,
-            ..AuditQuery::default()
-        };
-        self.records(&query).await
     }
 
     /// The credentials of which a token was disclosed to `caller` at `since` or later, as far as the trail goes back: by
