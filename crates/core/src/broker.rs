@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::warn;
 
 use self::refusal::Refusal;
 use self::scoped::NoGrant;
@@ -205,6 +206,9 @@ impl Broker {
                 }
             }
         }
+        // Whoever is asked why needs to know what became of the attempts.
+        let outcome = last.as_ref().map_or("none", Outcome::as_str);
+        warn!(credential = %key, outcome, "refreshes ended, and none left a token to hand out");
         let failure = Failure {
             reason: FailureReason::ProviderUnavailable,
             message: "no newer token could be had".into(),

@@ -166,7 +166,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// Its name in traces.
-    fn as_str(&self) -> &'static str {
+    pub(crate) fn as_str(&self) -> &'static str {
         match self {
             Self::Token { called: true, .. } => "refreshed",
             Self::Token { called: false, .. } => "newer",

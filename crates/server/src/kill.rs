@@ -95,7 +95,7 @@ impl Killer {
         if lifted > 0 {
             warn!(caller, lifted, "an operator let a caller in again");
         }
-        self.refused.set(self.store.refused_callers().await?);
+        self.refused.follow(self.store.refused_callers()).await?;
         Ok(lifted)
     }
 
@@ -133,7 +133,7 @@ impl Killer {
     }
 
     async fn look(&self) -> Result<(), StoreError> {
-        self.refused.set(self.store.refused_callers().await?);
+        self.refused.follow(self.store.refused_callers()).await?;
         let owner = OwnerToken::of(&self.replica);
         if let Some(order) = self.store.claim_kill(&owner, LEASE).await? {
             let kill = &order.id;
