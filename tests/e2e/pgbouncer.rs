@@ -44,7 +44,8 @@ async fn verbs_take_the_same_way_and_replicas_that_start_together_migrate_once()
         &["keys", "rotate"],
         &["keys", "verify"],
         &["events", "renew-epoch"],
-        &["restored"],
+        // The replicas run.
+        &["restored", "--force"],
     ] {
         let done = cli::evergrant(&scene.config(), words).await?;
         ensure!(done.code == Some(0), "{words:?}: {}", done.stderr);

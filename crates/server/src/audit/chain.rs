@@ -8,7 +8,7 @@ use std::fmt;
 
 use aws_lc_rs::hmac;
 
-use super::record::{Content, Record};
+use super::record::{Content, Record, TRAIL_ALTERED};
 
 /// A code of the chain.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -97,6 +97,17 @@ impl ChainKey {
             number,
             mac: self.mac(&[b"record", &last.mac.0, &content.bytes(number)]),
         }
+    }
+
+    /// Whether `record` is what was written after `last`, or where the chain goes on behind what somebody else wrote, which
+    /// is a fault by itself.
+    pub fn admits(&self, last: Link, record: &Record) -> bool {
+        let follows = |last| {
+            let next = self.next(last, &record.content);
+            (next.number, next.mac) == (record.number, record.mac)
+        };
+        let begins_anew = record.content.action == TRAIL_ALTERED;
+        follows(last) || begins_anew && follows(self.root(record.number.saturating_sub(1)))
     }
 
     /// What shows that this is the end of the chain.

@@ -190,7 +190,7 @@ impl<'a> Walk<'a> {
                 first: self.last.number + 1,
                 last: record.number.saturating_sub(1),
             });
-        } else if !self.follows(self.last, record) && !self.begins_anew(record) {
+        } else if !self.key.admits(self.last, record) {
             self.fault(Fault::Altered(record.number));
         }
         // Behind a fault the walk goes on with what is there, so that the rest is looked at too.
@@ -215,16 +215,6 @@ impl<'a> Walk<'a> {
         {
             self.fault(Fault::NotExpected(record.number));
         }
-    }
-
-    fn follows(&self, last: Link, record: &Record) -> bool {
-        self.key.next(last, &record.content).mac == record.mac
-    }
-
-    /// Whether the chain goes on here behind what somebody else wrote. It is a fault by itself.
-    fn begins_anew(&self, record: &Record) -> bool {
-        record.content.action == TRAIL_ALTERED
-            && self.follows(self.key.root(record.number - 1), record)
     }
 
     /// The end: `state` as it was at the beginning.

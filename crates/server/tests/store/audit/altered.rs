@@ -235,6 +235,77 @@ async fn what_was_in_the_way_is_pruned_in_its_time_however_far_it_was() {
     }
 }
 
+/// A trail of six young records, of which `damage` is done to, after it was pruned.
+async fn pruned(harness: &Harness, damage: &str) -> (Vec<u64>, Vec<Fault>) {
+    let log = harness.store.audit_log();
+    let young = |number| entry("billing", &format!("w{number}"), OK, 4_000_000_000_000);
+    write(log, (0..6).map(young).collect()).await;
+    harness.execute(damage).await;
+    while log.prune(Duration::from_hours(24), 2).await.unwrap() > 0 {}
+    let numbers = records(harness)
+        .await
+        .iter()
+        .map(|record| record.number)
+        .collect();
+    (numbers, without_macs(found(harness).await.faults))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_makes_records_look_old_does_not_have_them_pruned() {
+    for harness in both().await {
+        let (numbers, faults) = pruned(&harness, "UPDATE audit_records SET until = 5").await;
+        assert_eq!(numbers, [1, 2, 3, 4, 5, 6]);
+        assert_eq!(faults, [1, 2, 3, 4, 5, 6].map(Fault::Altered));
+        let log = harness.store.audit_log();
+        let old = "UPDATE audit_log SET floor = 4, floor_mac = (SELECT mac FROM audit_records WHERE number = 4)";
+        harness.execute(old).await;
+        log.prune(Duration::from_hours(24), 2).await.unwrap();
+        assert_eq!(records(&harness).await.len(), 7, "and what was found");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_raises_the_floor_has_nothing_pruned_and_is_told_of_once() {
+    for floor in [3, 900_000] {
+        for harness in both().await {
+            let damage = format!("UPDATE audit_log SET floor = {floor}");
+            let (numbers, faults) = pruned(&harness, &damage).await;
+            assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7]);
+            let what = format!("nothing shows that the trail was pruned up to {floor}");
+            assert_eq!(faults, [told(7, &what)]);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_removes_the_oldest_and_raises_the_floor_is_found_out_after_pruning_too() {
+    for harness in both().await {
+        let log = harness.store.audit_log();
+        write(log, some(0, 6)).await;
+        harness
+            .execute("DELETE FROM audit_records WHERE number < 3")
+            .await;
+        harness.execute("UPDATE audit_log SET floor = 2").await;
+        let long = Duration::from_hours(24 * 365 * 1_000);
+        log.prune(long, 2).await.unwrap();
+        let faults = without_macs(found(&harness).await.faults);
+        let what = "nothing shows that the trail was pruned up to 2";
+        assert_eq!(faults, [Fault::Altered(3), told(7, what)]);
+        while log.prune(Duration::from_hours(24), 2).await.unwrap() > 0 {}
+        let numbers: Vec<_> = records(&harness)
+            .await
+            .iter()
+            .map(|record| record.number)
+            .collect();
+        assert_eq!(
+            numbers,
+            [7],
+            "what is old goes in its time, and what tells of it stays"
+        );
+        assert_eq!(without_macs(found(&harness).await.faults), [told(7, what)]);
+    }
+}
+
 #[tokio::test]
 async fn what_is_no_store_is_an_error_and_a_store_without_a_trail_is_none() {
     let harness = Harness::sqlite().await;
