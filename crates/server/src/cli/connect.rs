@@ -36,7 +36,7 @@ const ABANDON_WITHIN: Duration = Duration::from_secs(2);
 Examples:
   evergrant connect google --scope openid --scope https://www.googleapis.com/auth/drive
   evergrant connect slack --credential slack-7 --scope chat:write   # connects slack-7 again
-  evergrant connect shopify --placeholder shop=my-shop              # whose address is in the URLs
+  evergrant connect shopify --placeholder shop=my-shop.myshopify.com   # whose host is in the URLs
   evergrant connect github --device                                 # the user enters a code elsewhere
 
 The client needs a redirect URI on this machine: http://127.0.0.1/callback among its redirect_uris
