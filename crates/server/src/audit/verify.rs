@@ -39,8 +39,10 @@ pub enum Fault {
         /// What was found.
         found: String,
     },
-    /// The head that was expected is no longer in the trail.
+    /// Another record is in the place of the head that was expected.
     NotExpected(u64),
+    /// The head that was expected is not kept any more, so that nothing shows whether it was there.
+    ExpectedGone(u64),
 }
 
 impl fmt::Display for Fault {
@@ -73,6 +75,10 @@ impl fmt::Display for Fault {
             Self::NotExpected(number) => {
                 write!(f, "record {number} is not the one that is expected there")
             }
+            Self::ExpectedGone(number) => write!(
+                f,
+                "record {number}, which is expected, is not kept any more: nothing shows whether it was there"
+            ),
         }
     }
 }
@@ -86,7 +92,8 @@ impl Fault {
             | Self::HeadAltered(number)
             | Self::FloorAltered(number)
             | Self::Told { number, .. }
-            | Self::NotExpected(number) => *number,
+            | Self::NotExpected(number)
+            | Self::ExpectedGone(number) => *number,
         }
     }
 }
@@ -123,6 +130,7 @@ pub struct Walk<'a> {
     last: Link,
     findings: Findings,
     expected: Option<Link>,
+    has_met_expected: bool,
 }
 
 impl<'a> Walk<'a> {
@@ -134,18 +142,27 @@ impl<'a> Walk<'a> {
         behind: Option<Link>,
         expected: Option<Link>,
     ) -> Self {
+        // A chain never begins above its end. Whoever says so is not to decide where the walk begins.
+        let base = match state.base > state.head.number {
+            true => 0,
+            false => state.base,
+        };
         let mut walk = Self {
             key,
-            last: key.root(state.base),
+            last: key.root(base),
             findings: Findings {
-                floor: state.floor.number.max(state.base),
+                floor: state.floor.number.max(base),
                 head: state.head,
                 read: 0,
                 faults: Vec::new(),
                 lost: 0,
             },
             expected,
+            has_met_expected: false,
         };
+        if base != state.base {
+            walk.fault(Fault::FloorAltered(state.base));
+        }
         walk.begin_above(state);
         if let Some(behind) = behind.filter(|behind| behind.number > walk.last.number) {
             walk.last = behind;
@@ -162,12 +179,24 @@ impl<'a> Walk<'a> {
                 walk.fault(Fault::NotExpected(known.number));
             }
         }
+        walk.meet(walk.last);
         walk
+    }
+
+    /// Looks whether this is the record that is expected.
+    fn meet(&mut self, link: Link) {
+        let Some(expected) = self.expected.filter(|head| head.number == link.number) else {
+            return;
+        };
+        self.has_met_expected = true;
+        if expected.mac != link.mac {
+            self.fault(Fault::NotExpected(link.number));
+        }
     }
 
     /// Goes to the floor, if that is above the root.
     fn begin_above(&mut self, state: &AuditState) {
-        if state.floor.number <= state.base {
+        if state.floor.number <= self.last.number {
             return;
         }
         if self.key.seal(End::Floor, state.floor) != state.floor_seal {
@@ -209,12 +238,7 @@ impl<'a> Walk<'a> {
             }
             _ => {}
         }
-        if let Some(expected) = self.expected
-            && expected.number == record.number
-            && expected.mac != record.mac
-        {
-            self.fault(Fault::NotExpected(record.number));
-        }
+        self.meet(self.last);
     }
 
     /// The end: `state` as it was at the beginning.
@@ -226,6 +250,10 @@ impl<'a> Walk<'a> {
             });
         } else if self.last.number == state.head.number && self.last.mac != state.head.mac {
             self.fault(Fault::HeadAltered(state.head.number));
+        }
+        let expected = self.expected.filter(|_| !self.has_met_expected);
+        if let Some(gone) = expected.filter(|head| head.number <= state.head.number) {
+            self.fault(Fault::ExpectedGone(gone.number));
         }
         self.findings
     }

@@ -171,6 +171,19 @@ impl LoneSecret {
         Ok(sealed.and_then(|sealed| Sealer::key_of(&sealed).map(str::to_owned)))
     }
 
+    /// The secret as it is stored, if no key opens it: it is not what was sealed there.
+    pub(super) async fn damaged(
+        &self,
+        database: &Database,
+        sealer: &Sealer,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let sealed = self.sealed(database).await?;
+        Ok(sealed.filter(|sealed| {
+            let opened = self.open_sealed(sealer, sealed);
+            matches!(opened, Err(StoreError::Corrupt(_)))
+        }))
+    }
+
     /// The secret as it is stored, if a key sealed it that is among `lost`, with the id of that key.
     pub(super) async fn lost(
         &self,

@@ -23,7 +23,8 @@ const TOLD_EVERY: Duration = Duration::from_secs(2);
 #[derive(Debug, Args)]
 #[command(after_help = "\
 It reads the store itself, beside replicas that serve, and needs the sealing keys. It exits with 1 if anything was
-altered, removed, added or cut off, and says where it begins; also if nothing is on record at all.
+altered, removed, added or cut off, and says where it begins; also if nothing is on record at all. What lies below the
+floor is no part of the trail, and goes when it is pruned next.
 
 Whoever can write the database, and kept a copy of its rows, can put the trail back to where it stood then. Only a later
 head that is kept elsewhere shows that: each replica logs one when it begins, every hour, and when it ends.
@@ -32,7 +33,7 @@ Examples:
   evergrant audit verify --config /etc/evergrant.toml
   evergrant audit verify --expect-head 52010:9f2c…")]
 pub struct Verify {
-    /// A head that was seen earlier: it must still be in the trail
+    /// A head that was seen earlier and is not pruned yet: it must be in the trail
     #[arg(long, value_parser = parse_head, value_name = "NUMBER:MAC")]
     expect_head: Option<Link>,
     /// Verify only what is behind this head, once what is before was looked into

@@ -10,7 +10,7 @@ use sea_orm::{
 use tracing::error;
 
 use super::super::error::{Meaning, meaning, store_error};
-use super::super::row::stored;
+use super::super::row::{corrupt, stored};
 use super::super::session::Session;
 use super::super::sql::{Sql, update};
 use super::batch::AuditBatch;
@@ -33,10 +33,15 @@ impl AuditLog {
             self.name_credentials(&mut batch.entries).await?;
             batch.named = true;
         }
+        let mut before = None;
+        let mut has_moved = false;
         for attempt in 0..TRIES {
             let Some(next) = self.next().await? else {
+                has_moved = true;
                 continue;
             };
+            has_moved |= before.is_some_and(|before| before != next.state);
+            before = Some(next.state.clone());
             if let Some(records) = self.settled(batch, &next).await? {
                 count_altered(&records);
                 return Ok(records);
@@ -65,6 +70,9 @@ impl AuditLog {
                     return Err(failed);
                 }
             }
+        }
+        if !has_moved {
+            return Err(corrupt("audit_log, which takes no record"));
         }
         let busy = "too many replicas write the audit trail at once, or somebody else does";
         Err(StoreError::Unavailable(busy.to_owned()))

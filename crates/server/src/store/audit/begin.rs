@@ -17,7 +17,8 @@ use crate::seal::Sealer;
 pub(super) const UNSEALED: Mac = Mac([0; 32]);
 
 /// Begins the trail if this is its first use, and a new chain if the key of the one that is there is among `lost`. What
-/// the lost key chained stays and can be read, and nothing shows any more that it is whole.
+/// the lost key chained stays and can be read, and nothing shows any more that it is whole. The same is done, and told as
+/// an alteration, if the key was damaged; that the keys of `sealer` are the right ones was seen to before.
 pub(super) async fn begin(
     database: &Database,
     sealer: &Sealer,
@@ -39,16 +40,32 @@ pub(super) async fn begin(
         let key = ChainKey::new(&secret);
         let root = key.root(head);
         let columns = chain(sealed, root, key.seal(End::Head, root));
-        if database
-            .execute(update("audit_log", columns, conditions))
-            .await?
-            == 1
-        {
+        let begun = update("audit_log", columns, conditions);
+        if database.execute(begun).await? == 1 {
             tracing::warn!(
                 key_id = %id,
                 head,
                 "the key of the audit trail is lost; a new chain begins after its head, and nothing shows any more \
                  that what is before is whole"
+            );
+        }
+    }
+
+    while let Some(sealed) = CHAIN_KEY.damaged(database, sealer).await? {
+        let last = last_believed(database).await?.unwrap_or(0);
+        let conditions = vec![
+            Sql::text("id = 1"),
+            Sql::new("chain_key = ?", [sealed.into()]),
+        ];
+        let (secret, sealed) = CHAIN_KEY.generate(sealer);
+        // Without a seal, so that the first record tells of it.
+        let columns = chain(sealed, ChainKey::new(&secret).root(last), UNSEALED);
+        let begun = update("audit_log", columns, conditions);
+        if database.execute(begun).await? == 1 {
+            tracing::error!(
+                last,
+                "somebody altered the key of the audit trail; a new chain begins, and nothing shows any more that what \
+                 is before is whole"
             );
         }
     }

@@ -30,14 +30,15 @@ impl AuditLog {
         let state = self.state().await?;
         let key = self.key();
         let now = self.time().await?;
+        let base = self.believed_base(&state, &key).await?;
         let is_sealed = key.seal(End::Floor, state.floor) == state.floor_seal;
-        let lowest = match is_sealed || state.floor.number <= state.base {
+        let lowest = match is_sealed || state.floor.number <= base {
             true => None,
             false => Some(self.lowest(&state, &key, now).await?),
         };
         let mut walk = Walk {
             key: &key,
-            base: state.base,
+            base,
             last: lowest.unwrap_or(state.floor),
             until: now.minus(retention),
         };
@@ -86,6 +87,21 @@ impl AuditLog {
         }
     }
 
+    /// Where the chain begins: the base, if the first record behind it says so. Nobody vouches for what lies below, so that
+    /// nobody may raise it.
+    async fn believed_base(&self, state: &AuditState, key: &ChainKey) -> Result<u64, StoreError> {
+        let root = key.root(state.base);
+        if state.base == 0 || state.head == root {
+            return Ok(state.base);
+        }
+        let first = self.records_after(state.base, 1).await?;
+        let begins_there = first.first().is_some_and(|first| {
+            let next = key.next(root, &first.content);
+            (next.number, next.mac) == (first.number, first.mac)
+        });
+        Ok(if begins_there { state.base } else { 0 })
+    }
+
     /// Says that the floor was altered, and answers the place before the first record that is there.
     async fn lowest(
         &self,
@@ -106,7 +122,7 @@ impl AuditLog {
         self.append(&mut batch).await?;
         let first = self.records_after(0, 1).await?;
         let first = first.first().map_or(0, |record| record.number - 1);
-        Ok(key.root(first.max(state.base)))
+        Ok(key.root(first))
     }
 
     async fn time(&self) -> Result<Timestamp, StoreError> {

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evergrant_core::clock::Timestamp;
+use evergrant_core::store::StoreError;
 use evergrant_server::audit::chain::Link;
 use evergrant_server::audit::record::{OK, Record, TRAIL_ALTERED};
 use evergrant_server::audit::verify::{Fault, verify};
 use evergrant_server::store::{
-    AuditLog, AuditQuery, OpenStoreError, OpenedTrail, SqlStore, StoreUrl,
+    AuditBatch, AuditLog, AuditQuery, OpenStoreError, OpenedTrail, SqlStore, StoreUrl,
 };
 use tokio_util::task::TaskTracker;
 
@@ -233,6 +234,83 @@ async fn what_was_in_the_way_is_pruned_in_its_time_however_far_it_was() {
         let findings = found(&harness).await;
         assert_eq!((findings.faults, findings.read), (vec![], 1));
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_says_that_the_chain_begins_above_its_end_hides_nothing() {
+    for harness in both().await {
+        write(harness.store.audit_log(), some(0, 6)).await;
+        let forge = "UPDATE audit_records SET caller = 'mallory' WHERE number = 3";
+        harness.execute(forge).await;
+        for base in [7, i64::MAX] {
+            let raise = format!("UPDATE audit_log SET base = {base}");
+            harness.execute(&raise).await;
+            let expected = [Fault::FloorAltered(base.unsigned_abs()), Fault::Altered(3)];
+            assert_eq!(found(&harness).await.faults, expected);
+        }
+        harness.execute("UPDATE audit_records SET until = 5").await;
+        for base in [5, i64::MAX] {
+            let raise = format!("UPDATE audit_log SET base = {base}");
+            harness.execute(&raise).await;
+            let log = harness.store.audit_log();
+            assert_eq!(log.prune(Duration::from_hours(24), 9).await.unwrap(), 0);
+            assert_eq!(records(&harness).await.len(), 6, "base {base}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_of_the_chain_that_was_damaged_stops_no_start_and_is_told() {
+    for (harness, nothing) in both().await.into_iter().zip(["x'00'", "'\\x00'"]) {
+        write(harness.store.audit_log(), some(0, 5)).await;
+        let damage = format!("UPDATE audit_log SET chain_key = {nothing}");
+        harness.execute(&damage).await;
+        let stores = two_replicas(&harness).await;
+        write_at_once(&stores).await;
+        assert_eq!(standing(&harness).await, (vec![6], 6));
+        let what = "the head was altered or removed";
+        let faults = without_macs(found(&harness).await.faults);
+        assert_eq!(faults, [told(6, what)]);
+        assert_eq!(records(&harness).await.len(), 12, "all that was there is");
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_takes_no_record_is_told_as_altered_and_not_as_an_outage() {
+    let harness = Harness::sqlite().await;
+    let log = harness.store.audit_log();
+    write(log, some(0, 5)).await;
+    harness
+        .execute("UPDATE audit_log SET head_seal = 'x'")
+        .await;
+    let failed = log.append(&mut AuditBatch::new(some(5, 1))).await;
+    assert!(matches!(failed, Err(StoreError::Corrupt(_))), "{failed:?}");
+}
+
+#[tokio::test]
+async fn an_expected_head_that_is_not_kept_any_more_is_no_proof() {
+    let harness = Harness::sqlite().await;
+    let log = harness.store.audit_log();
+    write(log, some(0, 6)).await;
+    let there = records(&harness).await;
+    let expect = |number: u64| Link {
+        number,
+        mac: there[0].mac,
+    };
+    let faults = async |expected| {
+        let findings = verify(log, None, Some(expected), |_, _| {}).await.unwrap();
+        findings.faults
+    };
+    assert_eq!(faults(expect(1)).await, []);
+    assert_eq!(faults(expect(2)).await, [Fault::NotExpected(2)]);
+    log.prune(Duration::from_hours(24), 4).await.unwrap();
+    assert_eq!(faults(expect(1)).await, [Fault::ExpectedGone(1)]);
+    assert_eq!(faults(expect(4)).await, [Fault::NotExpected(4)]);
+    let floor = Link {
+        number: 4,
+        mac: there[3].mac,
+    };
+    assert_eq!(faults(floor).await, []);
 }
 
 /// A trail of six young records, of which `damage` is done to, after it was pruned.
