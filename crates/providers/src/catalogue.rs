@@ -16,10 +16,10 @@ use std::sync::Arc;
 use evergrant_core::ids::ProviderName;
 
 pub use entry::{
-    AssertionFacts, AuthorizeFacts, BodyFormat, ClientAuth, Entry, FailureRule, FailureSign,
-    GrantKind, IntrospectFacts, Lifetime, Limits, Method, OpenIdFacts, Parameter, Pointers,
-    RenewalFacts, RequestFacts, ResponseFacts, SigningAlgorithm, ThenFacts, TokenCallFacts,
-    TokenGrant, TokenGrantFacts, TokenGrants, TokenKind, TokenUse,
+    AccountName, AccountNames, AssertionFacts, AuthorizeFacts, BodyFormat, ClientAuth, Entry,
+    FailureRule, FailureSign, GrantKind, IntrospectFacts, Lifetime, Limits, Method, OpenIdFacts,
+    Parameter, Pointers, RenewalFacts, RequestFacts, ResponseFacts, SigningAlgorithm, ThenFacts,
+    TokenCallFacts, TokenGrant, TokenGrantFacts, TokenGrants, TokenKind, TokenUse,
 };
 pub use problem::{CatalogueError, Problem};
 pub use template::{Fact, HostPattern, Template, TemplateError, UrlTemplate};

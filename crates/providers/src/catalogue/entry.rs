@@ -1,5 +1,6 @@
 //! What the catalogue knows of one provider: the meaning of every key of an entry.
 
+mod account;
 mod grants;
 mod keys;
 mod request;
@@ -16,6 +17,7 @@ use http::HeaderValue;
 use super::template::{Fact, HostPattern, Template, UrlTemplate};
 use crate::classify::Meaning;
 
+pub use account::{AccountName, AccountNames};
 pub use grants::{GrantKind, ThenFacts, TokenGrant, TokenGrantFacts, TokenGrants};
 pub use keys::{AssertionFacts, OpenIdFacts, SigningAlgorithm};
 pub use request::{

@@ -1,5 +1,6 @@
 //! From the text of an entry to an [`Entry`], with every mistake on the way.
 
+mod account;
 mod authorize;
 mod base;
 mod calls;

@@ -1,5 +1,7 @@
 //! Reads TOML tables key by key, and notes every mistake with its place instead of stopping at the first.
 
+mod list;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

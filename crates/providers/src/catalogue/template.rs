@@ -57,9 +57,9 @@ pub enum TemplateError {
     /// The URL is not https, and its host is no loopback address.
     #[error("must be https unless its host is a loopback address")]
     Insecure,
-    /// The host depends on a credential, and is none of those allowed.
-    #[error("leads to a host outside allowed_hosts")]
-    HostNotAllowed,
+    /// The host depends on a credential, and is none of those allowed, which it names.
+    #[error("leads to a host outside allowed_hosts ({0})")]
+    HostNotAllowed(String),
     /// Whatever its placeholders stand for, it leads to no host of those allowed: what stands fast behind them, a
     /// domain or a port, fits none.
     #[error("can lead to no host of allowed_hosts, none of which ends in {0}")]

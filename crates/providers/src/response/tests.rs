@@ -45,8 +45,8 @@ fn read_answer(entry: &Entry, answer: &Answer) -> Result<Issued, CallError> {
     read_noting(entry, answer, &Oddities::default())
 }
 
-fn read_noting(entry: &Entry, answer: &Answer, oddities: &Oddities) -> Result<Issued, CallError> {
-    let context = Context {
+fn context<'a>(entry: &'a Entry, oddities: &'a Oddities) -> Context<'a> {
+    Context {
         entry,
         facts: &entry.response,
         wanted: "an access token",
@@ -54,7 +54,11 @@ fn read_noting(entry: &Entry, answer: &Answer, oddities: &Oddities) -> Result<Is
         now: SENT_AT.plus(Duration::from_secs(1)),
         secrets: &["old-refresh", "the-secret"],
         oddities,
-    };
+    }
+}
+
+fn read_noting(entry: &Entry, answer: &Answer, oddities: &Oddities) -> Result<Issued, CallError> {
+    let context = context(entry, oddities);
     read(context, answer)
         .map(|granted| Issued {
             expires_at: granted.issued.expires_at.or(granted.usual_end),
@@ -239,5 +243,28 @@ fn what_is_left_out_of_an_answer_is_told_with_its_field() {
         let told = oddities.told();
         let told: Vec<&str> = told.iter().map(|(_, field, _)| *field).collect();
         assert_eq!(told, fields, "{odd}");
+    }
+}
+
+#[test]
+fn an_account_may_be_joined_of_several_values_and_depend_on_another() {
+    let entry = acme(
+        r#"
+        [response]
+        account = [{ join = ["/team"], with = "/bot" }, { join = ["/team", "/user/id"] }, "/org"]
+        "#,
+    );
+    for (fields, account) in [
+        (r#""team":"T1","user":{"id":7},"bot":"B1""#, Some("T1")),
+        (r#""team":"T1","user":{"id":7}"#, Some("T1:7")),
+        (r#""team":"T1","user":{"id":7},"bot":null"#, Some("T1:7")),
+        (r#""team":"T1","user":{"id":7},"bot":"""#, Some("T1:7")),
+        (r#""team":"T1","org":"O1""#, Some("O1")),
+        (r#""team":"T1""#, None),
+    ] {
+        let answer = answer(200, &format!(r#"{{"access_token":"a",{fields}}}"#));
+        let oddities = Oddities::default();
+        let granted = read(context(&entry, &oddities), &answer).unwrap();
+        assert_eq!(granted.account.as_deref(), account, "{fields}");
     }
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::skew::Skew;
 use super::{Context, expiry, jwt, oddity};
-use crate::catalogue::Pointers;
+use crate::catalogue::{AccountNames, Pointers};
 
 /// Tokens, and what came with them.
 pub(crate) struct Granted {
@@ -33,7 +33,7 @@ impl Context<'_> {
             issued: self.issued(value, skew)?,
             usual_end: lifetime.map(|lifetime| self.sent_at.plus(lifetime)),
             id_token: id_token.map(SecretString::from),
-            account: self.facts.account.find(value).find_map(scalar),
+            account: account(&self.facts.account, value),
         })
     }
 
@@ -159,6 +159,17 @@ fn scopes(value: &Value) -> Option<Vec<String>> {
             .map(str::to_owned)
             .collect(),
     )
+}
+
+fn account(names: &AccountNames, answer: &Value) -> Option<String> {
+    let at = |pointer: &String| answer.pointer(pointer).and_then(scalar);
+    names.0.iter().find_map(|name| {
+        if name.with.as_ref().is_some_and(|with| at(with).is_none()) {
+            return None;
+        }
+        let parts: Option<Vec<String>> = name.join.iter().map(at).collect();
+        parts.map(|parts| parts.join(":"))
+    })
 }
 
 fn metadata(wanted: &BTreeMap<String, Pointers>, value: &Value) -> BTreeMap<String, String> {

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use evergrant_core::provider::{CallError, Issued, Verdict};
+use evergrant_core::provider::{CallError, Verdict};
 use serde_json::Value;
 
 use crate::facts::{self, Answer, Assertion, Exchange};
-use crate::perform::NOW;
+use crate::perform::{Brought, NOW};
 use crate::provider::Seen;
 
 /// Where rows and program differ.
@@ -186,17 +186,18 @@ fn decoded(token: &str) -> Option<[Value; 2]> {
 }
 
 /// The answer is taken for what it is.
-pub fn check_answer(row: &Answer, outcome: Result<Issued, CallError>, mistakes: &mut Mistakes) {
+pub fn check_answer(row: &Answer, outcome: Result<Brought, CallError>, mistakes: &mut Mistakes) {
     let (kind, body) = row.body();
     let what = format!("on HTTP {} {kind} {body}", row.status);
     match (outcome, &row.issued, &row.verdict) {
-        (Ok(issued), Some(documented), None) => {
-            let mut is = stated(issued);
+        (Ok(brought), Some(documented), None) => {
+            let mut is = stated(brought);
             // Not every provider documents these.
             is.scopes = is.scopes.filter(|_| documented.scopes.is_some());
             is.refresh_expires_in = is
                 .refresh_expires_in
                 .filter(|_| documented.refresh_expires_in.is_some());
+            is.account = is.account.filter(|_| documented.account.is_some());
             mistakes.equal(&what, &is, &plain(documented));
         }
         (Err(error), None, Some(verdict)) => {
@@ -235,11 +236,13 @@ fn plain(documented: &facts::Issued) -> facts::Issued {
                 .unwrap_or_else(|| "Bearer".to_owned()),
         ),
         scopes: documented.scopes.clone(),
+        account: documented.account.clone(),
         metadata: documented.metadata.clone(),
     }
 }
 
-fn stated(issued: Issued) -> facts::Issued {
+fn stated(brought: Brought) -> facts::Issued {
+    let Brought { issued, account } = brought;
     let seconds = |at: evergrant_core::clock::Timestamp| at.since(NOW).as_secs();
     facts::Issued {
         access_token: issued.access_token.expose().to_owned(),
@@ -248,6 +251,7 @@ fn stated(issued: Issued) -> facts::Issued {
         refresh_expires_in: issued.refresh_expires_at.map(seconds),
         token_type: Some(issued.token_type),
         scopes: issued.scopes,
+        account,
         metadata: issued.metadata,
     }
 }

@@ -85,6 +85,8 @@ pub struct Issued {
     pub refresh_expires_in: Option<u64>,
     pub token_type: Option<String>,
     pub scopes: Option<Vec<String>>,
+    /// What names the account; looked at only where the row says so.
+    pub account: Option<String>,
     #[serde(default)]
     pub metadata: BTreeMap<String, String>,
 }

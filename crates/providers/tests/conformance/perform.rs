@@ -16,7 +16,7 @@ use evergrant_core::provider::{CallError, Issued, Providers};
 use evergrant_core::secret::{AccessToken, Parameter, RefreshToken, SigningKey};
 use evergrant_providers::catalogue::{Entry, GrantKind, SigningAlgorithm};
 use evergrant_providers::{
-    Catalogue, CodeExchange, DevicePoll, HttpProviders, Network, OAuthClient,
+    Catalogue, CodeExchange, Consented, DevicePoll, HttpProviders, Network, OAuthClient,
 };
 
 use crate::facts::Exchange;
@@ -119,6 +119,13 @@ impl Bench {
     }
 }
 
+/// What an answer has brought.
+pub struct Brought {
+    pub issued: Issued,
+    /// What names the account at the provider, if a consent was asked for.
+    pub account: Option<String>,
+}
+
 /// The real client of one provider.
 pub struct Asker {
     providers: HttpProviders,
@@ -129,7 +136,7 @@ pub struct Asker {
 
 impl Asker {
     /// Asks for what the row describes.
-    pub async fn perform(&self, row: &Exchange) -> Result<Issued, CallError> {
+    pub async fn perform(&self, row: &Exchange) -> Result<Brought, CallError> {
         let Self {
             providers, client, ..
         } = self;
@@ -145,20 +152,24 @@ impl Asker {
                 };
                 let patience = row.then.as_ref().map_or(PATIENCE, |_| LITTLE_PATIENCE);
                 let consented = providers.exchange_code(&exchange, patience).await;
-                consented.map(|consented| without(consented.issued, &row.given))
+                consented.map(|consented| brought(consented, &row.given))
             }
             "device_code" => {
                 let poll = providers
                     .poll_device(client, "the-device-code", &row.given, PATIENCE)
                     .await?;
                 match poll {
-                    DevicePoll::Consented(consented) => Ok(without(consented.issued, &row.given)),
+                    DevicePoll::Consented(consented) => Ok(brought(*consented, &row.given)),
                     waiting => panic!("a row of {} describes {waiting:?}", self.entry.name),
                 }
             }
             _ => {
                 let grant = grant(client.clone(), row, self.key.clone());
-                providers.refresh(&grant, PATIENCE).await
+                let issued = providers.refresh(&grant, PATIENCE).await?;
+                Ok(Brought {
+                    issued,
+                    account: None,
+                })
             }
         }
     }
@@ -259,11 +270,15 @@ fn means(row: &Exchange, key: Option<String>) -> Means {
 }
 
 /// A consent keeps its placeholders; no answer states them.
-fn without(mut issued: Issued, given: &BTreeMap<String, String>) -> Issued {
+fn brought(consented: Consented, given: &BTreeMap<String, String>) -> Brought {
+    let mut issued = consented.issued;
     issued
         .metadata
         .retain(|name, value| given.get(name) != Some(value));
-    issued
+    Brought {
+        issued,
+        account: consented.account,
+    }
 }
 
 fn pem(label: &str, der: &[u8]) -> String {

@@ -153,7 +153,7 @@ fn a_consent_stays_within_the_allowed_hosts_and_its_errors_name_entry_and_field(
     asked.placeholders = map(&[("host", "evil.example")]);
     assert_eq!(
         asked.ask(entry).unwrap_err().to_string(),
-        "catalogue entry salesforce: authorize_url leads to a host outside allowed_hosts"
+        "catalogue entry salesforce: authorize_url leads to a host outside allowed_hosts (*.salesforce.com)"
     );
     assert_eq!(
         question(&[])

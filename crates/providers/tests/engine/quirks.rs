@@ -178,7 +178,10 @@ async fn salesforce_is_not_called_outside_its_domain() {
     assert_eq!(error.delivery, Delivery::NotSent);
     assert_eq!(
         error.message,
-        "catalogue entry salesforce: token_url leads to a host outside allowed_hosts"
+        format!(
+            "catalogue entry salesforce: token_url leads to a host outside allowed_hosts ({})",
+            endpoint.authority
+        )
     );
 }
 

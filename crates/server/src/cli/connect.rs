@@ -36,8 +36,11 @@ const ABANDON_WITHIN: Duration = Duration::from_secs(2);
 Examples:
   evergrant connect google --scope openid --scope https://www.googleapis.com/auth/drive
   evergrant connect slack --credential slack-7 --scope chat:write   # connects slack-7 again
-  evergrant connect shopify --placeholder shop=my-shop              # whose address is in the URLs
+  evergrant connect shopify --placeholder shop=my-shop.myshopify.com   # whose host is in the URLs
   evergrant connect github --device                                 # the user enters a code elsewhere
+
+Credentials of the same account and client share one grant, and each consent replaces its tokens:
+ask for all scopes each time, or use another client.
 
 The client needs a redirect URI on this machine: http://127.0.0.1/callback among its redirect_uris
 in the server's configuration and at the provider. Where the provider compares ports, register one

@@ -356,6 +356,11 @@ fn a_key_is_replaced_by_the_verbs_for_keys_alone() {
     fails("keys rotate --pause 1ms", broken);
     // Of the active key replicas have other bytes, so that nothing may be sealed with these.
     configure("active = \"k1\"\nk1 = @other");
+    let told = needed.replace(
+        "seals and opens",
+        "does not open what was sealed under its name",
+    );
+    assert_eq!(run("keys verify").1, told);
     fails("keys rotate", &format!("nothing was changed: {other}"));
     let (code, _, notes) = run("audit verify");
     assert_eq!((code, notes), (64, format!("evergrant: keys: {other}\n")));

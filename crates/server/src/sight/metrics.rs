@@ -27,7 +27,7 @@ pub enum Kind {
 }
 
 /// All of them.
-pub const METRICS: [Metric; 66] = [
+pub const METRICS: [Metric; 67] = [
     // Requests.
     counter(
         "evergrant_requests_total",
@@ -309,6 +309,11 @@ pub const METRICS: [Metric; 66] = [
         "evergrant_audit_records_lost_total",
         &[],
         "Records of the audit trail that found no room",
+    ),
+    counter(
+        "evergrant_audit_altered_total",
+        &[],
+        "Alterations of the audit trail that this replica found",
     ),
     counter(
         "evergrant_audit_write_failures_total",

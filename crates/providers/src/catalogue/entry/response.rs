@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::account::AccountNames;
+
 /// `[response]`: where things stand in an answer. Each is a list of JSON pointers (RFC 6901), of which the
 /// first that leads to a usable value counts; a form-encoded answer is read as an object of strings.
 #[derive(Debug, Clone)]
@@ -26,7 +28,7 @@ pub struct ResponseFacts {
     /// `refresh_expires_at`: when it ends.
     pub refresh_expires_at: Pointers,
     /// `account`: what names the account at the provider.
-    pub account: Pointers,
+    pub account: AccountNames,
     /// `id_token`: an identity token (OpenID Connect Core section 3.1.3.3).
     pub id_token: Pointers,
     /// `access_token_lifetime`: how long an access token lives when the answer does not say, where that is another time
@@ -68,7 +70,7 @@ impl ResponseFacts {
                 "/refresh_expires_in",
             ]),
             refresh_expires_at: list(&["/refresh_token_expires_at"]),
-            account: list(&[]),
+            account: AccountNames(Vec::new()),
             id_token: list(&["/id_token"]),
             access_token_lifetime: None,
             numbers_only: false,

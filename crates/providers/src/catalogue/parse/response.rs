@@ -1,5 +1,6 @@
 //! The table `[response]`.
 
+use super::account::account_or;
 use super::times::positive;
 use crate::catalogue::entry::{FailureRule, FailureSign, Pointers, ResponseFacts};
 use crate::catalogue::section::{Located, Report, Section};
@@ -13,6 +14,7 @@ pub(super) fn response(
     let Some(mut table) = parent.section(report, "response") else {
         return base.clone();
     };
+    let account = account_or(&mut table, report, &base.account);
     let mut read = |key: &str, base: &Pointers| pointers_or(&mut table, report, key, base);
     let mut facts = ResponseFacts {
         access_token: read("access_token", &base.access_token),
@@ -23,7 +25,7 @@ pub(super) fn response(
         expires_at: read("expires_at", &base.expires_at),
         refresh_expires_in: read("refresh_expires_in", &base.refresh_expires_in),
         refresh_expires_at: read("refresh_expires_at", &base.refresh_expires_at),
-        account: read("account", &base.account),
+        account,
         id_token: read("id_token", &base.id_token),
         error: read("error", &base.error),
         error_description: read("error_description", &base.error_description),
@@ -93,7 +95,7 @@ pub(super) fn pointers_or(
     }
 }
 
-fn pointers(list: Vec<Located<String>>, report: &mut Report<'_>) -> Pointers {
+pub(super) fn pointers(list: Vec<Located<String>>, report: &mut Report<'_>) -> Pointers {
     Pointers(
         list.into_iter()
             .filter_map(|pointer| pointer.parse(report, pointer_text))
@@ -101,7 +103,7 @@ fn pointers(list: Vec<Located<String>>, report: &mut Report<'_>) -> Pointers {
     )
 }
 
-fn pointer_text(text: String) -> Result<String, &'static str> {
+pub(super) fn pointer_text(text: String) -> Result<String, &'static str> {
     if text.starts_with('/') {
         Ok(text)
     } else {

@@ -1,5 +1,7 @@
 //! Hosts that a credential may lead to.
 
+use std::fmt;
+
 use url::{Host, Url};
 
 /// A host that a credential may lead to: `api.example.com`, or `*.example.com` for every host below it. A
@@ -66,6 +68,24 @@ impl HostPattern {
         let url = Url::parse(&format!("http://{}/", self.host));
         !self.below && url.is_ok_and(|url| is_loopback(&url))
     }
+}
+
+/// As it is written in an entry.
+impl fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let front = if self.below { "*." } else { "" };
+        write!(f, "{front}{}", self.host)?;
+        self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
+    }
+}
+
+/// Every one of `patterns`, for a message.
+pub(super) fn listed(patterns: &[HostPattern]) -> String {
+    if patterns.is_empty() {
+        return "none".to_owned();
+    }
+    let list: Vec<String> = patterns.iter().map(HostPattern::to_string).collect();
+    list.join(", ")
 }
 
 /// Whether the URL's host is this machine: 127.0.0.0/8, ::1, or `localhost` (RFC 6761 section 6.3).

@@ -93,6 +93,10 @@ fn a_value_in_the_query_adds_no_parameter() {
     assert_eq!(filled, "https://a.example/t?x=1%26y%3D2");
 }
 
+fn not_allowed(allowed: &str) -> TemplateError {
+    TemplateError::HostNotAllowed(allowed.to_owned())
+}
+
 #[test]
 fn a_host_from_a_credential_stays_within_the_allow_list() {
     let url = "https://{host}/services/oauth2/token";
@@ -110,7 +114,7 @@ fn a_host_from_a_credential_stays_within_the_allow_list() {
         "127.0.0.1",
     ] {
         let filled = fill(url, allowed, outside);
-        assert_eq!(filled, Err(TemplateError::HostNotAllowed), "{outside}");
+        assert_eq!(filled, Err(not_allowed("*.salesforce.com")), "{outside}");
     }
     for bad in [
         "",
@@ -135,7 +139,7 @@ fn an_origin_from_a_credential_stays_within_the_allow_list() {
     );
     assert_eq!(
         fill(url, allowed, "https://evil.example"),
-        Err(TemplateError::HostNotAllowed)
+        Err(not_allowed("*.service-now.com"))
     );
     for bad in [
         "acme.service-now.com",
@@ -152,13 +156,13 @@ fn an_origin_from_a_credential_stays_within_the_allow_list() {
 #[test]
 fn an_open_host_needs_an_allow_list() {
     let no_list = UrlTemplate::parse("https://{shop}.example.com/t", &[]);
-    assert_eq!(no_list, Err(TemplateError::HostNotAllowed));
+    assert_eq!(no_list, Err(not_allowed("none")));
     let plain = UrlTemplate::parse("http://{host}/t", &hosts(&["*.example.com"]));
     assert_eq!(plain, Err(TemplateError::Insecure));
     assert!(UrlTemplate::parse("http://{host}/t", &hosts(&["127.0.0.1:99"])).is_ok());
     assert_eq!(
         fill("http://{host}/t", &["127.0.0.1:99"], "127.0.0.1:98"),
-        Err(TemplateError::HostNotAllowed)
+        Err(not_allowed("127.0.0.1:99"))
     );
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use url::Url;
 
-use super::host::{HostPattern, is_loopback};
+use super::host::{HostPattern, is_loopback, listed};
 use super::{Part, Template, TemplateError, value_of};
 
 /// A URL with placeholders in its host, its path, its query, or for all of scheme and host together.
@@ -25,7 +25,7 @@ impl UrlTemplate {
         let open_host = opens_host(&template)?;
         if open_host {
             if allowed.is_empty() {
-                return Err(TemplateError::HostNotAllowed);
+                return Err(TemplateError::HostNotAllowed(listed(allowed)));
             }
             let loopback_only = allowed.iter().all(HostPattern::is_loopback);
             if !(text.starts_with("https://") || text.starts_with('{') || loopback_only) {
@@ -75,7 +75,7 @@ impl UrlTemplate {
         })?;
         let url = check(&text)?;
         if self.open_host && !allowed.iter().any(|pattern| pattern.matches(&url)) {
-            return Err(TemplateError::HostNotAllowed);
+            return Err(TemplateError::HostNotAllowed(listed(allowed)));
         }
         Ok(url)
     }

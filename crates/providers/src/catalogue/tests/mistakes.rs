@@ -314,3 +314,33 @@ fn a_second_request_must_lead_somewhere_and_send_what_the_first_answer_gave() {
         assert_eq!(mistakes(&format!("{there}{rest}")), [""; 0], "{rest}");
     }
 }
+
+#[test]
+fn an_account_is_pointers_and_tables_that_join_pointers() {
+    let sound = "{ join = [\"/team\", \"/user\"], with = \"/bot\" }, \"/org\"";
+    assert_eq!(
+        mistakes(&format!("[response]\naccount = [{sound}]")),
+        [""; 0]
+    );
+    let account = "line 4: response.account";
+    for (wrong, told) in [
+        ("{ with = \"/bot\" }", ".join: is missing"),
+        ("{ join = [] }", ": must join one pointer or more"),
+        (
+            "{ join = \"team\" }",
+            ".join: must be a JSON pointer, which begins with /",
+        ),
+        (
+            "{ join = \"/team\", with = \"bot\" }",
+            ".with: must be a JSON pointer, which begins with /",
+        ),
+        (
+            "{ join = \"/team\", without = \"/bot\" }",
+            ".without: is no known key",
+        ),
+        ("7", ": must be a string, not an integer"),
+    ] {
+        let rest = format!("[response]\naccount = [{wrong}, {sound}]");
+        assert_eq!(mistakes(&rest), [format!("{account}{told}")], "{wrong}");
+    }
+}

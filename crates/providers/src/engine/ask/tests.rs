@@ -271,7 +271,7 @@ fn a_host_outside_the_allow_list_is_an_error_that_names_the_field_and_not_the_va
     let error = case.refresh(&builtin("salesforce")).err().unwrap();
     assert_eq!(
         error.to_string(),
-        "token_url leads to a host outside allowed_hosts"
+        "token_url leads to a host outside allowed_hosts (*.salesforce.com)"
     );
 }
 

@@ -169,6 +169,7 @@ impl Census {
             standing: found.standing,
             values: found.values(),
             places: found.places.clone(),
+            opens: found.trial.as_ref().map(|trial| trial.wrong().is_none()),
         });
         Report {
             active: self.active.clone(),
@@ -228,6 +229,8 @@ struct KeyReport {
     standing: Standing,
     values: u64,
     places: BTreeMap<&'static str, u64>,
+    /// Whether it opens what was sealed under its name; `None` if it was not tried.
+    opens: Option<bool>,
 }
 
 impl Printable for Report {
@@ -235,6 +238,7 @@ impl Printable for Report {
         let mut table = Table::default();
         for key in &self.keys {
             let role = match key.standing {
+                _ if key.opens == Some(false) => "does not open what was sealed under its name",
                 Standing::Active => "seals and opens",
                 Standing::Readable => "opens",
                 Standing::Lost => "lost",

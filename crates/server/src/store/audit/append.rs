@@ -43,6 +43,7 @@ impl AuditLog {
             has_moved |= before.is_some_and(|before| before != next.state);
             before = Some(next.state.clone());
             if let Some(records) = self.settled(batch, &next).await? {
+                count_altered(&records);
                 return Ok(records);
             }
             let records = chained(batch, &next);
@@ -56,6 +57,7 @@ impl AuditLog {
             match self.write(&next, last, &records).await {
                 Ok(true) => {
                     self.left(&next, last);
+                    count_altered(&records);
                     batch.doubtful.clear();
                     return Ok(records);
                 }
@@ -176,6 +178,15 @@ fn chained(batch: &AuditBatch, next: &Next) -> Vec<Record> {
     next.key.chain(next.after, entries.map(Entry::content))
 }
 
+/// Counts what was found, once its record is written: that of [`chained`], or of pruning, which appends its own.
+fn count_altered(written: &[Record]) {
+    for record in written {
+        if record.content.action == TRAIL_ALTERED {
+            metrics::counter!("evergrant_audit_altered_total").increment(1);
+        }
+    }
+}
+
 async fn write_at_once(session: Session, bump: Sql, rows: String) -> Result<bool, DbErr> {
     let statement = Sql::text("WITH bump AS (")
         .then(bump)
@@ -186,3 +197,6 @@ async fn write_at_once(session: Session, bump: Sql, rows: String) -> Result<bool
     let moved = session.query_one_raw(statement).await?;
     moved.map_or(Ok(false), |row| Ok(row.try_get::<i64>("", "moved")? == 1))
 }
+
+#[cfg(test)]
+mod tests;

@@ -132,7 +132,10 @@ fn what_holds_a_refresh_up_is_told_with_its_end() {
         retry_after: Duration::from_millis(4_200),
     });
     let told = of(&explained(rejected));
-    assert!(told.contains("(invalid_client)") && told.ends_with("the next probe is due in 5 s"));
+    assert!(told.contains("(invalid_client)"));
+    assert!(told.ends_with(
+        "the next probe may go out in 5 s, with a refresh that is due or asked for then"
+    ));
     let refreshing = Diagnosis::Refreshing {
         replica: Some("evergrant-1:7070".into()),
         until,
