@@ -171,7 +171,8 @@ impl LoneSecret {
         Ok(sealed.and_then(|sealed| Sealer::key_of(&sealed).map(str::to_owned)))
     }
 
-    /// The secret as it is stored, if no key opens it: it is not what was sealed there.
+    /// The secret as it is stored, if it is not what was sealed there. One that an older key is to have sealed is not
+    /// called that, since nobody may have tried whether that key is the right one.
     pub(super) async fn damaged(
         &self,
         database: &Database,
@@ -179,8 +180,9 @@ impl LoneSecret {
     ) -> Result<Option<Vec<u8>>, StoreError> {
         let sealed = self.sealed(database).await?;
         Ok(sealed.filter(|sealed| {
+            let is_tried = Sealer::key_of(sealed).is_none_or(|id| id == sealer.active_key());
             let opened = self.open_sealed(sealer, sealed);
-            matches!(opened, Err(StoreError::Corrupt(_)))
+            is_tried && matches!(opened, Err(StoreError::Corrupt(_)))
         }))
     }
 
