@@ -174,8 +174,7 @@ impl Refresher {
     }
 
     /// Revokes and deletes while nobody else calls the provider for the grant. `in_doubt`: an earlier attempt may have
-    /// spent the stored refresh token. `of_scopes`: what became of tokens
-    /// of other scopes.
+    /// spent the stored refresh token. `of_scopes`: what became of tokens of other scopes.
     async fn revoke_unhindered(
         &self,
         key: &CredentialKey,
@@ -208,8 +207,8 @@ impl Refresher {
     }
 
     /// Asks the provider to take back the stored token set and those that were bought with it. Answers whether it
-    /// confirmed all of them, also if none was ever minted; `None` if the grant moved on. `in_doubt`: an earlier attempt may have spent the stored
-    /// refresh token.
+    /// confirmed all of them, also if none was ever minted; `None` if the grant moved on. `in_doubt`: an earlier attempt
+    /// may have spent the stored refresh token.
     async fn revoke_tokens(
         &self,
         grant: &Grant,
