@@ -16,7 +16,7 @@ use super::token::Fingerprint;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum Endpoint {
-    /// `POST /token` or `POST /slack/token`.
+    /// `POST /token`, `POST /slack/token`, or a token endpoint below `/as/`.
     #[default]
     Token,
     /// `POST /revoke`.
@@ -25,6 +25,8 @@ pub enum Endpoint {
     Introspect,
     /// `GET /resource`.
     Resource,
+    /// `POST /device_authorization`.
+    Device,
     /// The control API made or revoked a grant.
     Control,
 }
