@@ -14,6 +14,7 @@ mod object;
 mod refusal;
 mod request;
 mod sent;
+mod word;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -4,6 +4,7 @@
 //! single-use refresh token exactly one is the first.
 
 mod lookup;
+mod record;
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use evergrant_core::secret::{AccessToken, RefreshToken};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use self::record::{AccessRecord, Family, RefreshRecord, Spent};
 use super::mode::{GrantSpec, RotationMode};
 use super::refusal::Refusal;
 use super::token::{Digest, Fingerprint, random, sha256};
@@ -45,55 +47,6 @@ pub struct GrantStatus {
     pub refresh_token: Option<Fingerprint>,
     /// The access token issued last.
     pub access_token: Fingerprint,
-}
-
-struct Family {
-    status: GrantStatus,
-    newest_access: Digest,
-}
-
-struct RefreshRecord {
-    family: String,
-    issued_by: u64,
-    ends_at: Option<Instant>,
-    spent: Option<Spent>,
-}
-
-struct Spent {
-    at: Instant,
-    replays: u32,
-    /// Kept in grace mode alone.
-    successor: Option<Issue>,
-}
-
-impl RefreshRecord {
-    /// Whether `client` may use the token, spent or not.
-    fn check(
-        &self,
-        family: &Family,
-        client: &str,
-        scope: Option<&str>,
-        now: Instant,
-    ) -> Result<(), Refusal> {
-        let spec = &family.status.spec;
-        let granted = |one: &str| spec.scopes.iter().any(|scope| scope == one);
-        if spec.client_id != client {
-            Err(Refusal::TokenOfAnotherClient)
-        } else if family.status.revoked {
-            Err(Refusal::RevokedToken)
-        } else if self.ends_at.is_some_and(|end| end <= now) {
-            Err(Refusal::ExpiredToken)
-        } else if !scope.unwrap_or_default().split_whitespace().all(granted) {
-            Err(Refusal::ExceedingScope)
-        } else {
-            Ok(())
-        }
-    }
-}
-
-struct AccessRecord {
-    family: String,
-    ends_at: Instant,
 }
 
 /// All grants and all tokens ever issued.

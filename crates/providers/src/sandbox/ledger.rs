@@ -68,6 +68,9 @@ pub struct Entry {
     pub endpoint: Endpoint,
     /// How that endpoint speaks.
     pub dialect: Dialect,
+    /// The provider that was played.
+    #[serde(default)]
+    pub provider: Option<String>,
     /// The grant that it is about, if its token is known.
     pub family: Option<String>,
     /// That grant's rotation mode.
@@ -150,6 +153,7 @@ impl Recorder {
             wall_ms: self.wall_ms_at(elapsed_ms),
             endpoint,
             dialect,
+            provider: None,
             family: None,
             mode: None,
             refresh_token: None,

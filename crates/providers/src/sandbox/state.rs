@@ -107,6 +107,8 @@ impl State {
         let effects = self.faults.take(call.endpoint, family.as_deref());
         let entry = self.ledger.entry(sequence);
         entry.family = family;
+        let provider = call.played.as_ref().map(|played| &played.entry.name);
+        entry.provider = provider.map(ToString::to_string);
         entry.refresh_token = call.refresh_token().map(Fingerprint::of);
         entry.faults = effects.kinds.iter().map(|&kind| kind.to_owned()).collect();
         if let Some(known) = known {
