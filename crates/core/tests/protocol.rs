@@ -22,6 +22,7 @@ mod protocol {
     mod explain;
     mod heal;
     mod instagram;
+    mod left_grants;
     mod minted;
     mod rejected_token;
     mod renewal;
@@ -36,6 +37,7 @@ mod protocol {
     mod tail;
     mod takeover;
     mod terminal;
+    mod unsaved;
     mod unusable;
     mod validity;
     mod world;
