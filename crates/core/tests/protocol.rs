@@ -24,6 +24,7 @@ mod protocol {
     mod instagram;
     mod left_grants;
     mod minted;
+    mod probes;
     mod rejected_token;
     mod renewal;
     mod replica;
