@@ -209,6 +209,10 @@ pub struct CallError {
     pub message: String,
     /// When the provider asks to be tried again.
     pub retry_after: Option<Duration>,
+    /// Whether a rejection of the client ([`Verdict::Client`]) may be about what this grant alone brings: the endpoint's
+    /// host or path, the account that a token is minted for, or one of several clients that it may belong to. Then it
+    /// says little of the client for other grants.
+    pub grant_specific: bool,
 }
 
 /// Who or what is at fault: decided by HTTP status first, by error code second, by prose never.

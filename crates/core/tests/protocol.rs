@@ -10,6 +10,7 @@ mod protocol {
     mod brake;
     mod budgets;
     mod chaos;
+    mod client_doubted;
     mod client_rejected;
     mod coherence;
     mod cooling;

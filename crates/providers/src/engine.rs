@@ -2,6 +2,7 @@
 
 mod ask;
 mod client;
+mod clocks;
 mod consent;
 mod device;
 mod introspect;
@@ -28,6 +29,7 @@ use tokio::time::Instant;
 
 use self::ask::{Ask, deadline};
 use self::client::Client;
+use self::clocks::Clocks;
 use self::mint::minting;
 use crate::catalogue::{Catalogue, Entry, GrantKind};
 use crate::client::HttpClient;
@@ -47,6 +49,7 @@ pub struct HttpProviders {
     catalogue: Arc<Catalogue>,
     clock: Arc<dyn Clock>,
     oddities: Oddities,
+    clocks: Clocks,
 }
 
 impl fmt::Debug for HttpProviders {
@@ -97,6 +100,7 @@ impl HttpProviders {
             catalogue,
             clock,
             oddities: Oddities::default(),
+            clocks: Clocks::default(),
         })
     }
 
@@ -321,5 +325,6 @@ fn not_sent(verdict: Verdict, message: String) -> CallError {
         code: String::new(),
         message,
         retry_after: None,
+        grant_specific: false,
     }
 }

@@ -14,7 +14,7 @@ use evergrant_core::clock::Timestamp;
 use serde_json::Value;
 
 use self::body::Body;
-use self::skew::Skew;
+pub(crate) use self::skew::Skew;
 use self::tokens::first_text;
 use crate::catalogue::{Entry, ResponseFacts};
 use crate::client::{Answer, BodyFault};

@@ -171,6 +171,7 @@ impl Context<'_> {
                     let skew = Skew::of(self.entry, answer, self.now);
                     retry_after(text, skew.theirs(self.now))
                 }),
+                grant_specific: false,
             },
             try_next_secret: meaning.try_next_secret && delivery == Delivery::Answered,
             try_alternate_client: meaning.try_alternate_client && delivery == Delivery::Answered,
