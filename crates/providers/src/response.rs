@@ -21,7 +21,7 @@ use crate::client::{Answer, BodyFault};
 
 pub(crate) use self::calls::{device, done, introspected};
 pub(crate) use self::oddity::Oddities;
-pub(crate) use self::refusal::Refusal;
+pub(crate) use self::refusal::{Refusal, is_code};
 pub(crate) use self::tokens::Granted;
 
 /// What a token endpoint is asked for, in words.
