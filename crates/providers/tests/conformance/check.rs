@@ -24,11 +24,13 @@ impl Mistakes {
         self.subject = subject;
     }
 
-    fn note(&mut self, mistake: String) {
+    /// One that no comparison finds.
+    pub fn note(&mut self, mistake: String) {
         self.found.insert(format!("{}: {mistake}", self.subject));
     }
 
-    fn equal<T: PartialEq + std::fmt::Debug>(&mut self, what: &str, is: &T, documented: &T) {
+    /// Notes it unless both are the same.
+    pub fn equal<T: PartialEq + std::fmt::Debug>(&mut self, what: &str, is: &T, documented: &T) {
         if is != documented {
             self.note(format!("{what} is {is:?}, documented is {documented:?}"));
         }
@@ -241,7 +243,8 @@ fn plain(documented: &facts::Issued) -> facts::Issued {
     }
 }
 
-fn stated(brought: Brought) -> facts::Issued {
+/// What was brought, as a row would have it.
+pub fn stated(brought: Brought) -> facts::Issued {
     let Brought { issued, account } = brought;
     let seconds = |at: evergrant_core::clock::Timestamp| at.since(NOW).as_secs();
     facts::Issued {

@@ -2,6 +2,7 @@
 //! sends over TLS, and what each documented answer is taken for.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod brought;
 mod check;
 mod facts;
 mod page;

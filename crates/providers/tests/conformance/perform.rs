@@ -15,11 +15,12 @@ use evergrant_core::ids::{ClientKey, ClientName, Generation, GrantId, ProviderNa
 use evergrant_core::provider::{CallError, Issued, Providers};
 use evergrant_core::secret::{AccessToken, Parameter, RefreshToken, SigningKey};
 use evergrant_providers::catalogue::{Entry, GrantKind, SigningAlgorithm};
+use evergrant_providers::engine::{TokenResponse, Unreadable};
 use evergrant_providers::{
     Catalogue, CodeExchange, Consented, DevicePoll, HttpProviders, Network, OAuthClient,
 };
 
-use crate::facts::Exchange;
+use crate::facts::{Answer, Exchange};
 use crate::provider::{Provider, Seen};
 
 /// When the table is held against the program: the first second of 2026.
@@ -172,6 +173,18 @@ impl Asker {
                 })
             }
         }
+    }
+
+    /// The tokens of an answer that somebody else got, and brings.
+    pub fn bring(&self, row: &Exchange, answer: &Answer) -> Result<Brought, Unreadable> {
+        let response = TokenResponse {
+            provider: &self.entry.name,
+            grant_type: GrantType::AuthorizationCode,
+            text: answer.body().1,
+            placeholders: &row.given,
+        };
+        let consented = self.providers.read_token_response(&response, NOW)?;
+        Ok(brought(consented, &row.given))
     }
 
     /// What was sent to the token endpoint. Some providers are asked afterwards how long the token lives.
