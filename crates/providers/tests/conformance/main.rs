@@ -2,6 +2,7 @@
 //! the real HTTP client sends over TLS, and what each documented answer is taken for.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod against_the_sandbox;
 mod brought;
 mod check;
 mod facts;
