@@ -136,7 +136,7 @@ impl Broker {
         let scope = match named {
             Named::Credential(key) => Scope::Credential {
                 key: key.clone(),
-                account: None,
+                connecting: None,
             },
             Named::Grant(id) => Scope::Grant(id.clone()),
         };

@@ -51,7 +51,7 @@ impl Broker {
         if let Some(live) = self.memory.of_scopes(&base, scopes) {
             return Ok(Some(live));
         }
-        if base.profile.single_active_token {
+        if base.profile.renewal.single_active_token {
             return Err(TokenError::Scopes {
                 key: key.clone(),
                 why: "its provider ends one token when it mints another, so there is only one set of scopes",

@@ -284,7 +284,7 @@ impl Refresher {
 fn scope_of(key: &CredentialKey) -> Scope {
     Scope::Credential {
         key: key.clone(),
-        account: None,
+        connecting: None,
     }
 }
 
