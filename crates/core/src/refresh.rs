@@ -24,11 +24,11 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::attempts::AttemptLog;
+use crate::breaker::ClientBreaker;
 use crate::budget::Budgets;
 use crate::cache::LiveGrant;
 use crate::change::run::Changes;
 use crate::clock::{Clock, Timestamp};
-use crate::cooldown::ClientBreaker;
 use crate::coordinator::{Bus, Escrow, Locks};
 use crate::failure::FailureReason;
 use crate::ids::{Generation, GrantId, ReplicaName};

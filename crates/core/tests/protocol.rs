@@ -23,6 +23,7 @@ mod protocol {
     mod heal;
     mod instagram;
     mod minted;
+    mod probes;
     mod rejected_token;
     mod renewal;
     mod replica;

@@ -16,6 +16,7 @@ mod m0009_attempts;
 mod m0010_kills;
 mod m0011_requirement;
 mod m0012_accounts;
+mod m0013_probes;
 
 use std::time::{Duration, Instant};
 
@@ -69,6 +70,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0010_kills::Kills),
             Box::new(m0011_requirement::Requirement),
             Box::new(m0012_accounts::Accounts),
+            Box::new(m0013_probes::Probes),
         ]
     }
 }
