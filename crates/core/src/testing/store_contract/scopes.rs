@@ -147,8 +147,9 @@ pub async fn a_refresh_token_is_found_in_every_grant_of_its_tenant_and_client(
         }),
     };
     let snapshot = subject.snapshot(scope("one")).await;
-    assert_eq!(snapshot.same_token, [dead.clone()]);
-    assert_eq!(grants(&snapshot), [dead]);
+    let holder = [dead];
+    assert_eq!(snapshot.same_token, holder);
+    assert_eq!(grants(&snapshot), holder);
     assert_eq!(credentials(&snapshot), ["a"]);
     assert_eq!(integrations(&snapshot), ["i1"]);
     let snapshot = subject.snapshot(scope("three")).await;
