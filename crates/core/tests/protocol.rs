@@ -22,6 +22,7 @@ mod protocol {
     mod explain;
     mod heal;
     mod instagram;
+    mod left_grants;
     mod minted;
     mod probes;
     mod rejected_token;
@@ -37,6 +38,7 @@ mod protocol {
     mod tail;
     mod takeover;
     mod terminal;
+    mod unsaved;
     mod unusable;
     mod validity;
     mod world;
