@@ -9,7 +9,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use super::flight::{FIRST_POLL, LAST_POLL, no_place, shutting_down};
+use super::flight::{FIRST_POLL, LAST_POLL, shutting_down};
+use super::place::no_place;
 use super::settle::NotAdopted;
 use super::{Failure, Refresher};
 use crate::budget::{Place, Urgency};

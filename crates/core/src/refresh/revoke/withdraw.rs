@@ -9,7 +9,8 @@ use crate::failure::FailureReason;
 use crate::grant::InvalidationReason;
 use crate::ids::{Generation, GrantId};
 use crate::leader::Leadership;
-use crate::refresh::flight::{FIRST_POLL, LAST_POLL, no_place};
+use crate::refresh::flight::{FIRST_POLL, LAST_POLL};
+use crate::refresh::place::no_place;
 use crate::refresh::{Failure, Refresher};
 use crate::revocation::Withdrawn;
 
