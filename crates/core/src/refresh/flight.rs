@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::attempt::{Led, Wanted};
 use super::place::Entered;
 use super::polls::Polls;
-pub(super) use super::polls::{FIRST as FIRST_POLL, LAST as LAST_POLL};
 use super::settle::NotAdopted;
 use super::{Cause, Failure, Outcome, Refresher, Subject, Trigger};
 use crate::breaker::Refusal;

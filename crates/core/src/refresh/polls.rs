@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-pub(super) const FIRST: Duration = Duration::from_millis(100);
-pub(super) const LAST: Duration = Duration::from_secs(1);
+const FIRST: Duration = Duration::from_millis(100);
+const LAST: Duration = Duration::from_secs(1);
 /// Keeps a lock that is about to end from being asked for again and again.
 const SHORTEST: Duration = Duration::from_millis(10);
 
