@@ -19,6 +19,18 @@ pub trait Providers: Send + Sync + 'static {
     /// catalogue has no such provider.
     fn profile(&self, client: &ClientKey) -> Result<Profile, UnknownClient>;
 
+    /// What calls a client's budget allows; what it allows by default, where the catalogue no longer has the provider.
+    fn limits(&self, client: &ClientKey) -> Limits {
+        let profile = self.profile(client);
+        profile.map(|profile| profile.limits).unwrap_or_default()
+    }
+
+    /// How a client's grants are renewed; as usual, where the catalogue no longer has the provider.
+    fn renewal(&self, client: &ClientKey) -> Renewal {
+        let profile = self.profile(client);
+        profile.map(|profile| profile.renewal).unwrap_or_default()
+    }
+
     /// Whether calls can be made for a client. Fails if it is not configured.
     fn check(&self, client: &ClientKey) -> Result<(), UnknownClient>;
 

@@ -160,9 +160,9 @@ impl Registry {
     /// Invalidates every active grant that a provider's report concerns, and remembers its delivery, so that the same
     /// delivery has no effect a second time. A token that a refresh in flight brings does not undo it.
     ///
-    /// Up to a hundred grants, and the memory of the delivery with the last of them, are one change: when
-    /// this fails or is cancelled, the delivery is not remembered, and can be sent again. `None` if it was dealt with
-    /// before.
+    /// Up to a hundred grants, and the memory of the delivery with the last of them, are one change. When this fails or is
+    /// cancelled, some of these changes may have happened, each of them whole; the delivery is not remembered, and sent
+    /// again it invalidates the rest. `None` if it was dealt with before.
     pub async fn report(
         &self,
         report: &Report,
