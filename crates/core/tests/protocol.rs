@@ -30,6 +30,7 @@ mod protocol {
     mod replica;
     mod reports;
     mod revoke;
+    mod revoke_scopes;
     mod rotation;
     mod scope_sets;
     mod shared_grants;
@@ -41,5 +42,6 @@ mod protocol {
     mod unsaved;
     mod unusable;
     mod validity;
+    mod withdraw;
     mod world;
 }

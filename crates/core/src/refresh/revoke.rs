@@ -2,26 +2,28 @@
 //!
 //! The provider is asked under the leader lock and the lease of a refresh, so that no rotation is under way: one could
 //! leave a successor behind that lives on. What an earlier attempt left in escrow is adopted first, and what came too
-//! late for this generation is revoked beside the stored token set.
-
-use std::time::Duration;
+//! late for this generation is revoked beside the stored token set. Tokens that were minted for other scopes come before
+//! its own ([`derived`]).
 
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use super::flight::{FIRST_POLL, LAST_POLL, no_place, shutting_down};
+use super::flight::shutting_down;
+use super::polls::Polls;
 use super::settle::NotAdopted;
 use super::{Failure, Refresher};
 use crate::budget::{Place, Urgency};
 use crate::change::{Scope, plan};
 use crate::failure::FailureReason;
-use crate::grant::{Grant, GrantFacts};
+use crate::grant::{Grant, GrantFacts, TokenSet};
 use crate::ids::{ClientKey, CredentialKey, GrantId};
 use crate::leader::{Held, Leadership};
 use crate::provider::{CallError, Revocation, Verdict};
 use crate::revocation::RevokeError;
 use crate::store::{AttemptEnd, Claimed};
+use derived::Derived;
 
+mod derived;
 mod withdraw;
 
 /// What came of one try.
@@ -42,7 +44,8 @@ impl Refresher {
     ) -> Result<bool, RevokeError> {
         // Subscribed before the first look, so that no news falls between a look and a wait.
         let mut notices = self.ports.bus.subscribe();
-        let mut poll = FIRST_POLL;
+        let mut polls = Polls::new();
+        let mut of_scopes = Derived::None;
         loop {
             let tried = tokio::time::timeout_at(deadline, self.find_sole_user(key)).await;
             let grant = match tried.map_err(|_| RevokeError::InProgress(key.clone()))?? {
@@ -52,31 +55,43 @@ impl Refresher {
             if self.stop.is_cancelled() {
                 return Err(failed(key, shutting_down()));
             }
-            let place = self.enter_to_revoke(&grant.facts.client);
+            // As for a refresh for which a caller waits.
+            let place = self.place(&grant.facts.client, Urgency::Interactive);
             let place = tokio::time::timeout_at(deadline, place).await;
             let place = place.map_err(|_| RevokeError::InProgress(key.clone()))?;
-            let place = place.map_err(|failure| failed(key, failure))?;
+            let place = place.map_err(|none| failed(key, self.without_place(none)))?;
             let id = &grant.facts.id;
-            let mut wait = poll;
-            match self.leader.claim(id).await {
+            let derived = self.revoke_derived(id, &place, deadline).await;
+            match derived.map_err(|failure| failed(key, failure))? {
+                Derived::None => {}
+                Derived::Revoked => {
+                    of_scopes = Derived::Revoked;
+                    // The grant was told of as changed.
+                    continue;
+                }
+                Derived::NotSupported => of_scopes = Derived::NotSupported,
+                Derived::Busy => return Err(RevokeError::InProgress(key.clone())),
+            }
+            let lock_left = match self.leader.claim(id).await {
                 Leadership::Leader(held) => {
-                    let tried = self.revoke_as_leader(key, &grant, &place, &held).await;
+                    let tried = self
+                        .revoke_as_leader(key, &grant, &place, &held, of_scopes)
+                        .await;
                     held.release().await;
                     if let Tried::Deleted(revoked) = tried? {
                         return Ok(revoked);
                     }
+                    None
                 }
-                Leadership::Follower { left } => {
-                    wait = wait.min(left.max(Duration::from_millis(10)));
-                }
-            }
+                Leadership::Follower { left } => Some(left),
+            };
             drop(place);
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(RevokeError::InProgress(key.clone()));
             }
-            self.wait_for_news(id, &mut notices, wait.min(left)).await;
-            poll = (poll * 2).min(LAST_POLL);
+            let wait = polls.next(lock_left).min(left);
+            self.wait_for_news(id, &mut notices, wait).await;
         }
     }
 
@@ -100,26 +115,13 @@ impl Refresher {
         Ok(Some(grant))
     }
 
-    /// A place in the client's budget, as for a refresh for which a caller waits.
-    async fn enter_to_revoke(&self, client: &ClientKey) -> Result<Place, Failure> {
-        let profile = self.ports.providers.profile(client);
-        let limits = profile.map(|profile| profile.limits).unwrap_or_default();
-        let urgency = Urgency::Interactive;
-        tokio::select! {
-            biased;
-            entered = self.budgets.enter(client, limits, urgency) => {
-                entered.map_err(|full| no_place(full, self.ports.clock.now()))
-            }
-            () = self.stop.cancelled() => Err(shutting_down()),
-        }
-    }
-
     async fn revoke_as_leader(
         &self,
         key: &CredentialKey,
         grant: &Grant,
         place: &Place,
         held: &Held,
+        of_scopes: Derived,
     ) -> Result<Tried, RevokeError> {
         let started = Instant::now();
         let (id, generation) = (&grant.facts.id, grant.facts.generation);
@@ -129,7 +131,7 @@ impl Refresher {
             // lock. It may have been reconnected since it was read.
             return match store.grant(id).await {
                 Ok(Some(now)) if now.facts.version == grant.facts.version => {
-                    self.revoke_unhindered(key, grant, place, false, started)
+                    self.revoke_unhindered(key, grant, place, false, of_scopes, started)
                         .await
                 }
                 Ok(_) => Ok(Tried::LookAgain),
@@ -147,7 +149,7 @@ impl Refresher {
             }
         };
         let tried = self
-            .revoke_unhindered(key, grant, place, claimed.takeover, started)
+            .revoke_unhindered(key, grant, place, claimed.takeover, of_scopes, started)
             .await;
         if !matches!(tried, Ok(Tried::Deleted(_))) {
             self.give_back(id, &claimed).await;
@@ -156,13 +158,14 @@ impl Refresher {
     }
 
     /// Revokes and deletes while nobody else calls the provider for the grant. `in_doubt`: an earlier attempt may have
-    /// spent the stored refresh token.
+    /// spent the stored refresh token. `of_scopes`: what became of tokens of other scopes.
     async fn revoke_unhindered(
         &self,
         key: &CredentialKey,
         grant: &Grant,
         place: &Place,
         in_doubt: bool,
+        of_scopes: Derived,
         started: Instant,
     ) -> Result<Tried, RevokeError> {
         let store_failed = |error| failed(key, Failure::from_store(&error));
@@ -170,8 +173,15 @@ impl Refresher {
         let Some(revoked) = asked.map_err(|failure| failed(key, failure))? else {
             return Ok(Tried::LookAgain);
         };
+        let revoked = match of_scopes {
+            Derived::Revoked => revoked,
+            // Where nothing was ever minted, nobody was asked.
+            Derived::None | Derived::Busy => revoked && grant.tokens.has_token(),
+            Derived::NotSupported => false,
+        };
+        let lives_on = of_scopes == Derived::NotSupported;
         let (id, generation) = (&grant.facts.id, grant.facts.generation);
-        let forget = |snapshot: &_| plan::delete_revoked(snapshot, key, id, generation);
+        let forget = |snapshot: &_| plan::delete_revoked(snapshot, key, id, generation, lives_on);
         let deleted = self.change(&scope_of(key), forget).await;
         if !deleted.map_err(store_failed)? {
             return Ok(Tried::LookAgain);
@@ -181,8 +191,8 @@ impl Refresher {
     }
 
     /// Asks the provider to take back the stored token set and those that were bought with it. Answers whether it
-    /// confirmed all of them; `None` if the grant moved on. `in_doubt`: an earlier attempt may have spent the stored
-    /// refresh token.
+    /// confirmed all of them, also if none was ever minted; `None` if the grant moved on. `in_doubt`: an earlier attempt
+    /// may have spent the stored refresh token.
     async fn revoke_tokens(
         &self,
         grant: &Grant,
@@ -204,7 +214,8 @@ impl Refresher {
         let orphans = orphans.map_err(|error| Failure::from_store(&error))?;
         let mut revoked = true;
         // The newest first: the others may be spent, and some providers know no spent token.
-        for tokens in orphans.into_iter().rev().chain([grant.tokens.clone()]) {
+        let all = orphans.into_iter().rev().chain([grant.tokens.clone()]);
+        for tokens in all.filter(TokenSet::has_token) {
             let grant = Grant {
                 facts: grant.facts.clone(),
                 tokens,
@@ -243,7 +254,11 @@ impl Refresher {
                 Ok(revocation)
             }
             Err(error) => {
-                let failure = self.failure(error);
+                let mut failure = self.failure(error);
+                if failure.reason == FailureReason::ClientRejected {
+                    failure.message =
+                        format!("the provider rejects client {client}: {}", failure.message);
+                }
                 count(client, outcome(failure.reason));
                 warn!(
                     grant = %id, %client, reason = %failure.reason, error = %failure.message,
@@ -284,7 +299,7 @@ impl Refresher {
 fn scope_of(key: &CredentialKey) -> Scope {
     Scope::Credential {
         key: key.clone(),
-        account: None,
+        connecting: None,
     }
 }
 
