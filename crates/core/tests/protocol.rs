@@ -43,5 +43,6 @@ mod protocol {
     mod unsaved;
     mod unusable;
     mod validity;
+    mod withdraw;
     mod world;
 }

@@ -1,6 +1,7 @@
 //! The provider port over HTTP.
 
 mod ask;
+mod brought;
 mod client;
 mod clocks;
 mod consent;
@@ -36,6 +37,7 @@ use crate::client::HttpClient;
 use crate::placeholders::Placeholders;
 use crate::response::{self, Granted, Oddities};
 
+pub use self::brought::{TokenResponse, Unreadable};
 pub use self::client::{ClientConfigError, OAuthClient, takes_private_key};
 pub use self::consent::{CodeExchange, Consent, ConsentError, Consented};
 pub use self::device::{DeviceAuthorization, DevicePoll};
@@ -196,7 +198,6 @@ impl Providers for HttpProviders {
             grant_types: grant_types(entry),
             flaky_refusals: entry.flaky_refusals,
             renewal: renewal(entry),
-            single_active_token: entry.single_active_token,
             header_name: entry.token.header.clone(),
             header_scheme: entry.token.scheme.clone(),
             limits: match self.clients.get(client) {
@@ -295,6 +296,7 @@ fn renewal(entry: &Entry) -> Renewal {
         refresh_token_margin: facts.refresh_token_margin,
         end_moves: new_ones || lifetime.refresh_token_idle.is_some(),
         grant_lifetime: lifetime.grant,
+        single_active_token: entry.single_active_token,
     }
 }
 

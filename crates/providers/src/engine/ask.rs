@@ -11,6 +11,7 @@ use evergrant_core::grant::TokenSet;
 use evergrant_core::provider::{CallError, Delivery, Verdict};
 use tokio::time::Instant;
 use tracing::Instrument as _;
+use url::Url;
 
 pub(super) use self::express::express;
 use super::client::Client;
@@ -266,11 +267,12 @@ impl HttpProviders {
         let request = express(client, ask, client_secret, signed_at)
             .map_err(|error| Refusal::of(cannot_ask(entry, &error)))?;
         trace::tell_request(&request);
+        let host = host(&request.url);
         let answer = self
             .http
             .send(request, deadline)
             .await
-            .map_err(|fault| Refusal::of(unanswered(entry, &ask.url.field, fault)))?;
+            .map_err(|fault| Refusal::of(unanswered(entry, &ask.url.field, &host, fault)))?;
         trace::tell_status(answer.status);
         let now = self.clock.now();
         if !ask.has_own_endpoint() {
@@ -307,8 +309,17 @@ fn cannot_ask(entry: &Entry, error: &Inexpressible) -> CallError {
     not_sent(Verdict::Request, message)
 }
 
-/// `field` is the key of the URL in the entry.
-fn unanswered(entry: &Entry, field: &str, fault: SendFault) -> CallError {
+/// The host, with its port if it is not the usual one.
+fn host(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    }
+}
+
+/// `field` is the key of the URL in the entry, `host` where it leads.
+fn unanswered(entry: &Entry, field: &str, host: &str, fault: SendFault) -> CallError {
     let name = &entry.name;
     match fault {
         SendFault::NotAllowed(why) => not_sent(
@@ -317,11 +328,14 @@ fn unanswered(entry: &Entry, field: &str, fault: SendFault) -> CallError {
         ),
         SendFault::NotSent(why) => not_sent(
             Verdict::Transient,
-            format!("{name} cannot be reached: {why}"),
+            format!("{name} cannot be reached at {host} ({field}): {why}"),
         ),
         SendFault::Unknown(why) => CallError {
             delivery: Delivery::Unknown,
-            ..not_sent(Verdict::Transient, format!("{name} did not answer: {why}"))
+            ..not_sent(
+                Verdict::Transient,
+                format!("{name} did not answer at {host} ({field}): {why}"),
+            )
         },
     }
 }
