@@ -62,6 +62,18 @@ fn help_succeeds_and_bad_usage_is_64() {
     }
 }
 
+/// A verb that decides for all tenants offers no limit that it would not keep.
+#[test]
+fn a_brake_is_released_for_all_tenants_or_not_at_all() {
+    let release = ["provider", "release", "slack", "--invalidate"];
+    let (code, _, notes) = evergrant(&[&release[..], &["--tenant", "t1"]].concat());
+    assert_eq!(code, 64);
+    assert!(notes.contains("'--tenant'"), "{notes}");
+    let (_, help, _) = evergrant(&["provider", "release", "--help"]);
+    assert!(help.contains("of all tenants"), "{help}");
+    assert!(!help.contains("EVERGRANT_TENANT"), "{help}");
+}
+
 #[test]
 fn a_server_that_is_not_there_is_69_in_one_line() {
     // A port that was free a moment ago.
