@@ -161,6 +161,9 @@ impl Generation {
     /// The generation of a grant's first token set.
     pub const FIRST: Self = Self(1);
 
+    /// The generation of no token set: what is kept under it was bought with none of a grant's tokens.
+    pub const NONE: Self = Self(0);
+
     /// The generation of the token set after this one.
     pub fn next(self) -> Self {
         Self(self.0 + 1)

@@ -165,7 +165,8 @@ pub trait GrantStore: Send + Sync + 'static {
     ) -> Result<bool, StoreError>;
 
     /// Keeps a token set that came too late to be stored, for revocation and forensics, until it is
-    /// [pruned](Self::prune_orphans).
+    /// [pruned](Self::prune_orphans). `base` is the generation with which it was bought; [`Generation::NONE`] if it is of
+    /// another consent, which is not to end with this grant.
     async fn keep_orphan(
         &self,
         id: &GrantId,

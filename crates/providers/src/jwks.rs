@@ -191,7 +191,8 @@ impl KeySets {
     ) -> Result<(Arc<KeySet>, Option<String>), VerifyError> {
         let slot = self.slot(place);
         let mut slot = slot.lock().await;
-        if slot.is_due(unknown) {
+        let now = Instant::now();
+        if slot.is_due(unknown, now) {
             let fetched = self.fetch(place).await;
             slot.tried_at = Some(Instant::now());
             match fetched {
@@ -202,13 +203,7 @@ impl KeySets {
                 Err(why) => slot.fault = Some(why),
             }
         }
-        match (&slot.set, &slot.fault) {
-            (Some((set, since)), fault) if since.elapsed() < MAX_AGE => {
-                Ok((set.clone(), fault.clone()))
-            }
-            (_, Some(why)) => Err(VerifyError::Unavailable(why.clone())),
-            (_, None) => unreachable!("a set that is missing or too old is due"),
-        }
+        slot.at_hand(now)
     }
 
     fn slot(&self, place: &Place) -> Arc<Mutex<Slot>> {
@@ -303,18 +298,30 @@ struct Slot {
 }
 
 impl Slot {
-    fn is_due(&self, unknown: bool) -> bool {
+    fn is_due(&self, unknown: bool, now: Instant) -> bool {
         let Some(tried_at) = self.tried_at else {
             return true;
         };
-        let old = self
-            .set
-            .as_ref()
-            .is_none_or(|(_, since)| since.elapsed() >= MAX_AGE);
+        let old = self.young_set(now).is_none();
+        let tried_ago = now.saturating_duration_since(tried_at);
         match self.fault {
-            Some(_) => (old || unknown) && tried_at.elapsed() >= RETRY,
-            None => old || (unknown && tried_at.elapsed() >= REFETCH),
+            Some(_) => (old || unknown) && tried_ago >= RETRY,
+            None => old || (unknown && tried_ago >= REFETCH),
         }
+    }
+
+    /// The set as of `now`, at which it was looked whether one is due: it may grow too old while it is handed out.
+    fn at_hand(&self, now: Instant) -> Result<(Arc<KeySet>, Option<String>), VerifyError> {
+        match (self.young_set(now), &self.fault) {
+            (Some(set), fault) => Ok((set.clone(), fault.clone())),
+            (None, Some(why)) => Err(VerifyError::Unavailable(why.clone())),
+            (None, None) => unreachable!("a set that is missing or too old is due"),
+        }
+    }
+
+    fn young_set(&self, now: Instant) -> Option<&Arc<KeySet>> {
+        let (set, since) = self.set.as_ref()?;
+        (now.saturating_duration_since(*since) < MAX_AGE).then_some(set)
     }
 }
 

@@ -6,33 +6,43 @@
 pub(crate) mod arrival;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
 use evergrant_proto::v1::ErrorReason;
+use http::Request;
+use hyper::body::Incoming;
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
 use url::Url;
 
 use self::arrival::{Arrival, is_prefetch};
 use crate::consent::{About, Completed, ConsentError, Consents, Ended};
 use crate::grpc::status::reason_name;
 use crate::page::Page;
+use crate::public_http::{self, Respond, Stop};
 
 /// Where the callback is on its listener.
 pub const PATH: &str = "/oauth/callback";
 
-/// Serves until `stop` is cancelled.
-pub async fn serve(
-    listener: TcpListener,
-    consents: Consents,
-    stop: CancellationToken,
-) -> std::io::Result<()> {
-    axum::serve(listener, router(consents))
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await
+/// Serves until `stop`, without TLS, and ends when every connection has.
+pub async fn serve(listener: TcpListener, consents: Consents, stop: Stop) {
+    public_http::serve(listener, None, Callback(router(consents)), stop).await;
+}
+
+#[derive(Clone)]
+struct Callback(Router);
+
+impl Respond for Callback {
+    type Body = Body;
+
+    async fn respond(&self, request: Request<Incoming>) -> Response {
+        let Ok(response) = self.0.clone().oneshot(request).await;
+        response
+    }
 }
 
 /// `GET` alone: axum would answer `HEAD` with the handler of `GET`, and a program that only looks whether the address

@@ -1,16 +1,15 @@
 //! What providers report by themselves: that grants died, before anybody tried to refresh them.
 //!
-//! The path of one delivery: [`listener`] takes the connection and bounds it in size and time; [`Inbox::answer`] finds
-//! the receiver by its path and reads the body; the receiver's kind (`set`, `slack`, `github`) tells whether the
-//! word is the provider's, and what it says; the [`Registry`] invalidates, and remembers the delivery in the same change.
-//! Only then is it answered: whatever fails before is answered with 503 and can be delivered again.
+//! The path of one delivery: [`public_http`](crate::public_http) takes the connection and bounds it in size and time;
+//! [`Inbox::answer`] finds the receiver by its path and reads the body; the receiver's kind (`set`, `slack`, `github`)
+//! tells whether the word is the provider's, and what it says; the [`Registry`] invalidates, and remembers the delivery in
+//! the same change. Only then is it answered: whatever fails before is answered with 503 and can be delivered again.
 //!
 //! Nothing of a delivery is logged but the name of its event. Who is unknown here is answered like everyone else.
 
 mod answer;
 mod body;
 mod github;
-pub mod listener;
 mod receiver;
 #[cfg(test)]
 mod sample;
@@ -29,12 +28,14 @@ use evergrant_core::registry::Registry;
 use evergrant_providers::jwks::KeySets;
 use http::{HeaderMap, Method, Request, Response};
 use http_body_util::Full;
+use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use self::answer::Answer;
 use self::receiver::Receiver;
 use crate::config::inbound::Inbound;
+use crate::public_http::Respond;
 
 /// Deliveries that are dealt with at once; others wait.
 const AT_ONCE: usize = 64;
@@ -57,6 +58,14 @@ struct Shared {
 impl fmt::Debug for Inbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Inbox").finish_non_exhaustive()
+    }
+}
+
+impl Respond for Inbox {
+    type Body = Full<Bytes>;
+
+    async fn respond(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        self.answer(request).await
     }
 }
 

@@ -20,6 +20,7 @@ pub mod journal;
 pub mod kill;
 pub mod lifecycle;
 pub mod page;
+pub mod public_http;
 pub mod redis;
 pub mod replica;
 pub mod retention;

@@ -225,7 +225,8 @@ impl Replica {
             stop,
         ));
         if let Some(listener) = callback_listener {
-            listener.serve(consents, &life);
+            // A consent under way may wait for its provider, and its user sees what comes of it.
+            listener.serve(consents, config.server.shutdown_timeout / 2, &life);
         }
         let inbound_address = match inbound {
             Some(inbound) => Some(inbound.serve(&broker, grace, &life)?),

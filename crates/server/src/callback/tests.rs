@@ -4,8 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use axum::body::Body;
-use axum::http::{Method, Request};
+use axum::http::Method;
 use evergrant_core::change::run::Changes;
 use evergrant_core::failure::FailureReason;
 use evergrant_core::ids::{
@@ -17,7 +16,6 @@ use evergrant_core::registry::Registry;
 use evergrant_core::testing::coordinator::MemoryCoordinator;
 use tempfile::TempDir;
 use tokio_util::task::TaskTracker;
-use tower::ServiceExt as _;
 
 use super::*;
 use crate::clock::SystemClock;

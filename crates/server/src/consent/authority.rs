@@ -100,6 +100,8 @@ pub enum DeviceAnswer {
     SlowDown,
     /// Yes.
     Granted(Box<Granted>),
+    /// Yes, and what the provider says of it cannot be believed, as told: the code is spent, and there are no tokens.
+    Spent(Denied),
 }
 
 /// What is known of a client and its provider.

@@ -154,7 +154,7 @@ async fn poll(
         Ok(DeviceAnswer::SlowDown) => return Ok(Polled::Pending { slow_down: true }),
         Ok(DeviceAnswer::Granted(granted)) => granted,
         Err(denied) if denied.reason.is_some() => return Err(not_spent(denied)),
-        Err(denied) => {
+        Ok(DeviceAnswer::Spent(denied)) | Err(denied) => {
             forget(parts, &hash).await;
             return tell(&pending, Err(denied.into())).map(Polled::Completed);
         }

@@ -6,7 +6,7 @@ use evergrant_core::change::plan::{CreateCredential, CreateError, Reconnect, Rec
 use evergrant_core::change::run::ChangeError;
 use evergrant_core::failure::FailureReason;
 use evergrant_core::grant::{GrantType, Means, TokenSet};
-use evergrant_core::ids::{CredentialKey, TenantId};
+use evergrant_core::ids::{CredentialKey, Generation, TenantId};
 use evergrant_core::integration::Integration;
 use evergrant_core::store::{CredentialView, GrantStore as _, StoreError};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -84,11 +84,14 @@ pub(super) async fn finish(parts: &Parts, answer: Answer, tenants: Option<Vec<Te
         result: Err(error),
     };
     let hash = StateHash::of(answer.state.expose_secret());
-    let taken = parts
-        .store
-        .take_authorization(&hash, tenants.as_deref())
-        .await;
-    let pending = match taken {
+    let tenants = tenants.as_deref();
+    // Anybody may ask with any state. Who guesses shall not take turns of SQLite's one writer.
+    match parts.store.look_at_authorization(&hash, tenants).await {
+        Ok(Some(_)) => {}
+        Ok(None) => return unknown(ConsentError::StateInvalid),
+        Err(error) => return unknown(error.into()),
+    }
+    let pending = match parts.store.take_authorization(&hash, tenants).await {
         Ok(Some(payload)) => Pending::read(&payload),
         Ok(None) => return unknown(ConsentError::StateInvalid),
         Err(error) => return unknown(error.into()),
@@ -292,12 +295,12 @@ async fn reconnect(
 }
 
 /// Tokens of an account that was not wanted. They are not revoked: at some providers that ends all that the account
-/// ever granted to the client, and it may be a credential of its own here.
+/// ever granted to the client, and it may be a credential of its own here. So they are of no generation of the grant
+/// either: those go with it when it is revoked.
 async fn keep_unwanted(parts: &Parts, view: &CredentialView, tokens: &TokenSet) {
-    let grant = &view.grant;
     let kept = parts.store.keep_orphan(
-        &grant.id,
-        grant.generation,
+        &view.grant.id,
+        Generation::NONE,
         tokens,
         "another account was connected",
     );

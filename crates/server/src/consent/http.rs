@@ -163,9 +163,10 @@ impl Authority for HttpAuthority {
         Ok(match poll.await? {
             DevicePoll::Pending => DeviceAnswer::Pending,
             DevicePoll::SlowDown => DeviceAnswer::SlowDown,
-            DevicePoll::Consented(consented) => {
-                DeviceAnswer::Granted(Box::new(self.believed(pending, *consented).await?))
-            }
+            DevicePoll::Consented(consented) => match self.believed(pending, *consented).await {
+                Ok(granted) => DeviceAnswer::Granted(Box::new(granted)),
+                Err(denied) => DeviceAnswer::Spent(denied),
+            },
         })
     }
 }

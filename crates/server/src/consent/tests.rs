@@ -11,8 +11,10 @@ use evergrant_core::memory::Memory;
 use evergrant_core::provider::{Issued, Renewal, UnknownClient};
 use evergrant_core::secret::{AccessToken, RefreshToken};
 use evergrant_core::testing::coordinator::MemoryCoordinator;
+use sea_orm::{ConnectionTrait as _, Database, DatabaseConnection, Statement};
 use secrecy::ExposeSecret as _;
 use tempfile::TempDir;
+use tokio::time::timeout;
 use url::Url;
 
 use super::*;
@@ -194,13 +196,15 @@ impl Scene {
         self.store.credential(&key("c1")).await.unwrap().unwrap()
     }
 
+    /// A connection of a stranger to the database.
+    async fn database(&self) -> DatabaseConnection {
+        let file = self.folder.path().join("grants.db");
+        let url = format!("sqlite://{}", file.display());
+        Database::connect(url).await.unwrap()
+    }
+
     async fn orphans(&self) -> u64 {
-        use sea_orm::{ConnectionTrait as _, Database, Statement};
-        let url = format!(
-            "sqlite://{}",
-            self.folder.path().join("grants.db").display()
-        );
-        let database = Database::connect(url).await.unwrap();
+        let database = self.database().await;
         let count = "SELECT count(*) AS kept FROM orphans";
         let count = Statement::from_string(database.get_database_backend(), count);
         let row = database.query_one_raw(count).await.unwrap().unwrap();
@@ -425,6 +429,20 @@ async fn a_second_consent_reconnects_and_keeps_the_placeholders() {
 }
 
 #[tokio::test]
+async fn who_guesses_states_takes_no_turn_of_the_writer() {
+    let scene = Scene::new().await;
+    let database = scene.database().await;
+    database
+        .execute_unprepared("BEGIN IMMEDIATE")
+        .await
+        .unwrap();
+    let guessed = scene.consents.complete(code("guess"), None);
+    let ended = timeout(Duration::from_secs(20), guessed).await.unwrap();
+    assert_eq!(ended.result, Err(ConsentError::StateInvalid));
+    database.execute_unprepared("ROLLBACK").await.unwrap();
+}
+
+#[tokio::test]
 async fn another_account_is_refused_unless_allowed_and_its_tokens_are_kept_aside() {
     let scene = Scene::new().await;
     scene.consent(begin()).await.unwrap();
@@ -435,6 +453,8 @@ async fn another_account_is_refused_unless_allowed_and_its_tokens_are_kept_aside
     assert_eq!(grant.tokens.access_token.expose(), "at-a1");
     assert_eq!(grant.facts.generation, Generation::FIRST);
     assert_eq!(scene.orphans().await, 1);
+    let revoked_with_it = scene.store.orphans_of(&grant.facts).await.unwrap();
+    assert_eq!(revoked_with_it, [], "they are another consent's");
 
     scene.next_answer(Ok(granted("a2")));
     let allowed = Begin {

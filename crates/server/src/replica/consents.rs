@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use evergrant_core::broker::Broker;
 use evergrant_providers::HttpProviders;
 use evergrant_providers::jwks::KeySets;
 use tokio::net::TcpListener;
-use tracing::error;
 
 use super::error::StartError;
 use super::{listen, local_address};
@@ -16,6 +16,7 @@ use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::consent::{Consents, HttpAuthority, Parts};
 use crate::lifecycle::Lifecycle;
+use crate::public_http::Stop;
 use crate::store::SqlStore;
 
 /// Consents that end in credentials of `broker`.
@@ -62,13 +63,13 @@ impl Callback {
         }))
     }
 
-    /// Serves until draining begins, and answers who came before that.
-    pub(super) fn serve(self, consents: Consents, life: &Lifecycle) {
-        let served = callback::serve(self.listener, consents, life.stop());
-        life.tracker().spawn(async move {
-            if let Err(error) = served.await {
-                error!(%error, "the callback's listener failed");
-            }
-        });
+    /// Serves until draining begins. Who came before that is answered within `grace`.
+    pub(super) fn serve(self, consents: Consents, grace: Duration, life: &Lifecycle) {
+        let stop = Stop {
+            when: life.stop(),
+            grace,
+        };
+        let served = callback::serve(self.listener, consents, stop);
+        life.tracker().spawn(served);
     }
 }

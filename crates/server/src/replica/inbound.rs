@@ -15,8 +15,8 @@ use crate::clock::SystemClock;
 use crate::config::inbound::Inbound;
 use crate::grpc::transport::{Acceptor, Listener};
 use crate::inbound::Inbox;
-use crate::inbound::listener::{self, Stop};
 use crate::lifecycle::Lifecycle;
+use crate::public_http::{self, Stop};
 
 /// A listener that nobody is answered on yet.
 pub(super) struct InboundListener<'a> {
@@ -63,7 +63,7 @@ impl<'a> InboundListener<'a> {
             when: life.stop(),
             grace,
         };
-        let served = listener::serve(self.listener, self.tls, inbox, stop);
+        let served = public_http::serve(self.listener, self.tls, inbox, stop);
         life.tracker().spawn(served);
         Ok(address)
     }

@@ -292,6 +292,7 @@ pub async fn the_orphans_of_a_generation_are_found_in_the_order_in_which_they_we
         (&grant, G1, "first"),
         (&grant, G1.next(), "of another generation"),
         (&stranger, G1, "of another grant"),
+        (&grant, Generation::NONE, "of another consent"),
         (&grant, G1, "second"),
     ];
     for (id, base, name) in kept {

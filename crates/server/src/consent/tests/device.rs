@@ -107,6 +107,26 @@ async fn a_device_whose_user_says_no_asks_no_more() {
 }
 
 #[tokio::test]
+async fn a_device_whose_tokens_cannot_be_believed_asks_no_more() {
+    let scene = Scene::new().await;
+    let begun = scene.consents.begin_device(begin_device()).await.unwrap();
+    scene.next_poll(Ok(DeviceAnswer::Spent(Denied {
+        reason: Some(FailureReason::ProviderUnavailable),
+        code: String::new(),
+        message: "the issuer's key set cannot be fetched".into(),
+    })));
+    let failed = scene.poll(&begun.state).await.unwrap_err().to_string();
+    assert_eq!(
+        failed,
+        "the issuer's key set cannot be fetched; the state is spent, begin again"
+    );
+    assert_eq!(
+        scene.poll(&begun.state).await,
+        Err(ConsentError::StateInvalid)
+    );
+}
+
+#[tokio::test]
 async fn a_browsers_state_is_no_devices() {
     let scene = Scene::new().await;
     let begun = scene.consents.begin(begin()).await.unwrap();

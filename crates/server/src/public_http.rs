@@ -1,11 +1,16 @@
-//! The HTTP listener that faces the internet: few connections, each for a short time.
+//! HTTP listeners that face the internet: few connections, each for a short time.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -17,10 +22,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
-use super::Inbox;
 use crate::grpc::transport::Acceptor;
 
-/// Connections at once; others wait to be accepted. With bodies of at most 256 KiB this bounds the memory, too.
+/// Connections at once, on each listener; others wait to be accepted. With bodies of at most 256 KiB this bounds the
+/// memory, too.
 const CONNECTIONS: usize = 256;
 const HANDSHAKE: Duration = Duration::from_secs(5);
 /// From the beginning of a connection, or the last answer, to the end of the next request's headers.
@@ -42,8 +47,21 @@ pub struct Stop {
     pub grace: Duration,
 }
 
-/// Serves `inbox` until `stop`, and ends when every connection has.
-pub async fn serve(listener: TcpListener, tls: Option<Acceptor>, inbox: Inbox, stop: Stop) {
+/// What responds to the requests of a listener. It bounds the bodies that it reads. Its future is dropped when the
+/// connection is cut off, so what must not be left half done has a task of its own.
+pub trait Respond: Clone + Send + 'static {
+    /// The body of a response.
+    type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static;
+
+    /// Responds to one request.
+    fn respond(
+        &self,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response<Self::Body>> + Send;
+}
+
+/// Has `answer` respond to requests until `stop`, and ends when every connection has.
+pub async fn serve(listener: TcpListener, tls: Option<Acceptor>, answer: impl Respond, stop: Stop) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let connections = TaskTracker::new();
     connections.close();
@@ -53,9 +71,9 @@ pub async fn serve(listener: TcpListener, tls: Option<Acceptor>, inbox: Inbox, s
             let place = place.expect("the semaphore is never closed");
             match listener.accept().await {
                 Ok((socket, address)) => {
-                    let (tls, inbox, stop) = (tls.clone(), inbox.clone(), stop.clone());
+                    let (tls, answer, stop) = (tls.clone(), answer.clone(), stop.clone());
                     connections.spawn(async move {
-                        connection(socket, address, tls, inbox, stop).await;
+                        connection(socket, address, tls, answer, stop).await;
                         drop(place);
                     });
                 }
@@ -74,28 +92,32 @@ async fn connection(
     socket: TcpStream,
     address: SocketAddr,
     tls: Option<Acceptor>,
-    inbox: Inbox,
+    answer: impl Respond,
     stop: Stop,
 ) {
     let Some(tls) = tls else {
-        return speak(socket, inbox, stop).await;
+        return speak(socket, answer, stop).await;
     };
     let handshake = tls.handshake(socket, address, HANDSHAKE);
     if let Some(Some(socket)) = stop.when.run_until_cancelled(handshake).await {
-        speak(socket, inbox, stop).await;
+        speak(socket, answer, stop).await;
     }
 }
 
-async fn speak(io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, inbox: Inbox, stop: Stop) {
-    let answer = service_fn(move |request| {
-        let inbox = inbox.clone();
-        async move { Ok::<_, Infallible>(inbox.answer(request).await) }
+async fn speak(
+    io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    answer: impl Respond,
+    stop: Stop,
+) {
+    let service = service_fn(move |request| {
+        let answer = answer.clone();
+        async move { Ok::<_, Infallible>(answer.respond(request).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADERS)
         .max_buf_size(HEADER_BYTES)
-        .serve_connection(TokioIo::new(io), answer);
+        .serve_connection(TokioIo::new(io), service);
     let mut connection = pin!(connection);
     let old = sleep(LONGEST_CONNECTION);
     let mut over = pin!(async {
