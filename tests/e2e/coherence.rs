@@ -10,6 +10,8 @@ use crate::harness::eventually::eventually;
 use crate::harness::replica::Replica;
 use crate::harness::scene::{SOON, Scene};
 
+mod left_grants;
+
 const ROUNDS: u64 = 10;
 
 #[tokio::test]

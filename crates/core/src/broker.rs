@@ -9,10 +9,10 @@ use tracing::warn;
 use self::refusal::Refusal;
 use self::scoped::NoGrant;
 use self::subject::Trail;
+use crate::breaker::ClientBreaker;
 use crate::budget::Budgets;
 use crate::cache::LiveGrant;
 use crate::clock::Timestamp;
-use crate::cooldown::ClientBreaker;
 use crate::failure::FailureReason;
 use crate::freshness::Freshness;
 use crate::ids::{CredentialKey, GrantId};
@@ -20,6 +20,7 @@ use crate::memory::{Known, Memory};
 use crate::refresh::{Cause, Failure, Limits, Outcome, Ports, Refresher};
 use crate::scopes::ScopeSet;
 use crate::singleflight::Flights;
+use crate::terminal::DeadGrant;
 
 mod ask;
 mod flight;
@@ -119,6 +120,12 @@ impl Broker {
         }
     }
 
+    /// Whether nothing newer is known of a grant that a flight found dead.
+    fn is_still_dead(&self, dead: &DeadGrant) -> bool {
+        let known = self.memory.grant(&dead.id);
+        matches!(known, Some(Known::Dead(known)) if known.version == dead.version)
+    }
+
     async fn get_token_slowly(
         &self,
         key: &CredentialKey,
@@ -129,18 +136,13 @@ impl Broker {
         for _ in 0..FLIGHTS_PER_CALL {
             let base = match self.find(key).await? {
                 Known::Live(live) => live,
-                Known::Dead(dead) => {
-                    return Err(TokenError::Invalidated {
-                        key: key.clone(),
-                        generation: dead.generation,
-                        invalidation: dead.invalidation.clone(),
-                    });
-                }
+                Known::Dead(dead) => return Err(invalidated(key, &dead)),
             };
             let Some(live) = self.of_scopes(key, base, ask).await? else {
                 last = None;
                 continue;
             };
+            let live = newest_of(live, last.as_ref());
             let now = self.ports.clock.now();
             let called = matches!(
                 &last,
@@ -197,6 +199,11 @@ impl Broker {
                     let now = self.ports.clock.now();
                     return self.settle_for(key, live, now, is_refused, failure);
                 }
+                Outcome::Dead(dead)
+                    if live.grant.facts.parent.is_none() && self.is_still_dead(&dead) =>
+                {
+                    return Err(invalidated(key, &dead));
+                }
                 outcome => {
                     if let (Outcome::Gone, Some(parent)) = (&outcome, &live.grant.facts.parent) {
                         // It went because its parent moved on.
@@ -219,6 +226,27 @@ impl Broker {
             key: key.clone(),
             failure,
         })
+    }
+}
+
+/// What the last flight brought, where it is newer than what the row has: it is not stored yet, and the row tells that
+/// the grant lives.
+fn newest_of(live: Arc<LiveGrant>, last: Option<&Outcome>) -> Arc<LiveGrant> {
+    let Some(Outcome::Token { live: brought, .. }) = last else {
+        return live;
+    };
+    let (known, new) = (&live.grant.facts, &brought.grant.facts);
+    if new.id == known.id && new.generation > known.generation {
+        return Arc::clone(brought);
+    }
+    live
+}
+
+fn invalidated(key: &CredentialKey, dead: &DeadGrant) -> TokenError {
+    TokenError::Invalidated {
+        key: key.clone(),
+        generation: dead.generation,
+        invalidation: dead.invalidation.clone(),
     }
 }
 

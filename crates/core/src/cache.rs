@@ -11,7 +11,7 @@ use quick_cache::sync::Cache;
 use crate::clock::Timestamp;
 use crate::freshness::Validity;
 use crate::grant::Grant;
-use crate::ids::GrantId;
+use crate::ids::{Generation, GrantId};
 use crate::provider::Profile;
 
 /// A grant with a token to hand out.
@@ -26,6 +26,8 @@ pub struct LiveGrant {
     /// Whether a provider call of this process, made because a caller reported a refused token, brought it.
     /// If it is refused too, another refresh would not help.
     pub made_for_refusal: bool,
+    /// The earliest version of the grant since which the same credentials have used it, as far as is known.
+    pub(crate) bound_since: u64,
     sha256: OnceLock<[u8; 32]>,
     rendered: OnceLock<Bytes>,
 }
@@ -42,6 +44,7 @@ impl LiveGrant {
                 facts.expires_at,
                 &profile.renewal,
             ),
+            bound_since: facts.version,
             grant,
             profile,
             made_for_refusal,
@@ -90,20 +93,30 @@ impl TokenCache {
         self.live.get(id)
     }
 
-    /// Remembers a grant, unless a newer version of it is or was known. Answers the one to use.
-    pub fn insert(&self, entry: Arc<LiveGrant>) -> Arc<LiveGrant> {
+    /// Remembers a grant, unless a newer version of it is or was known. Answers the one to use. `over`: the version over
+    /// which this process stored its tokens, or is about to, if it did.
+    pub fn insert(&self, mut entry: LiveGrant, over: Option<u64>) -> Arc<LiveGrant> {
         let facts = &entry.grant.facts;
-        if let Some(known) = self.live.get(&facts.id)
-            && known.grant.facts.version > facts.version
+        let known = self.live.get(&facts.id);
+        if let Some(known) = &known
+            && stands(known) > stands(&entry)
+            && known.grant.facts.generation >= facts.generation
         {
-            return known;
+            return Arc::clone(known);
         }
         if self.is_outdated(&facts.id, facts.version) {
             // Somebody raised the version after this one was read: good for the call that read it, and for
             // no later one.
-            return entry;
+            return Arc::new(entry);
         }
-        self.live.insert(facts.id.clone(), Arc::clone(&entry));
+        let base = over.unwrap_or(facts.version);
+        if self.newest.get(&facts.id) <= Some(base) {
+            let same = known.filter(|known| known.grant.facts.version == base);
+            entry.bound_since = same.map_or(base, |known| known.bound_since);
+        }
+        let entry = Arc::new(entry);
+        self.live
+            .insert(entry.grant.facts.id.clone(), Arc::clone(&entry));
         entry
     }
 
@@ -151,6 +164,11 @@ impl TokenCache {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+}
+
+/// Which of two entries is newer. Tokens that are not stored yet have the version of those that they replace.
+fn stands(entry: &LiveGrant) -> (u64, Generation) {
+    (entry.grant.facts.version, entry.grant.facts.generation)
 }
 
 #[cfg(test)]

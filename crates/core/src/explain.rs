@@ -2,11 +2,11 @@
 //! refresh.
 
 use crate::attempts::AttemptRecord;
+use crate::breaker::Refusal;
 use crate::broker::Broker;
 use crate::budget::Usage;
 use crate::change::{Scope, Snapshot};
 use crate::clock::Timestamp;
-use crate::cooldown::Refusal;
 use crate::coordinator::LockHolder;
 use crate::events::Event;
 use crate::grant::{GrantFacts, Invalidation, PassingFailure};

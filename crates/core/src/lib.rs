@@ -6,7 +6,8 @@
 //! looks at the row, leads or waits for who leads ([`leader`]), takes the lease, calls the provider once, and
 //! stores what came. A failure that may pass puts the next attempt off ([`cooldown`]); one that only a person can
 //! mend is kept ([`terminal`]) and told ([`change`], [`events`]). What ends by itself ([`ageing`]) is renewed in time
-//! ([`schedule`]) or told in time ([`announce`]).
+//! ([`schedule`]) or told in time ([`announce`]). A client that its provider rejects ([`breaker`]) is probed until it is
+//! accepted ([`probe`]).
 
 pub mod clock;
 pub mod failure;
@@ -20,6 +21,7 @@ pub mod ageing;
 pub mod announce;
 pub mod attempts;
 pub mod brake;
+pub mod breaker;
 pub mod broker;
 pub mod budget;
 pub mod cache;
@@ -32,6 +34,7 @@ pub mod freshness;
 pub mod kill;
 pub mod leader;
 pub mod memory;
+pub mod probe;
 pub mod refresh;
 pub mod registry;
 pub mod report;

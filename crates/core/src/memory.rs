@@ -1,9 +1,10 @@
 //! What this replica remembers of credentials and grants, and how it is kept true.
 //!
-//! A credential is bound to its grant; a grant is either live, with a token, or dead. A binding is believed only
-//! while its grant is remembered. Whatever changes a grant, or which credentials use it, raises the grant's version;
-//! [`Memory::learn`] hears of it from the bus within milliseconds, or from the poll of the store within two
-//! seconds, and forgets the grant and with it all its bindings.
+//! A credential is bound to its grant; a grant is either live, with a token, or dead. Whatever changes a grant, or which
+//! credentials use it, raises the grant's version; [`Memory::learn`] hears of it from the bus within milliseconds, or from
+//! the poll of the store within a second, and forgets the grant. A binding is of the version at which it was read. It is
+//! believed only while its grant is remembered, and only as long as nothing but this replica's own commits raised the
+//! version since: after anything else the credential may be deleted, or use another grant, and is looked up again.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,7 +27,8 @@ const LOCKS: usize = 64;
 /// Remembered credentials, live grants and dead grants, each at most as many as the capacity.
 #[derive(Debug)]
 pub struct Memory {
-    bindings: Cache<CredentialKey, GrantId>,
+    /// The grant of a credential, and the version of the grant at which that was read.
+    bindings: Cache<CredentialKey, (GrantId, u64)>,
     tokens: TokenCache,
     terminal: TerminalCache,
     cooling: Cache<GrantId, (Generation, Failure)>,
@@ -47,13 +49,22 @@ pub enum Known {
 }
 
 impl Known {
-    /// The grant's id.
-    pub fn id(&self) -> &GrantId {
+    /// The earliest version of the grant since which the same credentials have used it, as far as is known.
+    fn bound_since(&self) -> u64 {
         match self {
-            Self::Live(live) => &live.grant.facts.id,
-            Self::Dead(dead) => &dead.id,
+            Self::Live(live) => live.bound_since,
+            Self::Dead(dead) => dead.version,
         }
     }
+}
+
+/// How this replica came to know a grant as it remembers it. By default it was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Origin {
+    /// The version over which this replica stored the tokens, or is about to. `None`: somebody else may have.
+    pub over: Option<u64>,
+    /// Whether a call that was made because a caller reported a refused token brought them.
+    pub for_refusal: bool,
 }
 
 impl Memory {
@@ -71,8 +82,9 @@ impl Memory {
 
     /// The grant of a credential, if both are remembered.
     pub fn find(&self, key: &CredentialKey) -> Option<Known> {
-        let id = self.bindings.get(key)?;
-        self.grant(&id)
+        let (id, version) = self.bindings.get(key)?;
+        let known = self.grant(&id)?;
+        (known.bound_since() <= version).then_some(known)
     }
 
     /// A grant, if it is remembered.
@@ -83,9 +95,9 @@ impl Memory {
         self.terminal.get(id).map(Known::Dead)
     }
 
-    /// Remembers that a credential uses a grant.
-    pub fn bind(&self, key: &CredentialKey, id: &GrantId) {
-        self.bindings.insert(key.clone(), id.clone());
+    /// Remembers that a credential used a grant when the grant was read at `version`.
+    pub fn bind(&self, key: &CredentialKey, id: &GrantId, version: u64) {
+        self.bindings.insert(key.clone(), (id.clone(), version));
     }
 
     /// The grant that mints tokens of exactly these scopes with the means of `parent`, if it is remembered: `parent`
@@ -111,7 +123,10 @@ impl Memory {
     }
 
     /// Remembers a grant as it was read or written, unless a newer version is known. Answers what to use.
-    pub fn remember(&self, grant: Grant, profile: Profile, made_for_refusal: bool) -> Known {
+    ///
+    /// Tokens that are not stored yet are of the version that was read before: whatever is heard of a newer one, such as
+    /// a death, takes their place.
+    pub fn remember(&self, grant: Grant, profile: Profile, origin: Origin) -> Known {
         let _alone = self.write(&grant.facts.id);
         if let Some(dead) = DeadGrant::from_facts(&grant.facts) {
             let dead = Arc::new(dead);
@@ -124,8 +139,11 @@ impl Memory {
             return Known::Dead(dead);
         }
         self.terminal.learn(&grant.facts.id, grant.facts.version);
-        let live = Arc::new(LiveGrant::new(grant, profile, made_for_refusal));
-        Known::Live(self.tokens.insert(live))
+        if let Some(dead) = self.terminal.get(&grant.facts.id) {
+            return Known::Dead(dead);
+        }
+        let live = LiveGrant::new(grant, profile, origin.for_refusal);
+        Known::Live(self.tokens.insert(live, origin.over))
     }
 
     /// Learns that a grant has reached `version`: what is remembered of an older one is forgotten.

@@ -24,16 +24,16 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::attempts::AttemptLog;
+use crate::breaker::ClientBreaker;
 use crate::budget::Budgets;
 use crate::cache::LiveGrant;
 use crate::change::run::Changes;
 use crate::clock::{Clock, Timestamp};
-use crate::cooldown::ClientBreaker;
 use crate::coordinator::{Bus, Escrow, Locks};
 use crate::failure::FailureReason;
 use crate::ids::{Generation, GrantId, ReplicaName};
 use crate::leader::LeaderLock;
-use crate::memory::Memory;
+use crate::memory::{Known, Memory};
 use crate::provider::Providers;
 use crate::secret::AccessToken;
 use crate::store::{Store, StoreError};
@@ -165,6 +165,14 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// A grant as it is remembered now. `called`: whether a provider call of this flight brought it.
+    fn of(known: Known, called: bool) -> Self {
+        match known {
+            Known::Live(live) => Self::Token { live, called },
+            Known::Dead(dead) => Self::Dead(dead),
+        }
+    }
+
     /// Its name in traces.
     pub(crate) fn as_str(&self) -> &'static str {
         match self {

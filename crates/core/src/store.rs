@@ -202,6 +202,17 @@ pub trait GrantStore: Send + Sync + 'static {
         per_client: u32,
     ) -> Result<Vec<DueGrant>, StoreError>;
 
+    /// Grants of a client that a probe may refresh at `now`, at most `limit`: those that `due` could find once they are
+    /// due and that derive from another, held ones excepted, be they due or not. First those of which no refresh token
+    /// may be spent, then those that exchange no other credential's token, then by the end of their access token, the
+    /// soonest first, then by id.
+    async fn to_probe(
+        &self,
+        client: &ClientKey,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<GrantId>, StoreError>;
+
     /// How much [`due`](Self::due) would find at `now` without limits.
     async fn backlog(&self, now: Timestamp) -> Result<Backlog, StoreError>;
 
@@ -361,6 +372,11 @@ pub trait Directory: Send + Sync + 'static {
 
     /// Every client of which something is stored, by key: those that were ever rejected and those that are braked.
     async fn clients(&self) -> Result<Vec<ClientStanding>, StoreError>;
+
+    /// Takes the next probe of a rejected client: one statement that succeeds only if nobody did so within `wait` by the
+    /// store's clock, and the rejection was told longer ago than that. Of a client that is not stored as rejected anyone
+    /// may take it.
+    async fn claim_probe(&self, client: &ClientKey, wait: Duration) -> Result<bool, StoreError>;
 
     /// Suspect grants of a client by id, ascending: at most `limit`, and only those that come after `after`.
     async fn held(

@@ -22,7 +22,9 @@ mod protocol {
     mod explain;
     mod heal;
     mod instagram;
+    mod left_grants;
     mod minted;
+    mod probes;
     mod rejected_token;
     mod renewal;
     mod replica;
@@ -36,6 +38,7 @@ mod protocol {
     mod tail;
     mod takeover;
     mod terminal;
+    mod unsaved;
     mod unusable;
     mod validity;
     mod world;

@@ -28,6 +28,7 @@ mod names;
 mod open;
 mod orphans;
 mod payload;
+mod probes;
 mod reports;
 mod reseal;
 mod row;

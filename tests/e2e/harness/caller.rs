@@ -125,13 +125,21 @@ impl Caller {
         material: TokenMaterial,
         resume_paused: bool,
     ) -> Result<ReconnectCredentialResponse, Status> {
-        let mut client = CredentialServiceClient::new(self.channel.clone());
-        let request = ReconnectCredentialRequest {
+        self.reconnect_with(ReconnectCredentialRequest {
             credential_id: id.to_owned(),
             material: Some(material),
             resume_paused,
             ..ReconnectCredentialRequest::default()
-        };
+        })
+        .await
+    }
+
+    /// Reconnects with a request of the test's own.
+    pub async fn reconnect_with(
+        &self,
+        request: ReconnectCredentialRequest,
+    ) -> Result<ReconnectCredentialResponse, Status> {
+        let mut client = CredentialServiceClient::new(self.channel.clone());
         client
             .reconnect_credential(self.sent(request))
             .await

@@ -2,9 +2,9 @@
 
 use super::Broker;
 use crate::brake::Verdict;
+use crate::breaker::{BreakerState, ClientBreaker, Refusal};
 use crate::budget::Usage;
-use crate::cooldown::{BreakerState, Refusal};
-use crate::ids::ClientKey;
+use crate::ids::{ClientKey, Generation, GrantId};
 use crate::provider::Limits;
 use crate::refresh::Ports;
 use crate::store::StoreError;
@@ -12,6 +12,16 @@ use crate::store::StoreError;
 impl Broker {
     pub(crate) fn ports(&self) -> &Ports {
         &self.ports
+    }
+
+    pub(crate) fn breaker(&self) -> &ClientBreaker {
+        &self.breaker
+    }
+
+    /// Whether an attempt of the grant would be put off here, as far as is remembered.
+    pub(crate) fn is_cooling(&self, grant: &GrantId, generation: Generation) -> bool {
+        let now = self.ports.clock.now();
+        self.memory.cooling(grant, generation, now).is_some()
     }
 
     /// Whether refreshes of the client would be refused without a call now.

@@ -8,7 +8,7 @@ use super::flight::lost;
 use super::{Broker, TokenError};
 use crate::failure::FailureReason;
 use crate::ids::CredentialKey;
-use crate::memory::{Known, Memory};
+use crate::memory::{Known, Memory, Origin};
 use crate::refresh::{Failure, Ports};
 use crate::singleflight::FlightLost;
 
@@ -55,7 +55,7 @@ async fn look_up(
         .providers
         .profile(&grant.facts.client)
         .map_err(|error| Failure::new(FailureReason::UnknownClient, error.to_string()))?;
-    let known = memory.remember(grant, profile, false);
-    memory.bind(key, known.id());
-    Ok(Some(known))
+    // What is remembered may be newer than what was read, and then the credential is looked up again.
+    memory.bind(key, &grant.facts.id, grant.facts.version);
+    Ok(Some(memory.remember(grant, profile, Origin::default())))
 }

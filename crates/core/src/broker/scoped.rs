@@ -13,7 +13,7 @@ use crate::change::run::{ChangeError, Changes};
 use crate::failure::FailureReason;
 use crate::grant::Means;
 use crate::ids::CredentialKey;
-use crate::memory::{Known, Memory};
+use crate::memory::{Known, Memory, Origin};
 use crate::refresh::{Failure, Ports};
 use crate::scopes::ScopeSet;
 use crate::singleflight::FlightLost;
@@ -122,7 +122,7 @@ async fn find_or_derive(
             error.to_string(),
         ))
     })?;
-    match memory.remember(grant, profile, false) {
+    match memory.remember(grant, profile, Origin::default()) {
         Known::Live(live) => {
             memory.bind_derived(parent, scopes, &live.grant.facts.id);
             Ok(live)

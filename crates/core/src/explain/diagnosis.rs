@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use crate::breaker::Refusal;
 use crate::clock::Timestamp;
-use crate::cooldown::Refusal;
 use crate::grant::{GrantFacts, Invalidation, PassingFailure};
 use crate::provider::{Renewal, UnknownClient};
 

@@ -9,12 +9,13 @@ use tracing::{Instrument as _, debug, info, info_span};
 use super::flight::rejected;
 use super::record::Record;
 use super::settle::NotAdopted;
-use super::{Failure, Outcome, Refresher, Subject, Trigger};
+use super::{Cause, Failure, Outcome, Refresher, Subject, Trigger};
 use crate::budget::Place;
 use crate::clock::Timestamp;
 use crate::grant::{Grant, TokenSet};
 use crate::ids::{Generation, GrantId};
 use crate::leader::Held;
+use crate::memory::Origin;
 use crate::provider::{CallError, Delivery, Issued, Renewal, Rotation, Verdict};
 use crate::singleflight::Landing;
 use crate::store::{AttemptEnd, Claimed};
@@ -310,6 +311,15 @@ impl Attempt<'_> {
             facts.requested_scopes.as_slice().to_vec()
         } else {
             facts.scopes.clone()
+        }
+    }
+
+    /// How `grant` came to be, which has the tokens that this attempt brought.
+    pub(super) fn origin_of(&self, grant: &Grant) -> Origin {
+        let before = self.grant.facts.version;
+        Origin {
+            over: (grant.facts.version <= before + 1).then_some(before),
+            for_refusal: self.trigger.cause == Cause::Refusal,
         }
     }
 

@@ -6,15 +6,15 @@ use std::time::Duration;
 use super::attempt::Led;
 use super::settle::NotAdopted;
 use super::{Cause, Failure, Outcome, Refresher, Subject, Trigger};
+use crate::breaker::Refusal;
 use crate::budget::{Full, FullCause, Place, Urgency};
 use crate::clock::Timestamp;
-use crate::cooldown::Refusal;
 use crate::coordinator::Notice;
 use crate::failure::FailureReason;
 use crate::grant::{Grant, GrantFacts, Invalidation, InvalidationReason};
 use crate::ids::GrantId;
 use crate::leader::Leadership;
-use crate::memory::Known;
+use crate::memory::{Known, Origin};
 use crate::singleflight::Landing;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
@@ -234,24 +234,18 @@ impl Refresher {
 
     /// The outcome that a row tells which is newer than what was asked for.
     pub(super) fn outcome_of(&self, grant: Grant) -> Outcome {
-        match self.remember(grant, false) {
-            Ok(Known::Live(live)) => Outcome::Token {
-                live,
-                called: false,
-            },
-            Ok(Known::Dead(dead)) => Outcome::Dead(dead),
-            Err(failure) => Outcome::Failed(failure),
-        }
+        let known = self.remember(grant, Origin::default());
+        known.map_or_else(Outcome::Failed, |known| Outcome::of(known, false))
     }
 
     /// Remembers a row as read or written.
-    pub(super) fn remember(&self, grant: Grant, made_for_refusal: bool) -> Result<Known, Failure> {
+    pub(super) fn remember(&self, grant: Grant, origin: Origin) -> Result<Known, Failure> {
         let profile = self
             .ports
             .providers
             .profile(&grant.facts.client)
             .map_err(|error| Failure::new(FailureReason::UnknownClient, error.to_string()))?;
-        Ok(self.memory.remember(grant, profile, made_for_refusal))
+        Ok(self.memory.remember(grant, profile, origin))
     }
 
     /// Waits until something was said about the grant, `at_most` went by, or the process ends.

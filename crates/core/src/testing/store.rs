@@ -265,6 +265,20 @@ impl GrantStore for MemoryStore {
         .await
     }
 
+    async fn to_probe(
+        &self,
+        client: &ClientKey,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<GrantId>, StoreError> {
+        self.call(Op::ToProbe, |state, clock| {
+            let mut ids = state.to_probe(client, now, clock);
+            ids.truncate(limit as usize);
+            ids
+        })
+        .await
+    }
+
     async fn backlog(&self, now: Timestamp) -> Result<Backlog, StoreError> {
         self.call(Op::Backlog, |state, clock| {
             let due = state.due(now, clock);
@@ -347,6 +361,13 @@ impl Directory for MemoryStore {
     async fn clients(&self) -> Result<Vec<ClientStanding>, StoreError> {
         self.call(Op::Clients, |state, _| state.client_standings())
             .await
+    }
+
+    async fn claim_probe(&self, client: &ClientKey, wait: Duration) -> Result<bool, StoreError> {
+        self.call(Op::ClaimProbe, |state, now| {
+            state.claim_probe(client, wait, now.wall)
+        })
+        .await
     }
 
     async fn held(

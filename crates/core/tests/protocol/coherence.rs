@@ -9,10 +9,10 @@ use super::rotation::again;
 use super::world::{Replica, World, client, death_of, generation_of, refused, seconds};
 
 /// Longer than a poll of what changed.
-const SOON: Duration = Duration::from_secs(1);
+pub(super) const SOON: Duration = Duration::from_secs(1);
 
 /// A replica that follows the changes of others.
-fn following(world: &World) -> Replica {
+pub(super) fn following(world: &World) -> Replica {
     let replica = world.replica();
     let (store, bus) = (world.store.clone(), world.coordinator.clone());
     let coherence = Coherence::new(replica.broker.clone(), store, bus);

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use evergrant_core::breaker::ClientBreaker;
 use evergrant_core::budget::Budgets;
-use evergrant_core::cooldown::ClientBreaker;
 use evergrant_core::ids::CredentialKey;
 use evergrant_core::memory::Memory;
 use evergrant_core::refresh::{Cause, Refresher, Subject, Trigger};

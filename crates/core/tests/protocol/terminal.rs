@@ -50,6 +50,8 @@ async fn a_dead_grant_costs_neither_a_call_nor_a_read() {
     let (world, replica, key) = World::with_expired().await;
     world.provider.revoke("a");
     assert!(replica.token(&key).await.is_err());
+    // Its binding is of before the death, so it is looked up once more.
+    assert!(replica.token(&key).await.is_err());
     let reads = |op| world.store.faults().calls(op);
     let before = (reads(Op::Grant), reads(Op::GrantOf));
     let callers = (0..500).map(|_| replica.begin(&key)).collect();

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use evergrant_core::brake::Verdict;
+use evergrant_core::breaker::BreakerState;
 use evergrant_core::broker::Broker;
 use evergrant_core::clock::Clock;
-use evergrant_core::cooldown::BreakerState;
 use evergrant_core::ids::{ClientKey, ClientName, ProviderName};
 use evergrant_core::provider::UnknownClient;
 use evergrant_core::store::{ClientStanding, Store};

@@ -8,6 +8,7 @@ use evergrant_core::clock::Clock;
 use evergrant_core::coherence::Coherence;
 use evergrant_core::coordinator::Bus;
 use evergrant_core::events::tail::Tail;
+use evergrant_core::probe::Prober;
 use evergrant_core::schedule::{Pace, Scheduler};
 use evergrant_core::store::Store;
 
@@ -23,6 +24,8 @@ use super::size;
 
 /// How often to look for grants to renew.
 const RENEW_EVERY: Duration = Duration::from_secs(1);
+/// How often to look for rejected clients whose next probe is due.
+const LOOK_FOR_PROBES_EVERY: Duration = Duration::from_secs(1);
 /// How often to look for grants that come near to their end.
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(10);
 
@@ -69,6 +72,9 @@ pub(super) fn spawn(
     };
     let scheduler = Scheduler::new(broker.clone(), store, clock, pace, tasks.clone());
     tasks.spawn(scheduler.run(life.stop()));
+
+    let prober = Prober::new(broker.clone(), LOOK_FOR_PROBES_EVERY, tasks.clone());
+    tasks.spawn(prober.run(life.stop()));
 
     tasks.spawn(broker.announcer(ANNOUNCE_EVERY).run(life.stop()));
 

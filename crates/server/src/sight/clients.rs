@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use ::metrics::gauge;
+use evergrant_core::breaker::BreakerState;
 use evergrant_core::broker::Broker;
-use evergrant_core::cooldown::BreakerState;
 use evergrant_core::ids::ClientKey;
 use evergrant_core::store::Store;
 use tracing::debug;

@@ -224,6 +224,10 @@ impl Directory for SqlStore {
         self.client_standings().await
     }
 
+    async fn claim_probe(&self, client: &ClientKey, wait: Duration) -> Result<bool, StoreError> {
+        self.take_probe(client, wait).await
+    }
+
     async fn held(
         &self,
         client: &ClientKey,

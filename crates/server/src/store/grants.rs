@@ -81,15 +81,18 @@ impl SqlStore {
 
     /// What makes a grant due at `now`.
     fn is_due(&self, now: Timestamp) -> Sql {
-        let at = now.as_millis();
+        Sql::new("due_at <= ? AND ", [now.as_millis().into()]).then(self.is_free(now))
+    }
+
+    /// What makes a grant one that may be refreshed at `now`.
+    pub(super) fn is_free(&self, now: Timestamp) -> Sql {
         let lease = format!(
             "(lease_until IS NULL OR lease_until <= {})",
             self.database.now()
         );
         Sql::new(
-            "invalid_reason IS NULL AND due_at <= ?
-             AND (next_attempt_at IS NULL OR next_attempt_at <= ?) AND ",
-            [at.into(), at.into()],
+            "invalid_reason IS NULL AND (next_attempt_at IS NULL OR next_attempt_at <= ?) AND ",
+            [now.as_millis().into()],
         )
         .then_text(&lease)
     }
@@ -288,6 +291,15 @@ impl GrantStore for SqlStore {
         ));
         let rows = self.rows(ranked).await?;
         rows.iter().map(due_grant).collect()
+    }
+
+    async fn to_probe(
+        &self,
+        client: &ClientKey,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<GrantId>, StoreError> {
+        self.probe_candidates(client, now, limit).await
     }
 
     async fn backlog(&self, now: Timestamp) -> Result<Backlog, StoreError> {

@@ -10,11 +10,11 @@ use crate::change::{Scope, plan};
 use crate::coordinator::EscrowEntry;
 use crate::grant::{Attempts, Grant, GrantState, TokenSet};
 use crate::ids::Generation;
-use crate::memory::Known;
+use crate::memory::Origin;
 use crate::provider::Issued;
 use crate::refresh::attempt::Attempt;
 use crate::refresh::unsaved::OnlyHere;
-use crate::refresh::{Cause, Failure, Outcome, Refresher};
+use crate::refresh::{Failure, Outcome, Refresher};
 use crate::store::StoreError;
 
 /// How often a commit is tried while the grant changes under it.
@@ -77,11 +77,9 @@ impl Refresher {
                 );
                 let dates = self.dates(&attempt.grant, &entry);
                 let early = with_tokens(&attempt.grant, &entry, entry.base, dates);
-                let made_for_refusal = attempt.trigger.cause == Cause::Refusal;
-                if let Ok(Known::Live(live)) = self.remember(early, made_for_refusal) {
-                    attempt
-                        .landing
-                        .announce(Outcome::Token { live, called: true });
+                let origin = attempt.origin_of(&early);
+                if let Ok(known) = self.remember(early, origin) {
+                    attempt.landing.announce(Outcome::of(known, true));
                 }
                 match self.commit_later(&attempt, &only_here, may_let_go).await {
                     Some(committed) => committed,
@@ -147,9 +145,9 @@ impl Refresher {
             let commit = store.commit(&entry.grant, base, &entry.tokens, entry.issued_at, &dates);
             match tokio::time::timeout(self.limits.store_timeout, commit).await {
                 Ok(Ok(true)) if base == grant.facts.generation => {
-                    return Ok(Committed::kept(Some(with_tokens(
-                        grant, entry, base, dates,
-                    ))));
+                    let mut stored = with_tokens(grant, entry, base, dates);
+                    stored.facts.version += 1;
+                    return Ok(Committed::kept(Some(stored)));
                 }
                 Ok(Ok(true)) => return store.grant(&entry.grant).await.map(Committed::kept),
                 Ok(Ok(false)) => {}
@@ -245,15 +243,13 @@ impl Refresher {
             return Outcome::Gone;
         };
         let is_ours = grant.tokens == entry.tokens;
-        let made_for_refusal = is_ours && attempt.trigger.cause == Cause::Refusal;
-        match self.remember(grant, made_for_refusal) {
-            Ok(Known::Live(live)) => Outcome::Token {
-                live,
-                called: is_ours,
-            },
-            Ok(Known::Dead(dead)) => Outcome::Dead(dead),
-            Err(failure) => Outcome::Failed(failure),
-        }
+        let origin = if is_ours {
+            attempt.origin_of(&grant)
+        } else {
+            Origin::default()
+        };
+        let known = self.remember(grant, origin);
+        known.map_or_else(Outcome::Failed, |known| Outcome::of(known, is_ours))
     }
 
     async fn heal(
@@ -322,12 +318,11 @@ impl Refresher {
     }
 }
 
-/// The grant as a commit of `entry` after `base` leaves it.
+/// The grant with the tokens of `entry`, which follow `base`, and the version that it had before.
 fn with_tokens(grant: &Grant, entry: &EscrowEntry, base: Generation, dates: Dates) -> Grant {
     let tokens: &TokenSet = &entry.tokens;
     let mut facts = grant.facts.clone();
     facts.generation = base.next();
-    facts.version += 1;
     facts.state = GrantState::Active;
     facts.issued_at = entry.issued_at;
     facts.expires_at = tokens.expires_at;

@@ -13,7 +13,8 @@ use crate::brake::{Brake, Refusals, WINDOW};
 use crate::change::ClientHealth;
 use crate::clock::Timestamp;
 use crate::grant::{
-    Attempts, Grant, GrantFacts, GrantState, Invalidation, Lease, PassingFailure, TokenSet,
+    Attempts, Grant, GrantFacts, GrantState, GrantType, Invalidation, Lease, PassingFailure,
+    TokenSet,
 };
 use crate::ids::{
     ClientKey, CredentialKey, Epoch, Generation, GrantId, IntegrationKey, KillId, OwnerToken,
@@ -37,6 +38,8 @@ pub(super) struct State {
     /// Their needs carry no faults: those are found when they are read.
     pub(super) integrations: BTreeMap<IntegrationKey, Integration>,
     pub(super) clients: BTreeMap<ClientKey, ClientHealth>,
+    /// When each rejected client was last probed.
+    pub(super) probed: BTreeMap<ClientKey, Timestamp>,
     /// When each grant of a client was last refused.
     pub(super) refusals: BTreeMap<(ClientKey, GrantId), Timestamp>,
     pub(super) brakes: BTreeMap<ClientKey, Brake>,
@@ -214,6 +217,43 @@ impl State {
             .collect();
         due.sort_by(|a, b| (a.due_at, &a.id).cmp(&(b.due_at, &b.id)));
         due
+    }
+
+    pub(super) fn to_probe(&self, client: &ClientKey, now: Timestamp, clock: Now) -> Vec<GrantId> {
+        let rows = self.grants.values();
+        let mut found: Vec<_> = rows
+            .filter(|row| row.is_active() && !row.is_leased(clock))
+            .map(|row| row.view(clock).facts)
+            .filter(|facts| facts.client == *client && facts.state.suspicion().is_none())
+            .filter(|facts| facts.attempts.next_at.is_none_or(|at| at <= now))
+            .filter(|facts| facts.dates.due_at.is_some() || facts.grant_type.is_minted())
+            .map(|facts| {
+                let is_exchange = facts.grant_type == GrantType::TokenExchange;
+                let end = (facts.expires_at.is_none(), facts.expires_at);
+                ((facts.in_doubt, is_exchange, end), facts.id)
+            })
+            .collect();
+        found.sort();
+        found.into_iter().map(|(_, id)| id).collect()
+    }
+
+    pub(super) fn claim_probe(
+        &mut self,
+        client: &ClientKey,
+        wait: Duration,
+        now: Timestamp,
+    ) -> bool {
+        let rejected = self.clients.get(client).filter(|known| known.rejected);
+        let Some(rejected) = rejected else {
+            return true;
+        };
+        let probed = self.probed.get(client);
+        let last = probed.map_or(rejected.since, |at| rejected.since.max(*at));
+        let is_free = last <= now.minus(wait);
+        if is_free {
+            self.probed.insert(client.clone(), now);
+        }
+        is_free
     }
 
     /// How refreshes of a client ended lately, but for that of `without`.

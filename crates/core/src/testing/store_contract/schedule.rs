@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::StoreHarness;
 use super::sample::{Subject, T0, client, due, new_grant, tokens};
-use crate::change::{NewGrant, Write};
+use crate::change::{ClientHealth, NewGrant, Scope, Write};
 use crate::clock::Timestamp;
 use crate::failure::FailureReason;
 use crate::grant::{GrantType, PassingFailure};
@@ -82,6 +82,109 @@ pub async fn due_are_the_active_whose_time_has_come_longest_first(harness: &impl
     assert_eq!((found.generation, found.due_at), (G1, T0));
     assert_eq!(found.client, client("slack"));
     assert_eq!(found.grant_type, GrantType::AuthorizationCode);
+}
+
+pub async fn a_probe_takes_the_healthy_grant_that_expires_first(harness: &impl StoreHarness) {
+    let subject = Subject::of(harness);
+    let slack = client("slack");
+    let found = async |at, limit| subject.0.to_probe(&slack, at, limit).await.unwrap();
+    let add = async |of: NewGrant| subject.add(of, &[]).await;
+    let expiring = |expires_at: Option<Timestamp>| {
+        let mut grant = new_grant("t1", "slack");
+        grant.tokens.expires_at = expires_at;
+        grant
+    };
+    let far = Some(T0.plus(SECOND * 7_200));
+    let never = add(expiring(None)).await;
+    let late = add(expiring(far)).await;
+    let first = add(expiring(Some(T0.plus(SECOND * 60)))).await;
+    let minted = add(NewGrant {
+        grant_type: GrantType::ClientCredentials,
+        dates: due(None),
+        ..expiring(Some(T0))
+    })
+    .await;
+    let exchanged = add(NewGrant {
+        grant_type: GrantType::TokenExchange,
+        ..expiring(Some(T0))
+    })
+    .await;
+
+    let not_renewed = new_grant("t1", "slack");
+    let dates = due(None);
+    add(NewGrant {
+        dates,
+        ..not_renewed
+    })
+    .await;
+    add(new_grant("t1", "google")).await;
+    let dead = add(expiring(Some(T0))).await;
+    subject.invalidate(&dead, "gone").await;
+    let leased = add(expiring(Some(T0))).await;
+    let owner = OwnerToken::random();
+    let claimed = subject.0.claim(&leased, G1, &owner, SECOND * 45).await;
+    assert!(claimed.unwrap().is_some());
+    let cooling = add(expiring(Some(T0))).await;
+    let claimed = subject.0.claim(&cooling, G1, &owner, SECOND * 45).await;
+    let end = AttemptEnd::Deferred {
+        next_at: T0.plus(SECOND * 60),
+        failure: PassingFailure {
+            reason: FailureReason::ProviderUnavailable,
+            message: String::new(),
+        },
+        ambiguous: true,
+    };
+    let epoch = claimed.unwrap().unwrap().epoch;
+    assert!(subject.0.end_attempt(&cooling, epoch, end).await.unwrap());
+
+    let in_order = [minted, first, late, never, exchanged];
+    assert_eq!(found(T0, 9).await, in_order);
+    assert_eq!(found(T0, 2).await, in_order[..2]);
+    let doubtful = found(T0.plus(SECOND * 60), 9).await;
+    assert_eq!(
+        doubtful.last(),
+        Some(&cooling),
+        "it comes last while in doubt"
+    );
+    assert_eq!(doubtful.len(), 6);
+}
+
+pub async fn a_probe_is_taken_once_a_wait(harness: &impl StoreHarness) {
+    let subject = Subject::of(harness);
+    let slack = client("slack");
+    let wait = SECOND * 10;
+    let claim = async || subject.0.claim_probe(&slack, wait).await.unwrap();
+    assert!(claim().await && claim().await, "nothing is known of it");
+    // Told by the clock of the store, which every snapshot shows.
+    let now = async || {
+        let scope = Scope::Client(slack.clone());
+        subject.0.snapshot(&scope).await.unwrap().now
+    };
+    let health = async |rejected| {
+        let at = now().await;
+        let health = ClientHealth {
+            client: slack.clone(),
+            rejected,
+            since: at,
+            provider_error: "invalid_client".into(),
+            message: String::new(),
+            rejected_at: Some(at),
+        };
+        subject.write(vec![Write::SetClientHealth(health)]).await;
+    };
+    health(true).await;
+    assert!(!claim().await, "its rejection was told just now");
+    harness.pass(wait + SECOND).await;
+    assert!(claim().await);
+    assert!(!claim().await, "somebody did");
+    let other = client("google");
+    assert!(subject.0.claim_probe(&other, wait).await.unwrap());
+    harness.pass(wait + SECOND).await;
+    assert!(claim().await);
+    health(false).await;
+    assert!(claim().await, "it is rejected no more");
+    health(true).await;
+    assert!(!claim().await, "it is again");
 }
 
 pub async fn due_gives_no_client_more_than_its_share(harness: &impl StoreHarness) {

@@ -50,7 +50,7 @@ pub(super) fn of(explained: &Explanation) -> String {
         ),
         Diagnosis::ClientRejected(refusal) => format!(
             "not refreshed: the provider rejects client {client}{}, so an operator must mend its id or secret; \
-             the next probe may go out in {}, with a refresh that is due or asked for then",
+             the next probe is due in {}, and goes out by itself",
             code(&refusal.code),
             rounded(refusal.retry_after)
         ),

@@ -1,6 +1,6 @@
 use evergrant_core::attempts::AttemptError;
+use evergrant_core::breaker::Refusal;
 use evergrant_core::budget::Usage;
-use evergrant_core::cooldown::Refusal;
 use evergrant_core::failure::FailureReason;
 use evergrant_core::grant::GrantType;
 use evergrant_core::ids::{Epoch, Generation, ReplicaName};
@@ -133,9 +133,7 @@ fn what_holds_a_refresh_up_is_told_with_its_end() {
     });
     let told = of(&explained(rejected));
     assert!(told.contains("(invalid_client)"));
-    assert!(told.ends_with(
-        "the next probe may go out in 5 s, with a refresh that is due or asked for then"
-    ));
+    assert!(told.ends_with("the next probe is due in 5 s, and goes out by itself"));
     let refreshing = Diagnosis::Refreshing {
         replica: Some("evergrant-1:7070".into()),
         until,

@@ -1,0 +1,78 @@
+use super::*;
+use crate::ids::{ClientName, ProviderName};
+
+fn client() -> ClientKey {
+    ClientKey {
+        provider: ProviderName::parse("acme").unwrap(),
+        client: ClientName::parse("main").unwrap(),
+    }
+}
+
+// R31, W12
+#[tokio::test(start_paused = true)]
+async fn a_rejected_client_is_probed_once_at_a_time_until_it_is_accepted() {
+    let breaker = ClientBreaker::default();
+    assert!(breaker.admit(&client()).is_ok());
+    assert!(breaker.reject(&client(), "invalid_client", "no"));
+    assert!(
+        !breaker.reject(&client(), "invalid_client", "no"),
+        "told once"
+    );
+    assert_eq!(breaker.admit(&client()).unwrap_err().code, "invalid_client");
+    assert_eq!(breaker.state(&client()), BreakerState::Open);
+    tokio::time::advance(Duration::from_secs(12)).await;
+    let probe = breaker.admit(&client()).unwrap();
+    assert!(probe.is_some());
+    assert_eq!(breaker.state(&client()), BreakerState::HalfOpen);
+    tokio::time::advance(Duration::from_secs(60)).await;
+    assert!(breaker.admit(&client()).is_err(), "however long it takes");
+    assert!(breaker.accept(&client()));
+    assert!(!breaker.accept(&client()));
+    drop(probe);
+    assert_eq!(breaker.state(&client()), BreakerState::Closed);
+    assert!(breaker.admit(&client()).is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_of_rejections_does_not_put_off_the_probe() {
+    let breaker = ClientBreaker::default();
+    for _ in 0..1_000 {
+        breaker.reject(&client(), "invalid_client", "no");
+    }
+    tokio::time::advance(Duration::from_secs(6)).await;
+    let probe = breaker.admit(&client()).unwrap();
+    breaker.reject(&client(), "invalid_client", "no");
+    tokio::time::advance(Duration::from_secs(6)).await;
+    assert!(
+        breaker.refusal(&client()).is_some(),
+        "a failed probe doubles the wait"
+    );
+    drop(probe);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_ends_without_an_outcome_is_followed_by_another() {
+    let breaker = ClientBreaker::default();
+    breaker.reject(&client(), "invalid_client", "no");
+    for _ in 0..3 {
+        tokio::time::advance(Duration::from_secs(6)).await;
+        let probe = breaker.admit(&client()).unwrap();
+        assert!(probe.is_some());
+        drop(probe);
+        assert!(breaker.admit(&client()).is_err());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_ends_late_says_nothing_of_the_next_one() {
+    let breaker = ClientBreaker::default();
+    breaker.reject(&client(), "invalid_client", "no");
+    tokio::time::advance(Duration::from_secs(6)).await;
+    let late = breaker.admit(&client()).unwrap();
+    breaker.reject(&client(), "invalid_client", "no");
+    tokio::time::advance(Duration::from_secs(12)).await;
+    let next = breaker.admit(&client()).unwrap();
+    drop(late);
+    assert!(breaker.admit(&client()).is_err());
+    drop(next);
+}

@@ -1,0 +1,65 @@
+//! Probes of rejected clients: whose turn it is, and which grant will do.
+
+use std::time::Duration;
+
+use evergrant_core::clock::Timestamp;
+use evergrant_core::ids::{ClientKey, GrantId};
+use evergrant_core::store::StoreError;
+
+use super::SqlStore;
+use super::grants::get;
+use super::row;
+use super::sql::Sql;
+
+impl SqlStore {
+    /// Takes the next probe of a client, unless somebody did within `wait`.
+    pub(super) async fn take_probe(
+        &self,
+        client: &ClientKey,
+        wait: Duration,
+    ) -> Result<bool, StoreError> {
+        let now = self.database.now();
+        let wait = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
+        let (provider, name) = (client.provider.as_str(), client.client.as_str());
+        let take = Sql::new(
+            format!(
+                "UPDATE clients SET probed_at = {now} WHERE provider = ? AND client = ? AND rejected
+                 AND since <= {now} - ? AND (probed_at IS NULL OR probed_at <= {now} - ?)"
+            ),
+            [provider.into(), name.into(), wait.into(), wait.into()],
+        );
+        if self.database.execute(take).await? == 1 {
+            return Ok(true);
+        }
+        let rejected =
+            "SELECT 1 AS one FROM clients WHERE provider = ? AND client = ? AND rejected";
+        let rejected = Sql::new(rejected, [provider.into(), name.into()]);
+        Ok(self.rows(rejected).await?.is_empty())
+    }
+
+    /// The grants of a client that a probe may refresh, the best first.
+    pub(super) async fn probe_candidates(
+        &self,
+        client: &ClientKey,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<GrantId>, StoreError> {
+        let (provider, name) = (client.provider.as_str(), client.client.as_str());
+        let find = Sql::new(
+            "SELECT id FROM grants WHERE provider = ? AND client = ? AND suspect_reason IS NULL
+             AND (due_at IS NOT NULL OR grant_type NOT IN ('AUTHORIZATION_CODE', 'STATIC')) AND ",
+            [provider.into(), name.into()],
+        )
+        .then(self.is_free(now))
+        .then(Sql::new(
+            " ORDER BY (takeover OR intent), grant_type = 'TOKEN_EXCHANGE', expires_at IS NULL,
+             expires_at, id LIMIT ?",
+            [i64::from(limit).into()],
+        ));
+        let rows = self.rows(find).await?;
+        let ids = rows
+            .iter()
+            .map(|row| row::name(GrantId::parse, &get::<String>(row, "id")?));
+        ids.collect()
+    }
+}
