@@ -316,6 +316,7 @@ impl HttpProviders {
         secrets.push(client_secret);
         let context = Context {
             entry,
+            field: &ask.url.field,
             facts: ask.response,
             wanted: ask.wanted,
             sent_at,

@@ -258,7 +258,8 @@ async fn a_set_that_cannot_be_had_says_nothing_of_the_token_and_is_tried_again_l
     let token = signer.sign(&claims());
     for _ in 0..3 {
         let unknown = sets.verify::<Value>(&issuer.url, &token, &EXPECT).await;
-        let why = "the answer is no key set".to_owned();
+        let host = host(&Url::parse(&issuer.url).unwrap());
+        let why = format!("{host} answered no key set");
         assert_eq!(unknown, Err(VerifyError::Unavailable(why)));
     }
     assert_eq!(issuer.fetches(), 1);

@@ -80,7 +80,7 @@ async fn what_a_provider_leaves_out_is_as_the_rfc_has_it() {
     assert_eq!(error.verdict, Verdict::Protocol);
     assert_eq!(
         error.message,
-        "acme answered HTTP 200 without a device code, but with user_code"
+        "acme answered HTTP 200 at its device_url without a device code, but with user_code"
     );
 }
 
