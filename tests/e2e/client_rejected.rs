@@ -94,11 +94,17 @@ async fn a_mended_client_recovers_although_nobody_asks_and_nothing_is_due() -> R
     let refusal = replicas[0].caller().refused("a", 1).await;
     let refusal = refusal.expect_err("the client is rejected");
     assert_eq!(reason(&refusal).1, "CLIENT_REJECTED");
+    let at_once = replicas[0].metrics().await?;
+    let of_client = [("provider", PROVIDER), ("client", CLIENT)];
+    assert_eq!(
+        at_once.sum("evergrant_client_breaker_state", &of_client),
+        2.0
+    );
+    assert_eq!(at_once.sum("evergrant_clients_rejected", &[]), 1.0);
     let shown = async |value: f64| {
         for replica in &replicas {
             let rejected = eventually("the gauge", SOON, async || {
                 let metrics = replica.metrics().await.ok()?;
-                let of_client = [("provider", PROVIDER), ("client", CLIENT)];
                 let state = metrics.sum("evergrant_client_breaker_state", &of_client);
                 let rejected = metrics.sum("evergrant_clients_rejected", &[]);
                 (rejected == value && (state > 0.0) == (value > 0.0)).then_some(())

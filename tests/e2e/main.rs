@@ -23,6 +23,7 @@ mod kill;
 mod minting;
 mod observability;
 mod pgbouncer;
+mod played;
 mod python;
 mod reconnect;
 mod replica_works;

@@ -195,6 +195,12 @@ impl ClientBreaker {
         }
     }
 
+    /// Whether the client is rejected, and that was told.
+    pub fn was_told(&self, client: &ClientKey) -> bool {
+        let clients = self.lock();
+        clients.rejected.get(client).is_some_and(|known| known.told)
+    }
+
     /// The clients that are rejected now.
     pub fn rejected(&self) -> Vec<ClientKey> {
         self.lock().rejected.keys().cloned().collect()

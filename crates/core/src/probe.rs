@@ -20,7 +20,7 @@ use crate::broker::Broker;
 use crate::clock::Timestamp;
 use crate::grant::Grant;
 use crate::ids::ClientKey;
-use crate::store::{DueGrant, StoreError};
+use crate::store::{DueGrant, ProbeTurn, StoreError};
 
 /// The store is asked in one round of so many for rejections that this process has not seen, as of before it began.
 const STORED_EVERY: usize = 5;
@@ -101,8 +101,15 @@ impl Prober {
         let breaker = self.broker.breaker();
         let waited = breaker.wait(client).mul_f64(WAITED);
         match ports.store.claim_probe(client, waited).await {
-            Ok(true) => {}
-            Ok(false) => return breaker.probed_elsewhere(client),
+            Ok(ProbeTurn::Ours) => {}
+            Ok(ProbeTurn::Taken) => return breaker.probed_elsewhere(client),
+            // Somebody told its recovery, which will be heard here as well; or its rejection is not stored, and the
+            // next probe tells it.
+            Ok(ProbeTurn::NotRejected) if breaker.was_told(client) => {
+                breaker.untold(client);
+                return breaker.put_off(client);
+            }
+            Ok(ProbeTurn::NotRejected) => {}
             Err(error) => {
                 debug!(%client, %error, "whose turn it is to probe a client cannot be read");
                 return;

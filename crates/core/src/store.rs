@@ -114,6 +114,17 @@ pub struct GrantVersion {
     pub version: u64,
 }
 
+/// Whose turn it is to probe a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProbeTurn {
+    /// That of whoever asked.
+    Ours,
+    /// Nobody's yet: somebody had it lately, or the rejection is young.
+    Taken,
+    /// The client is not stored as rejected.
+    NotRejected,
+}
+
 /// Grants as the refresh protocol sees them.
 #[async_trait]
 pub trait GrantStore: Send + Sync + 'static {
@@ -374,9 +385,12 @@ pub trait Directory: Send + Sync + 'static {
     async fn clients(&self) -> Result<Vec<ClientStanding>, StoreError>;
 
     /// Takes the next probe of a rejected client: one statement that succeeds only if nobody did so within `wait` by the
-    /// store's clock, and the rejection was told longer ago than that. Of a client that is not stored as rejected anyone
-    /// may take it.
-    async fn claim_probe(&self, client: &ClientKey, wait: Duration) -> Result<bool, StoreError>;
+    /// store's clock, and the rejection was told longer ago than that.
+    async fn claim_probe(
+        &self,
+        client: &ClientKey,
+        wait: Duration,
+    ) -> Result<ProbeTurn, StoreError>;
 
     /// Suspect grants of a client by id, ascending: at most `limit`, and only those that come after `after`.
     async fn held(

@@ -30,6 +30,7 @@ mod protocol {
     mod replica;
     mod reports;
     mod revoke;
+    mod revoke_scopes;
     mod rotation;
     mod scope_sets;
     mod shared_grants;

@@ -27,6 +27,13 @@ pub use template::{Fact, HostPattern, Template, TemplateError, UrlTemplate};
 // The entries that come with the program: file name and text, in the order of their names.
 include!(concat!(env!("OUT_DIR"), "/builtin.rs"));
 
+/// The text of the built-in entry of that name.
+pub(crate) fn builtin(name: &str) -> Option<&'static str> {
+    let file = format!("{name}.toml");
+    let found = BUILTIN.iter().find(|(known, _)| *known == file);
+    found.map(|(_, text)| *text)
+}
+
 /// All providers that are known, by name.
 #[derive(Debug, Clone, Default)]
 pub struct Catalogue {

@@ -67,7 +67,7 @@ pub(crate) fn classify(
 
 /// The codes of RFC 6749 sections 5.2 and 4.1.2.1, and of RFC 8628 section 3.5. A scope is part of the
 /// client's configuration, so `invalid_scope` is for its operator.
-fn rfc(code: &str) -> Option<Meaning> {
+pub(crate) fn rfc(code: &str) -> Option<Meaning> {
     let verdict = match code {
         "invalid_grant" => Verdict::Grant(InvalidationReason::GrantRevoked),
         "access_denied" => Verdict::Grant(InvalidationReason::AccessDenied),

@@ -21,11 +21,14 @@
 //! | Path | Does |
 //! | --- | --- |
 //! | `GET /authorize` | a page on which whoever looks at it approves or denies (RFC 6749 section 4.1, PKCE with S256) |
-//! | `POST /token` | redeems a code, once, or refreshes (RFC 6749 section 6); form or JSON; the client in the body or as HTTP Basic |
+//! | `POST /token` | redeems a code, once, or refreshes (RFC 6749 section 6); mints for client credentials and assertions (RFC 7523), exchanges its own access tokens (RFC 8693), and is polled by devices; form or JSON; the client in the body, as HTTP Basic or by an assertion |
 //! | `POST /slack/token` | the same in Slack's dialect: HTTP 200 with `{"ok": false, "error": "…"}` for failures |
+//! | `POST /device_authorization` | a device begins (RFC 8628) |
+//! | `GET /device` | the page on which a user enters a device's code, and approves or denies |
 //! | `POST /revoke` | revocation (RFC 7009); a refresh token takes its family along |
 //! | `POST /introspect` | introspection (RFC 7662) |
 //! | `GET /resource` | 200 with a good access token as Bearer, else 401 |
+//! | `/as/NAME/…` | any of that as the built-in catalogue has it of the provider NAME: its methods, names, proofs, answers and error codes; what its entry does not say is refused |
 //!
 //! A consent brings a strict grant of the scopes that were asked for. Codes are good for a minute; one that comes back
 //! revokes what it brought.
@@ -36,10 +39,10 @@
 //!
 //! | Request | Body or query | Answer |
 //! | --- | --- | --- |
-//! | `POST /control/grants` | a [`GrantSpec`], `{}` for a strict one; `mode` is `"none"`, `"rotates"`, `"single_use"`, `"strict"` or `{"grace": {"seconds": 30, "max_uses": 2}}` | `{access_token, refresh_token, expires_in, metadata: {family}}`: token material as `evergrant credential create` takes it |
+//! | `POST /control/grants` | a [`GrantSpec`], `{}` for a strict one, or with `?as=NAME` for one as that provider gives them; `mode` is `"none"`, `"rotates"`, `"single_use"`, `"strict"` or `{"grace": {"seconds": 30, "max_uses": 2}}` | `{access_token, refresh_token, expires_in, metadata: {family}}`: token material as `evergrant credential create` takes it |
 //! | `GET /control/grants/{family}` | | a [`GrantStatus`] |
 //! | `POST /control/grants/{family}/revoke` | | the same |
-//! | `POST /control/clients` | `{client_id, secrets: […]}`; an empty list makes it public | `{client_id}` |
+//! | `POST /control/clients` | `{client_id, secrets: […], public_key: "PEM"}`, one of the two or both; an empty list and no key make it public | `{client_id}` |
 //! | `POST /control/faults` | a [`FaultRule`], e.g. `{"faults": [{"kind": "delay", "milliseconds": 500}], "count": 3}` | the rules that wait |
 //! | `GET`, `DELETE /control/faults` | | the rules that wait |
 //! | `POST /control/gates` | a [`GateRule`], e.g. `{"where": "after_processing", "family": "grant-1"}` | a [`GateStatus`] |
@@ -47,9 +50,9 @@
 //! | `POST /control/gates/{id}/open` | | a [`GateStatus`] |
 //! | `GET /control/ledger` | `?since=N`: what is new or has changed after number N | a [`Ledger`] |
 //! | `GET /control/violations` | `?calls=N`: also refresh tokens presented more than N times | `{last, violations: […]}` |
-//! | `GET /control/catalogue` | `?name=N&dialect=slack&mode=grace&grace_seconds=30` | a catalogue entry in TOML |
+//! | `GET /control/catalogue` | `?name=N&dialect=slack&mode=grace&grace_seconds=30`, or `?as=NAME` for a provider that is played | a catalogue entry in TOML |
 //!
-//! A refused control request is answered with HTTP 400 or 404 and `{"error": "…"}`.
+//! A refused control request is answered with HTTP 400, 404 or 422 and `{"error": "…"}`.
 //!
 //! The ledger and the tokens are kept until the sandbox ends; a million refreshes take some hundreds of megabytes.
 
@@ -62,6 +65,9 @@ mod client;
 mod codes;
 mod control;
 mod control_api;
+mod device_page;
+mod devices;
+mod dialect;
 mod exchange;
 mod fault;
 mod fault_queue;
@@ -69,11 +75,14 @@ mod gate;
 mod grants;
 mod ledger;
 mod mode;
+mod page;
+mod proof;
 mod refusal;
 mod routes;
 mod server;
 mod state;
 mod token;
+mod token_call;
 mod violation;
 
 use std::io;

@@ -10,11 +10,13 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::health::Health;
+use crate::sight::AtScrape;
 
 #[derive(Clone)]
 struct Admin {
     health: Health,
     metrics: PrometheusHandle,
+    gauges: AtScrape,
 }
 
 /// Serves until `stop` is cancelled.
@@ -22,13 +24,18 @@ pub async fn serve(
     listener: TcpListener,
     health: Health,
     metrics: PrometheusHandle,
+    gauges: AtScrape,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
     let router = Router::new()
         .route("/metrics", get(scrape))
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(ready))
-        .with_state(Admin { health, metrics });
+        .with_state(Admin {
+            health,
+            metrics,
+            gauges,
+        });
     axum::serve(listener, router)
         .with_graceful_shutdown(stop.cancelled_owned())
         .await
@@ -39,6 +46,7 @@ async fn scrape(State(admin): State<Admin>) -> impl IntoResponse {
         header::CONTENT_TYPE,
         "text/plain; version=0.0.4; charset=utf-8",
     )];
+    admin.gauges.show();
     (format, admin.metrics.render())
 }
 

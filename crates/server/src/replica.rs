@@ -26,7 +26,7 @@ use crate::grpc::watch::Watches;
 use crate::health::Health;
 use crate::kill::{Killer, RefusedCallers};
 use crate::lifecycle::Lifecycle;
-use crate::sight::Sampler;
+use crate::sight::{AtScrape, Here, Sampler};
 use crate::store::{SqlStore, StoreOptions};
 
 mod auditing;
@@ -126,8 +126,10 @@ impl Replica {
                 grpc_listener
             }
         });
+        let gauges = AtScrape::default();
         if let Some(listener) = admin_listener {
-            let served = admin::serve(listener, health.clone(), metrics.clone(), life.end());
+            let (health, metrics, gauges) = (health.clone(), metrics.clone(), gauges.clone());
+            let served = admin::serve(listener, health, metrics, gauges, life.end());
             #[expect(
                 clippy::disallowed_methods,
                 reason = "it tells of the drain to its end"
@@ -189,19 +191,24 @@ impl Replica {
         let watches = services.watches.clone();
         let rights = watches.clone().follow_rights(life.stop());
         life.tracker().spawn(rights);
+        let clients: Vec<_> = providers.clients().cloned().collect();
+        gauges.begin(Here {
+            broker: broker.clone(),
+            clients: clients.clone(),
+            tail: tail.clone(),
+            redis: coordination.redis_up(),
+        });
         let sampler = Sampler {
             broker: broker.clone(),
-            clients: providers.clients().cloned().collect(),
+            clients,
             receivers: config
                 .inbound
                 .iter()
                 .flat_map(|inbound| inbound.receivers.keys().cloned())
                 .collect(),
             store: store.clone(),
-            tail: tail.clone(),
             clock: Arc::new(SystemClock),
             metrics,
-            redis: coordination.redis_up(),
         };
         tasks::spawn(
             config,

@@ -1,6 +1,7 @@
 //! Metrics: the recorder, what each means, and the gauges that are sampled.
 
-mod clients;
+mod brakes;
+mod here;
 pub mod metrics;
 mod zero;
 
@@ -11,12 +12,13 @@ use std::time::Duration;
 use ::metrics::gauge;
 use evergrant_core::broker::Broker;
 use evergrant_core::clock::Clock;
-use evergrant_core::events::tail::Tail;
 use evergrant_core::ids::{ClientKey, ProviderName, ReceiverName};
 use evergrant_core::store::Store;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
+
+pub use self::here::{AtScrape, Here};
 
 /// From a fast answer out of memory to a call that uses its whole time.
 const SECONDS: [f64; 14] = [
@@ -38,7 +40,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
 
 /// What is sampled, and from where.
 pub struct Sampler {
-    /// Whose sizes are shown.
+    /// Whose memory is kept from holding what has expired.
     pub broker: Arc<Broker>,
     /// The clients that are shown, whether or not anything was heard of them.
     pub clients: Vec<ClientKey>,
@@ -46,14 +48,10 @@ pub struct Sampler {
     pub receivers: Vec<ReceiverName>,
     /// Whose counts are shown.
     pub store: Arc<dyn Store>,
-    /// Whose lag is shown.
-    pub tail: Arc<Tail>,
     /// The time now.
     pub clock: Arc<dyn Clock>,
     /// Whose histograms are kept from growing.
     pub metrics: PrometheusHandle,
-    /// Whether Redis answers; `None` without Redis.
-    pub redis: Option<tokio::sync::watch::Receiver<bool>>,
 }
 
 impl std::fmt::Debug for Sampler {
@@ -83,17 +81,7 @@ impl Sampler {
     }
 
     async fn sample(&self, grants: &mut Shown) {
-        let (live, dead, flights) = self.broker.sizes();
-        gauge!("evergrant_cache_grants", "state" => "live").set(count(live));
-        gauge!("evergrant_cache_grants", "state" => "dead").set(count(dead));
-        gauge!("evergrant_flights").set(count(flights));
-        gauge!("evergrant_clients_rejected").set(count(self.broker.rejected_clients().len()));
-        clients::sample(&self.broker, &*self.store, &self.clients).await;
-        let unread = self.tail.head().borrow().read_at.elapsed();
-        gauge!("evergrant_stream_lag_seconds").set(unread.as_secs_f64());
-        if let Some(redis) = &self.redis {
-            gauge!("evergrant_redis_up").set(if *redis.borrow() { 1.0 } else { 0.0 });
-        }
+        brakes::sample(&*self.store, &self.clients).await;
         let now = self.clock.now();
         match self.store.backlog(now).await {
             Ok(backlog) => {
@@ -164,6 +152,15 @@ impl Shown {
 )]
 fn wide(count: u64) -> f64 {
     count as f64
+}
+
+fn set(name: &'static str, client: &ClientKey, value: f64) {
+    gauge!(
+        name,
+        "provider" => client.provider.to_string(),
+        "client" => client.client.to_string()
+    )
+    .set(value);
 }
 
 fn count(count: usize) -> f64 {

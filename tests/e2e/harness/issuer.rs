@@ -1,4 +1,4 @@
-//! A token endpoint that mints: for every request a new token, unless it was told to refuse.
+//! A token endpoint that mints, for every request a new token, and takes tokens back, unless it was told to refuse.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -33,6 +33,7 @@ pub type Fields = BTreeMap<String, String>;
 struct Minted {
     requests: Vec<Fields>,
     refusals: HashMap<String, &'static str>,
+    revoked: Vec<String>,
 }
 
 impl Issuer {
@@ -43,6 +44,7 @@ impl Issuer {
         let state = Arc::<Mutex<Minted>>::default();
         let router = Router::new()
             .route("/token", post(answer))
+            .route("/revoke", post(take_back))
             .with_state(Arc::clone(&state));
         let server = background(async move {
             axum::serve(listener, router)
@@ -61,14 +63,15 @@ impl Issuer {
         format!(
             r#"
             name = "{ISSUER}"
-            token_url = "http://{}/token"
+            token_url = "http://{address}/token"
+            revoke_url = "http://{address}/revoke"
             sources = ["https://issuer.example"]
             grant_types = ["client_credentials", "jwt_bearer", "token_exchange"]
             [assertion]
             algorithm = "ES256"
             subject = "{{subject?}}"
             "#,
-            self.address
+            address = self.address
         )
     }
 
@@ -83,6 +86,11 @@ impl Issuer {
     /// The forms of all requests so far.
     pub fn requests(&self) -> Vec<Fields> {
         self.minted().requests.clone()
+    }
+
+    /// The tokens that were taken back, in order.
+    pub fn revoked(&self) -> Vec<String> {
+        self.minted().revoked.clone()
     }
 
     fn minted(&self) -> MutexGuard<'_, Minted> {
@@ -122,4 +130,18 @@ async fn answer(
             (StatusCode::OK, Json(token))
         }
     }
+}
+
+async fn take_back(
+    State(state): State<Arc<Mutex<Minted>>>,
+    Form(fields): Form<Fields>,
+) -> (StatusCode, Json<Value>) {
+    let mut minted = lock(&state);
+    let refusal = fields.values().find_map(|value| minted.refusals.get(value));
+    if let Some(code) = refusal {
+        let refusal = Json(json!({ "error": code }));
+        return (StatusCode::SERVICE_UNAVAILABLE, refusal);
+    }
+    minted.revoked.extend(fields.get("token").cloned());
+    (StatusCode::OK, Json(json!({})))
 }

@@ -23,7 +23,7 @@ pub use credential::{
     CreateCredential, CreateError, UpdateLabelsError, create_credential, delete_credential,
     delete_revoked, leave_shared_grant, update_labels,
 };
-pub use derived::{Derive, DeriveError, MAX_DERIVED, derive};
+pub use derived::{Derive, DeriveError, MAX_DERIVED, derive, derived_alive, forget_revoked};
 pub use grant::{heal, invalidate};
 pub use integration::{
     CreateIntegrationError, IntegrationUpdate, UpdateIntegrationError, create_integration,

@@ -2,7 +2,8 @@
 //!
 //! The provider is asked under the leader lock and the lease of a refresh, so that no rotation is under way: one could
 //! leave a successor behind that lives on. What an earlier attempt left in escrow is adopted first, and what came too
-//! late for this generation is revoked beside the stored token set.
+//! late for this generation is revoked beside the stored token set. Tokens that were minted for other scopes come before
+//! its own ([`derived`]).
 
 use std::time::Duration;
 
@@ -15,13 +16,15 @@ use super::{Failure, Refresher};
 use crate::budget::{Place, Urgency};
 use crate::change::{Scope, plan};
 use crate::failure::FailureReason;
-use crate::grant::{Grant, GrantFacts};
+use crate::grant::{Grant, GrantFacts, TokenSet};
 use crate::ids::{ClientKey, CredentialKey, GrantId};
 use crate::leader::{Held, Leadership};
 use crate::provider::{CallError, Delivery, Revocation, Verdict};
 use crate::revocation::RevokeError;
 use crate::store::{AttemptEnd, Claimed};
+use derived::Derived;
 
+mod derived;
 mod withdraw;
 
 /// What came of one try.
@@ -43,6 +46,7 @@ impl Refresher {
         // Subscribed before the first look, so that no news falls between a look and a wait.
         let mut notices = self.ports.bus.subscribe();
         let mut poll = FIRST_POLL;
+        let mut of_scopes = Derived::None;
         loop {
             let tried = tokio::time::timeout_at(deadline, self.find_sole_user(key)).await;
             let grant = match tried.map_err(|_| RevokeError::InProgress(key.clone()))?? {
@@ -57,10 +61,23 @@ impl Refresher {
             let place = place.map_err(|_| RevokeError::InProgress(key.clone()))?;
             let place = place.map_err(|failure| failed(key, failure))?;
             let id = &grant.facts.id;
+            let derived = self.revoke_derived(id, &place, deadline).await;
+            match derived.map_err(|failure| failed(key, failure))? {
+                Derived::None => {}
+                Derived::Revoked => {
+                    of_scopes = Derived::Revoked;
+                    // The grant was told of as changed.
+                    continue;
+                }
+                Derived::NotSupported => of_scopes = Derived::NotSupported,
+                Derived::Busy => return Err(RevokeError::InProgress(key.clone())),
+            }
             let mut wait = poll;
             match self.leader.claim(id).await {
                 Leadership::Leader(held) => {
-                    let tried = self.revoke_as_leader(key, &grant, &place, &held).await;
+                    let tried = self
+                        .revoke_as_leader(key, &grant, &place, &held, of_scopes)
+                        .await;
                     held.release().await;
                     if let Tried::Deleted(revoked) = tried? {
                         return Ok(revoked);
@@ -120,6 +137,7 @@ impl Refresher {
         grant: &Grant,
         place: &Place,
         held: &Held,
+        of_scopes: Derived,
     ) -> Result<Tried, RevokeError> {
         let started = Instant::now();
         let (id, generation) = (&grant.facts.id, grant.facts.generation);
@@ -129,7 +147,7 @@ impl Refresher {
             // lock. It may have been reconnected since it was read.
             return match store.grant(id).await {
                 Ok(Some(now)) if now.facts.version == grant.facts.version => {
-                    self.revoke_unhindered(key, grant, place, false, started)
+                    self.revoke_unhindered(key, grant, place, false, of_scopes, started)
                         .await
                 }
                 Ok(_) => Ok(Tried::LookAgain),
@@ -147,7 +165,7 @@ impl Refresher {
             }
         };
         let tried = self
-            .revoke_unhindered(key, grant, place, claimed.takeover, started)
+            .revoke_unhindered(key, grant, place, claimed.takeover, of_scopes, started)
             .await;
         if !matches!(tried, Ok(Tried::Deleted(_))) {
             self.give_back(id, &claimed).await;
@@ -156,13 +174,14 @@ impl Refresher {
     }
 
     /// Revokes and deletes while nobody else calls the provider for the grant. `in_doubt`: an earlier attempt may have
-    /// spent the stored refresh token.
+    /// spent the stored refresh token. `of_scopes`: what became of tokens of other scopes.
     async fn revoke_unhindered(
         &self,
         key: &CredentialKey,
         grant: &Grant,
         place: &Place,
         in_doubt: bool,
+        of_scopes: Derived,
         started: Instant,
     ) -> Result<Tried, RevokeError> {
         let store_failed = |error| failed(key, Failure::from_store(&error));
@@ -170,8 +189,15 @@ impl Refresher {
         let Some(revoked) = asked.map_err(|failure| failed(key, failure))? else {
             return Ok(Tried::LookAgain);
         };
+        let revoked = match of_scopes {
+            Derived::Revoked => revoked,
+            // Where nothing was ever minted, nobody was asked.
+            Derived::None | Derived::Busy => revoked && grant.tokens.has_token(),
+            Derived::NotSupported => false,
+        };
+        let lives_on = of_scopes == Derived::NotSupported;
         let (id, generation) = (&grant.facts.id, grant.facts.generation);
-        let forget = |snapshot: &_| plan::delete_revoked(snapshot, key, id, generation);
+        let forget = |snapshot: &_| plan::delete_revoked(snapshot, key, id, generation, lives_on);
         let deleted = self.change(&scope_of(key), forget).await;
         if !deleted.map_err(store_failed)? {
             return Ok(Tried::LookAgain);
@@ -181,8 +207,8 @@ impl Refresher {
     }
 
     /// Asks the provider to take back the stored token set and those that were bought with it. Answers whether it
-    /// confirmed all of them; `None` if the grant moved on. `in_doubt`: an earlier attempt may have spent the stored
-    /// refresh token.
+    /// confirmed all of them, also if none was ever minted; `None` if the grant moved on. `in_doubt`: an earlier attempt
+    /// may have spent the stored refresh token.
     async fn revoke_tokens(
         &self,
         grant: &Grant,
@@ -204,7 +230,8 @@ impl Refresher {
         let orphans = orphans.map_err(|error| Failure::from_store(&error))?;
         let mut revoked = true;
         // The newest first: the others may be spent, and some providers know no spent token.
-        for tokens in orphans.into_iter().rev().chain([grant.tokens.clone()]) {
+        let all = orphans.into_iter().rev().chain([grant.tokens.clone()]);
+        for tokens in all.filter(TokenSet::has_token) {
             let grant = Grant {
                 facts: grant.facts.clone(),
                 tokens,
@@ -243,7 +270,11 @@ impl Refresher {
                 Ok(revocation)
             }
             Err(error) => {
-                let failure = self.failure(error);
+                let mut failure = self.failure(error);
+                if failure.reason == FailureReason::ClientRejected {
+                    failure.message =
+                        format!("the provider rejects client {client}: {}", failure.message);
+                }
                 count(client, outcome(failure.reason));
                 warn!(
                     grant = %id, %client, reason = %failure.reason, error = %failure.message,

@@ -35,7 +35,7 @@ use crate::scopes::ScopeSet;
 use crate::store::{
     ApplyError, AttemptEnd, Backlog, Claimed, ClientStanding, CredentialQuery, CredentialView,
     Directory, DueGrant, EventLog, Forecast, ForecastQuery, GrantStore, GrantVersion,
-    IntegrationQuery, Store, StoreError,
+    IntegrationQuery, ProbeTurn, Store, StoreError,
 };
 
 /// A token set that was kept by [`GrantStore::keep_orphan`].
@@ -363,7 +363,11 @@ impl Directory for MemoryStore {
             .await
     }
 
-    async fn claim_probe(&self, client: &ClientKey, wait: Duration) -> Result<bool, StoreError> {
+    async fn claim_probe(
+        &self,
+        client: &ClientKey,
+        wait: Duration,
+    ) -> Result<ProbeTurn, StoreError> {
         self.call(Op::ClaimProbe, |state, now| {
             state.claim_probe(client, wait, now.wall)
         })

@@ -111,6 +111,43 @@ async fn there_is_one_probe_a_wait_over_however_many_replicas() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_recovery_that_is_not_heard_of_yet_is_waited_for() {
+    let world = World::new();
+    let key = world.connect("a").await;
+    let late = probing(&world);
+    rejected(&world, &late, &key).await;
+    let other = world.replica();
+    observe(&world, &other.broker).await;
+    world.provider.fail_all(None);
+    // The breaker of a third process knows nothing, so its caller is the probe.
+    let third = world.replica();
+    assert!(third.ask(&key, refused(1)).await.is_ok());
+    third.idle().await;
+    assert_eq!(world.kinds().await, TOLD);
+    let before = world.calls();
+    tokio::time::sleep(seconds(7)).await;
+    assert_eq!(world.calls(), before, "the recovery is on its way");
+    observe(&world, &late.broker).await;
+    tokio::time::sleep(seconds(600)).await;
+    assert_eq!(world.calls(), before);
+    end(&late).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rejection_that_is_not_stored_is_probed_and_told_all_the_same() {
+    let world = World::new();
+    let key = world.connect("a").await;
+    let replica = probing(&world);
+    world.store.faults().fail_next(Op::Apply, 1);
+    rejected(&world, &replica, &key).await;
+    assert_eq!(world.kinds().await, []);
+    tokio::time::sleep(seconds(7)).await;
+    assert_eq!(world.calls(), 2);
+    assert_eq!(world.kinds().await, TOLD[..1]);
+    end(&replica).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_grant_that_expires_first_is_refreshed_and_no_other() {
     let world = World::new();
     let later = world.connect("later").await;

@@ -9,11 +9,13 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::call::Call;
+use super::dialect;
 use super::fault::ExpiresIn;
 use super::fault_queue::{Canned, Effects, RetryAfter};
 use super::grants::Issue;
 use super::refusal::{Dialect, Refusal};
 use super::state::{Facts, Reply};
+use super::token_call::ACCESS_TOKEN_TYPE;
 
 /// An answer ready to be sent, whole or in pieces.
 pub(super) struct Answer {
@@ -23,26 +25,52 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// Puts `reply` into the words of the call's dialect. `now_ms` is the time since the Unix epoch.
-    pub(super) fn of(reply: &Reply, call: &Call, effects: &Effects, now_ms: i64) -> Self {
-        match reply {
-            Reply::Issued(issue) => Self::json(
-                StatusCode::OK,
-                tokens(issue, call.dialect, effects.expires_in),
-            ),
-            Reply::Revoked => Self::json(StatusCode::OK, json!({})),
-            Reply::Introspected(facts) => Self::json(StatusCode::OK, introspection(facts.as_ref())),
-            Reply::Resource(Some(facts)) => {
+    /// Puts `reply` into the words of the call's dialect. `now_ms` is the time since the Unix epoch, `base_url` that of
+    /// the sandbox.
+    pub(super) fn of(
+        reply: &Reply,
+        call: &Call,
+        effects: &Effects,
+        now_ms: i64,
+        base_url: &str,
+    ) -> Self {
+        let now = now_ms.div_euclid(1_000);
+        let played = call.played.as_ref();
+        match (reply, played) {
+            (Reply::Issued(issue), Some(played)) => {
+                let expires_in = expires_in_value(issue.expires_in, effects.expires_in);
+                let body = dialect::issued(played, issue, expires_in, now);
+                Self::json(StatusCode::OK, body)
+            }
+            (Reply::Issued(issue), None) => {
+                Self::json(StatusCode::OK, tokens(issue, call, effects.expires_in))
+            }
+            (Reply::Device(begun), _) => {
+                Self::json(StatusCode::OK, dialect::device(begun, base_url))
+            }
+            (Reply::Revoked, Some(played)) => {
+                let (status, body) = dialect::revoked(played);
+                Self::json(status, body)
+            }
+            (Reply::Revoked, None) => Self::json(StatusCode::OK, json!({})),
+            (Reply::Introspected(facts), Some(played)) => {
+                let body = dialect::introspected(played, facts.as_ref(), now);
+                Self::json(StatusCode::OK, body)
+            }
+            (Reply::Introspected(facts), None) => {
+                Self::json(StatusCode::OK, introspection(facts.as_ref(), now))
+            }
+            (Reply::Resource(Some(facts)), _) => {
                 let body = json!({ "family": facts.family, "scope": facts.scope });
                 Self::json(StatusCode::OK, body)
             }
             // RFC 6750 section 3.1.
-            Reply::Resource(None) => Self::json(
+            (Reply::Resource(None), _) => Self::json(
                 StatusCode::UNAUTHORIZED,
                 json!({ "error": "invalid_token" }),
             )
             .with(WWW_AUTHENTICATE, r#"Bearer error="invalid_token""#),
-            Reply::Refused(refusal) => Self::refused(*refusal, call, effects, now_ms),
+            (Reply::Refused(refusal), _) => Self::refused(*refusal, call, effects, now_ms),
         }
     }
 
@@ -57,14 +85,11 @@ impl Answer {
     }
 
     fn refused(refusal: Refusal, call: &Call, effects: &Effects, now_ms: i64) -> Self {
-        let body = match call.dialect {
-            Dialect::Slack => json!({ "ok": false, "error": refusal.slack_code() }),
-            Dialect::Rfc6749 => match call.malformed {
-                Some(reason) => json!({ "error": refusal.code(), "error_description": reason }),
-                None => json!({ "error": refusal.code() }),
-            },
+        let (status, body) = match &call.played {
+            Some(played) => dialect::refused(played, refusal, call.malformed),
+            None => (refusal.status(call.dialect), words(refusal, call)),
         };
-        let mut answer = Self::json(refusal.status(call.dialect), body);
+        let mut answer = Self::json(status, body);
         if answer.status == StatusCode::UNAUTHORIZED && call.basic {
             answer = answer.with(WWW_AUTHENTICATE, r#"Basic realm="sandbox""#);
         }
@@ -103,9 +128,17 @@ impl Answer {
     }
 }
 
-fn tokens(issue: &Issue, dialect: Dialect, expires_in: Option<ExpiresIn>) -> Value {
+fn words(refusal: Refusal, call: &Call) -> Value {
+    match (call.dialect, call.malformed) {
+        (Dialect::Slack, _) => json!({ "ok": false, "error": refusal.slack_code() }),
+        (_, Some(why)) => json!({ "error": refusal.code(), "error_description": why }),
+        (_, None) => json!({ "error": refusal.code() }),
+    }
+}
+
+fn tokens(issue: &Issue, call: &Call, expires_in: Option<ExpiresIn>) -> Value {
     let mut body = Map::new();
-    if dialect == Dialect::Slack {
+    if call.dialect == Dialect::Slack {
         body.insert("ok".into(), true.into());
     }
     body.insert("access_token".into(), issue.access_token.expose().into());
@@ -120,6 +153,10 @@ fn tokens(issue: &Issue, dialect: Dialect, expires_in: Option<ExpiresIn>) -> Val
         body.insert("refresh_token_expires_in".into(), seconds.into());
     }
     body.insert("scope".into(), issue.scope.as_str().into());
+    // RFC 8693 section 2.2.1.
+    if call.parameter("subject_token").is_some() {
+        body.insert("issued_token_type".into(), ACCESS_TOKEN_TYPE.into());
+    }
     body.into()
 }
 
@@ -137,13 +174,14 @@ fn expires_in_value(seconds: u64, instead: Option<ExpiresIn>) -> Option<Value> {
 }
 
 /// RFC 7662 section 2.2.
-fn introspection(facts: Option<&Facts>) -> Value {
+fn introspection(facts: Option<&Facts>, now: i64) -> Value {
     match facts {
         Some(facts) => json!({
             "active": true,
             "client_id": facts.client_id,
             "scope": facts.scope,
             "sub": facts.family,
+            "exp": facts.expires_in.map(|seconds| now.saturating_add_unsigned(seconds)),
         }),
         None => json!({ "active": false }),
     }

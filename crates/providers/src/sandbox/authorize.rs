@@ -3,14 +3,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::extract::{Form, Query, State};
+use axum::extract::{Form, FromRequest, Query, Request, State};
 use axum::response::{Html, IntoResponse, Redirect, Response};
-use http::StatusCode;
+use http::{Method, StatusCode};
 use tokio::time::Instant;
 use url::{Host, Url};
 
 use super::codes::Consent;
+use super::dialect;
+use super::mode::GrantSpec;
+use super::page::{BUTTONS, HEAD, escaped, items};
 use super::state::Shared;
+use crate::catalogue::Entry;
 
 type Parameters = BTreeMap<String, String>;
 
@@ -21,13 +25,70 @@ struct Question {
     state: Option<String>,
 }
 
+/// How a provider is asked for a user's consent.
+struct Manner<'a> {
+    client_id: &'a str,
+    redirect_uri: &'a str,
+    /// Name of the parameter; empty if there is none.
+    scope: &'a str,
+    scope_separator: &'a str,
+    /// Whether a code is redeemed with the redirect URI.
+    repeats_redirect_uri: bool,
+    /// What an approval grants.
+    terms: GrantSpec,
+}
+
+impl Manner<'static> {
+    /// As RFC 6749 has it.
+    fn usual() -> Self {
+        Self {
+            client_id: "client_id",
+            redirect_uri: "redirect_uri",
+            scope: "scope",
+            scope_separator: " ",
+            repeats_redirect_uri: true,
+            terms: GrantSpec::default(),
+        }
+    }
+}
+
+impl<'a> Manner<'a> {
+    fn of(entry: &'a Entry) -> Self {
+        let facts = &entry.authorize;
+        Self {
+            client_id: &facts.client_id,
+            redirect_uri: &facts.redirect_uri,
+            scope: &facts.scope,
+            scope_separator: &facts.scope_separator,
+            repeats_redirect_uri: dialect::repeats_redirect_uri(entry),
+            terms: dialect::terms(entry),
+        }
+    }
+}
+
 /// `GET /authorize`
 pub(super) async fn ask(
     State(shared): State<Arc<Shared>>,
     Query(parameters): Query<Parameters>,
 ) -> Response {
-    match read(&shared, &parameters) {
-        Ok(question) => Html(page(&question.consent, &parameters)).into_response(),
+    asked(&shared, &Manner::usual(), &parameters)
+}
+
+/// `GET` and `POST /as/NAME/authorize`
+pub(super) async fn played(shared: Arc<Shared>, entry: &Entry, request: Request) -> Response {
+    let manner = Manner::of(entry);
+    let is_decision = request.method() == Method::POST;
+    // A form's extractor reads the query of a GET and the body of a POST.
+    match Form::<Parameters>::from_request(request, &()).await {
+        Ok(Form(parameters)) if is_decision => decided(&shared, &manner, &parameters),
+        Ok(Form(parameters)) => asked(&shared, &manner, &parameters),
+        Err(rejection) => rejection.into_response(),
+    }
+}
+
+fn asked(shared: &Shared, manner: &Manner<'_>, parameters: &Parameters) -> Response {
+    match read(shared, manner, parameters) {
+        Ok(question) => Html(page(&question.consent, parameters)).into_response(),
         Err(response) => *response,
     }
 }
@@ -37,7 +98,11 @@ pub(super) async fn decide(
     State(shared): State<Arc<Shared>>,
     Form(parameters): Form<Parameters>,
 ) -> Response {
-    let question = match read(&shared, &parameters) {
+    decided(&shared, &Manner::usual(), &parameters)
+}
+
+fn decided(shared: &Shared, manner: &Manner<'_>, parameters: &Parameters) -> Response {
+    let question = match read(shared, manner, parameters) {
         Ok(question) => question,
         Err(response) => return *response,
     };
@@ -61,17 +126,21 @@ pub(super) async fn decide(
 
 /// What is asked. What cannot be told to the client by way of its redirect URI is told to the user (RFC 6749 section
 /// 4.1.2.1).
-fn read(shared: &Shared, parameters: &Parameters) -> Result<Question, Box<Response>> {
+fn read(
+    shared: &Shared,
+    manner: &Manner<'_>,
+    parameters: &Parameters,
+) -> Result<Question, Box<Response>> {
     let given = |name: &str| {
         let value = parameters.get(name).map(String::as_str);
         value.filter(|value| !value.is_empty())
     };
-    let client_id = given("client_id").unwrap_or_default();
+    let client_id = given(manner.client_id).unwrap_or_default();
     if !shared.state().clients.contains(client_id) {
         let why = "no client of this client_id is registered";
         return Err(Box::new(wrong(why)));
     }
-    let redirect = given("redirect_uri").unwrap_or_default();
+    let redirect = given(manner.redirect_uri).unwrap_or_default();
     let redirect_uri = Url::parse(redirect).ok().filter(is_destination);
     let redirect_uri = redirect_uri.ok_or_else(|| {
         let why = "the redirect_uri must be https, or http on this machine, without a fragment";
@@ -94,12 +163,18 @@ fn read(shared: &Shared, parameters: &Parameters) -> Result<Question, Box<Respon
             "the code_challenge_method must be S256",
         ));
     }
-    let scopes = given("scope").unwrap_or("read write").split_whitespace();
+    let mut spec = GrantSpec {
+        client_id: client_id.to_owned(),
+        ..manner.terms.clone()
+    };
+    if let Some(scopes) = given(manner.scope) {
+        let scopes = scopes.replace(manner.scope_separator, " ");
+        spec.scopes = scopes.split_whitespace().map(str::to_owned).collect();
+    }
     Ok(Question {
         consent: Consent {
-            client_id: client_id.to_owned(),
-            redirect_uri: redirect.to_owned(),
-            scopes: scopes.map(str::to_owned).collect(),
+            spec,
+            redirect_uri: manner.repeats_redirect_uri.then(|| redirect.to_owned()),
             code_challenge: code_challenge.map(str::to_owned),
         },
         redirect_uri,
@@ -132,13 +207,7 @@ fn wrong(why: &str) -> Response {
     (StatusCode::BAD_REQUEST, Html(body)).into_response()
 }
 
-const HEAD: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Sandbox provider</title>\
-<style>body{font:16px/1.5 sans-serif;margin:4rem auto;max-width:32rem;padding:0 1rem}\
-button{font:inherit;margin-right:1rem;padding:.5rem 1.5rem}</style>";
-
 fn page(consent: &Consent, parameters: &Parameters) -> String {
-    let scopes = consent.scopes.iter().map(|scope| escaped(scope));
-    let scopes: Vec<String> = scopes.map(|scope| format!("<li>{scope}</li>")).collect();
     let hidden = parameters.iter().filter(|(name, _)| *name != "decision");
     let hidden: Vec<String> = hidden
         .map(|(name, value)| {
@@ -148,26 +217,9 @@ fn page(consent: &Consent, parameters: &Parameters) -> String {
         .collect();
     format!(
         "{HEAD}<h1>Sandbox provider</h1><p>The client <b>{}</b> asks for</p><ul>{}</ul>\
-         <form method=\"post\" action=\"authorize\">{}\
-         <button name=\"decision\" value=\"approve\">Approve</button>\
-         <button name=\"decision\" value=\"deny\">Deny</button></form>",
-        escaped(&consent.client_id),
-        scopes.concat(),
+         <form method=\"post\" action=\"authorize\">{}{BUTTONS}</form>",
+        escaped(&consent.spec.client_id),
+        items(&consent.spec.scopes),
         hidden.concat(),
     )
-}
-
-fn escaped(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\'' => safe.push_str("&#39;"),
-            other => safe.push(other),
-        }
-    }
-    safe
 }

@@ -8,10 +8,13 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, Method};
 
 use super::client::Presented;
+use super::dialect::Played;
 use super::ledger::Endpoint;
+use super::mode::GrantSpec;
+use super::proof::Wanted;
 use super::refusal::Dialect;
 
-const MAX_BODY_BYTES: usize = 64 * 1024;
+pub(super) const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// A call to one of the provider's endpoints. It holds secrets and so has no `Debug`.
 pub(super) struct Call {
@@ -24,11 +27,22 @@ pub(super) struct Call {
     pub(super) parameters: BTreeMap<String, String>,
     /// What is wrong with its form.
     pub(super) malformed: Option<&'static str>,
+    /// What the assertion of a grant must say.
+    pub(super) assertion: Wanted,
+    /// What the assertion of a client must say.
+    pub(super) client_assertion: Wanted,
+    /// The entry of the catalogue that is spoken, below `/as/`.
+    pub(super) played: Option<Played>,
 }
 
 impl Call {
-    /// Reads a request. One that breaks the form is a call too, so that the ledger has it.
-    pub(super) async fn read(endpoint: Endpoint, dialect: Dialect, request: Request) -> Self {
+    /// Reads a request to the sandbox at `base_url`. One that breaks the form is a call too, so that the ledger has it.
+    pub(super) async fn read(
+        base_url: &str,
+        endpoint: Endpoint,
+        dialect: Dialect,
+        request: Request,
+    ) -> Self {
         let (head, body) = request.into_parts();
         let mut malformed = None;
         let mut parameters = BTreeMap::new();
@@ -55,10 +69,15 @@ impl Call {
                 Presented::Nothing
             })
         } else {
-            client_in_body(&parameters)
+            client_in_body(&parameters, &mut malformed)
         };
         let basic = matches!(client, Presented::Basic { .. });
-        if basic && parameters.contains_key("client_secret") {
+        let proofs = [
+            basic,
+            parameters.contains_key("client_secret"),
+            parameters.contains_key("client_assertion"),
+        ];
+        if proofs.into_iter().filter(|proof| *proof).count() > 1 {
             malformed = Some("the client must prove itself in one way, not in two");
         }
         Self {
@@ -69,6 +88,27 @@ impl Call {
             bearer,
             parameters,
             malformed,
+            assertion: Wanted {
+                audiences: vec![base_url.to_owned(), format!("{base_url}/token")],
+                claims: vec!["sub".to_owned()],
+            },
+            client_assertion: Wanted {
+                audiences: vec![base_url.to_owned(), format!("{base_url}/token")],
+                claims: vec!["sub".to_owned()],
+            },
+            played: None,
+        }
+    }
+
+    /// The terms of what is granted to `client` for this call, by the scopes that it asks for.
+    pub(super) fn terms(&self, client: &str) -> GrantSpec {
+        let usual = self.played.as_ref().map(Played::terms).unwrap_or_default();
+        let scopes = self.parameter("scope");
+        let scopes = scopes.map(|scopes| scopes.split_whitespace().map(str::to_owned).collect());
+        GrantSpec {
+            client_id: client.to_owned(),
+            scopes: scopes.unwrap_or_else(|| usual.scopes.clone()),
+            ..usual
         }
     }
 
@@ -85,11 +125,26 @@ impl Call {
     }
 }
 
-fn text_header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+pub(super) fn text_header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
-fn client_in_body(parameters: &BTreeMap<String, String>) -> Presented {
+/// The value of `client_assertion_type` (RFC 7523 section 2.2).
+pub(super) const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+fn client_in_body(
+    parameters: &BTreeMap<String, String>,
+    malformed: &mut Option<&'static str>,
+) -> Presented {
+    if let Some(token) = parameters.get("client_assertion") {
+        if parameters.get("client_assertion_type").map(String::as_str) != Some(ASSERTION_TYPE) {
+            *malformed = Some("the client_assertion_type must be that of RFC 7523");
+        }
+        return Presented::Assertion {
+            token: token.clone(),
+            id: parameters.get("client_id").cloned(),
+        };
+    }
     match parameters.get("client_id") {
         Some(id) => Presented::Body {
             id: id.clone(),
@@ -114,7 +169,7 @@ fn read_parameters(
 }
 
 /// RFC 6749 section 3.2: no parameter twice, and one without a value counts as left out.
-fn read_form(body: &[u8]) -> Result<BTreeMap<String, String>, &'static str> {
+pub(super) fn read_form(body: &[u8]) -> Result<BTreeMap<String, String>, &'static str> {
     let pairs: Vec<(String, String)> =
         serde_urlencoded::from_bytes(body).map_err(|_| "the body is no form")?;
     let mut parameters = BTreeMap::new();

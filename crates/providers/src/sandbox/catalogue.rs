@@ -7,7 +7,7 @@ use super::refusal::Dialect;
 pub(super) fn entry(name: &str, base_url: &str, dialect: Dialect, mode: RotationMode) -> String {
     let name = toml::Value::from(name);
     let path = match dialect {
-        Dialect::Rfc6749 => "/token",
+        Dialect::Rfc6749 | Dialect::Catalogue => "/token",
         Dialect::Slack => "/slack/token",
     };
     let rotation = match mode {
@@ -16,8 +16,18 @@ pub(super) fn entry(name: &str, base_url: &str, dialect: Dialect, mode: Rotation
         RotationMode::SingleUse | RotationMode::Strict => "mode = \"single_use\"".to_owned(),
         RotationMode::Grace { seconds, .. } => format!("mode = \"grace\"\ngrace = \"{seconds}s\""),
     };
+    let grants = match dialect {
+        Dialect::Slack => String::new(),
+        Dialect::Rfc6749 | Dialect::Catalogue => {
+            format!("device_url = \"{base_url}/device_authorization\"\n{GRANT_TYPES}")
+        }
+    };
+    let assertion = match dialect {
+        Dialect::Slack => "",
+        Dialect::Rfc6749 | Dialect::Catalogue => ASSERTION,
+    };
     let (failure, errors) = match dialect {
-        Dialect::Rfc6749 => ("", ""),
+        Dialect::Rfc6749 | Dialect::Catalogue => ("", ""),
         Dialect::Slack => (SLACK_FAILURE, SLACK_ERRORS),
     };
     format!(
@@ -25,13 +35,13 @@ pub(super) fn entry(name: &str, base_url: &str, dialect: Dialect, mode: Rotation
 token_url = "{base_url}{path}"
 authorize_url = "{base_url}/authorize"
 revoke_url = "{base_url}/revoke"
-sources = ["the sandbox provider of evergrant"]
+{grants}sources = ["the sandbox provider of evergrant"]
 
 [request]
 method = "POST"
 body = "form"
 client_auth = "body"
-
+{assertion}
 [response]
 access_token = ["/access_token"]
 expires_in = ["/expires_in"]
@@ -44,6 +54,21 @@ access_token = "1h"
 "#
     )
 }
+
+const GRANT_TYPES: &str = r#"grant_types = ["authorization_code", "device_code", "client_credentials", "jwt_bearer", "token_exchange", "static"]
+"#;
+
+const ASSERTION: &str = r#"
+[grants.jwt_bearer]
+required = ["subject"]
+
+[assertion]
+subject = "{subject}"
+
+[assertion.claims]
+jti = "{jti}"
+scope = "{scopes?}"
+"#;
 
 const SLACK_FAILURE: &str = "failure = { pointer = \"/ok\", equals = false }\n";
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use super::proof::PublicKey;
 use super::refusal::Refusal;
 use super::token::{Digest, sha256};
 
@@ -14,8 +15,15 @@ pub const DEFAULT_CLIENT_ID: &str = "sandbox";
 /// Secret of [`DEFAULT_CLIENT_ID`]; it protects nothing.
 pub const DEFAULT_CLIENT_SECRET: &str = "sandbox-secret";
 
-/// The registered clients and the digests of the secrets that each may use.
-pub(super) struct Clients(BTreeMap<String, Vec<Digest>>);
+/// The registered clients, and what each may prove itself with.
+pub(super) struct Clients(BTreeMap<String, Registered>);
+
+#[derive(Default)]
+struct Registered {
+    /// Digests of its secrets.
+    secrets: Vec<Digest>,
+    key: Option<PublicKey>,
+}
 
 impl Default for Clients {
     fn default() -> Self {
@@ -26,20 +34,47 @@ impl Default for Clients {
 }
 
 impl Clients {
-    /// Registers a client or replaces its secrets. Without secrets it is a public client.
+    /// Registers a client or replaces its secrets. Without secrets it is a public client, unless it has a key.
     pub(super) fn set(&mut self, id: &str, secrets: &[String]) {
         let digests = secrets.iter().map(|secret| sha256(secret)).collect();
-        self.0.insert(id.to_owned(), digests);
+        self.0.entry(id.to_owned()).or_default().secrets = digests;
+    }
+
+    /// Registers the key that a client signs with.
+    pub(super) fn set_key(&mut self, id: &str, key: PublicKey) {
+        self.0.entry(id.to_owned()).or_default().key = Some(key);
+    }
+
+    /// The key that a client signs with.
+    pub(super) fn key(&self, id: &str) -> Option<&PublicKey> {
+        self.0.get(id)?.key.as_ref()
     }
 
     pub(super) fn contains(&self, id: &str) -> bool {
         self.0.contains_key(id)
     }
 
+    /// Whether a client has nothing to prove itself with.
+    pub(super) fn is_public(&self, id: &str) -> bool {
+        let client = self.0.get(id);
+        client.is_some_and(|client| client.secrets.is_empty() && client.key.is_none())
+    }
+
     /// The id of the client that `presented` belongs to.
     pub(super) fn authenticate(&self, presented: &Presented) -> Result<String, Refusal> {
         match presented {
             Presented::Nothing => Err(Refusal::UnknownClient),
+            Presented::Anyone => Ok(DEFAULT_CLIENT_ID.to_owned()),
+            Presented::Named { id } if self.contains(id) => Ok(id.clone()),
+            Presented::Named { .. } => Err(Refusal::UnknownClient),
+            Presented::SecretAlone { secret } => {
+                let digest = sha256(secret);
+                let mut clients = self.0.iter();
+                let found = clients.find(|(_, client)| client.secrets.contains(&digest));
+                found.map(|(id, _)| id.clone()).ok_or(Refusal::WrongSecret)
+            }
+            // Whoever keeps the keys' replays looks at it.
+            Presented::Assertion { .. } => Err(Refusal::BadClientAssertion),
             Presented::Body { id, secret } => self.check(id, secret.as_deref()),
             // RFC 6749 asks for form encoding inside Basic, and most clients do without: both are taken.
             Presented::Basic { id, secret } => {
@@ -54,9 +89,10 @@ impl Clients {
     }
 
     fn check(&self, id: &str, secret: Option<&str>) -> Result<String, Refusal> {
-        let secrets = self.0.get(id).ok_or(Refusal::UnknownClient)?;
+        let client = self.0.get(id).ok_or(Refusal::UnknownClient)?;
+        let secrets = &client.secrets;
         let proven = match secret {
-            None | Some("") => secrets.is_empty(),
+            None | Some("") => secrets.is_empty() && client.key.is_none(),
             Some(secret) => secrets.contains(&sha256(secret)),
         };
         if proven {
@@ -70,8 +106,29 @@ impl Clients {
 /// What a request brought to prove its client.
 pub(super) enum Presented {
     Nothing,
-    Body { id: String, secret: Option<String> },
-    Basic { id: String, secret: String },
+    /// Nothing, where the provider takes requests of anyone.
+    Anyone,
+    /// A secret, where the provider asks for no name.
+    SecretAlone {
+        secret: String,
+    },
+    /// Its name, where the provider asks for no more.
+    Named {
+        id: String,
+    },
+    Body {
+        id: String,
+        secret: Option<String>,
+    },
+    Basic {
+        id: String,
+        secret: String,
+    },
+    /// What it signed (RFC 7523 section 2.2), and its name, if it said that too.
+    Assertion {
+        token: String,
+        id: Option<String>,
+    },
 }
 
 impl Presented {
@@ -86,7 +143,7 @@ impl Presented {
     }
 }
 
-fn form_decoded(text: &str) -> Option<String> {
+pub(super) fn form_decoded(text: &str) -> Option<String> {
     if text.contains(['&', '=']) {
         return None;
     }

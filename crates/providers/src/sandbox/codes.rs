@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tokio::time::Instant;
 
+use super::mode::GrantSpec;
 use super::refusal::Refusal;
 use super::token::{Digest, random, sha256};
 
@@ -16,9 +17,10 @@ const LIFETIME: Duration = Duration::from_secs(60);
 /// What a user consented to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Consent {
-    pub(super) client_id: String,
-    pub(super) redirect_uri: String,
-    pub(super) scopes: Vec<String>,
+    /// What is granted, and to which client.
+    pub(super) spec: GrantSpec,
+    /// What has to be said again when the code is redeemed; `None` if the provider does not ask for it.
+    pub(super) redirect_uri: Option<String>,
     /// The S256 challenge that the consent began with, if any.
     pub(super) code_challenge: Option<String>,
 }
@@ -77,13 +79,15 @@ impl Codes {
             (Some(challenge), Some(verifier)) => *challenge == challenge_of(verifier),
             _ => false,
         };
-        if consent.client_id != presented.client_id {
+        if consent.spec.client_id != presented.client_id {
             Err(NotRedeemed::Refused(Refusal::TokenOfAnotherClient))
         } else if let Some(family) = &issued.family {
             Err(NotRedeemed::Again(family.clone()))
         } else if issued.ends_at <= now {
             Err(NotRedeemed::Refused(Refusal::ExpiredToken))
-        } else if presented.redirect_uri != Some(consent.redirect_uri.as_str()) {
+        } else if consent.redirect_uri.is_some()
+            && presented.redirect_uri != consent.redirect_uri.as_deref()
+        {
             Err(NotRedeemed::Refused(Refusal::OtherRedirectUri))
         } else if !is_proven {
             Err(NotRedeemed::Refused(Refusal::WrongVerifier))

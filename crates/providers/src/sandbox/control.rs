@@ -1,5 +1,6 @@
 //! The control handle: what a test or a person can do to a running sandbox.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -7,14 +8,17 @@ use evergrant_core::secret::{AccessToken, RefreshToken};
 use thiserror::Error;
 use tokio::time::Instant;
 
+use super::dialect;
 use super::fault::FaultRule;
 use super::gate::{Gate, GateRule};
 use super::grants::GrantStatus;
 use super::ledger::{Endpoint, Ledger, Outcome};
 use super::mode::{GrantSpec, RotationMode};
+use super::proof::PublicKey;
 use super::refusal::Dialect;
 use super::state::Shared;
 use super::token::Fingerprint;
+use crate::catalogue::builtin;
 
 /// Longest life of a token in seconds: a hundred years.
 const MAX_TTL_SECONDS: u64 = 100 * 365 * 24 * 3600;
@@ -31,6 +35,12 @@ pub enum ControlError {
     /// No such client is registered.
     #[error("client {0} is unknown")]
     UnknownClient(String),
+    /// The catalogue has no such entry.
+    #[error("provider {0} is not in the built-in catalogue")]
+    UnknownProvider(String),
+    /// The terms of a grant cannot be read.
+    #[error("the terms of the grant cannot be read: {0}")]
+    BadTerms(String),
     /// It makes no sense.
     #[error("{0}")]
     Invalid(&'static str),
@@ -43,7 +53,7 @@ pub struct NewGrant {
     pub family: String,
     /// Its first access token.
     pub access_token: AccessToken,
-    /// Its first refresh token.
+    /// Its first refresh token; the access token of a grant that renews itself.
     pub refresh_token: RefreshToken,
     /// How long the access token is good, in seconds.
     pub expires_in: u64,
@@ -78,6 +88,11 @@ impl Control {
                 "refresh tokens can be left out of answers in mode none only",
             ));
         }
+        if spec.self_renewing && spec.mode == RotationMode::None {
+            return Err(ControlError::Invalid(
+                "a token that renews itself is another one each time, which mode none rules out",
+            ));
+        }
         let mut state = self.0.state();
         if !state.clients.contains(&spec.client_id) {
             return Err(ControlError::UnknownClient(spec.client_id));
@@ -87,7 +102,7 @@ impl Control {
         let issue = state.grants.create(spec, sequence, Instant::now());
         let refresh_token = issue
             .refresh_token
-            .expect("a new grant has a refresh token");
+            .unwrap_or_else(|| RefreshToken::new(issue.access_token.expose().to_owned()));
         state.note_control(sequence, &issue.family, Outcome::Issued);
         let entry = state.ledger.entry(sequence);
         entry.mode = Some(mode);
@@ -122,6 +137,37 @@ impl Control {
     /// Registers a client or replaces its secrets, each of which is good. Without any it is a public client.
     pub fn set_client(&self, client_id: &str, secrets: &[String]) {
         self.0.state().clients.set(client_id, secrets);
+    }
+
+    /// Registers the public key, in PEM, that a client or the issuer of assertions signs with.
+    pub fn set_client_key(&self, client_id: &str, public_key: &str) -> Result<(), ControlError> {
+        let key = PublicKey::read(public_key);
+        let key = key.ok_or(ControlError::Invalid(
+            "a client's public_key must be an RSA or elliptic public key in PEM",
+        ))?;
+        self.0.state().clients.set_key(client_id, key);
+        Ok(())
+    }
+
+    /// The terms of a grant that a provider of the built-in catalogue gives, and what its metadata must hold for the
+    /// entry's placeholders.
+    pub fn terms_as(
+        &self,
+        provider: &str,
+    ) -> Result<(GrantSpec, BTreeMap<String, String>), ControlError> {
+        let entry = dialect::find(self.0.catalogue(), provider);
+        let entry = entry.ok_or_else(|| ControlError::UnknownProvider(provider.to_owned()))?;
+        Ok((dialect::terms(&entry), dialect::metadata(&entry)))
+    }
+
+    /// A catalogue entry in TOML that is called `name`, speaks as the built-in entry of `provider`, and leads here.
+    pub fn catalogue_entry_as(&self, provider: &str, name: &str) -> Result<String, ControlError> {
+        let entry = dialect::find(self.0.catalogue(), provider);
+        let text = builtin(provider);
+        let (entry, text) = entry
+            .zip(text)
+            .ok_or_else(|| ControlError::UnknownProvider(provider.to_owned()))?;
+        Ok(dialect::entry(&entry, text, name, &self.0.base_url))
     }
 
     /// Queues faults. Each call takes the first rule that matches it.

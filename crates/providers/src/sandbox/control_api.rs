@@ -1,5 +1,6 @@
 //! The control handle over HTTP, for scripts in any language. JSON in, JSON out.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use http::StatusCode;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::time::timeout;
 
 use super::catalogue;
@@ -50,20 +51,54 @@ impl IntoResponse for ControlError {
     fn into_response(self) -> Response {
         let status = match self {
             Self::UnknownGrant(_) | Self::UnknownGate(_) => StatusCode::NOT_FOUND,
-            Self::UnknownClient(_) | Self::Invalid(_) => StatusCode::BAD_REQUEST,
+            Self::BadTerms(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::UnknownClient(_) | Self::UnknownProvider(_) | Self::Invalid(_) => {
+                StatusCode::BAD_REQUEST
+            }
         };
         (status, Json(json!({ "error": self.to_string() }))).into_response()
     }
 }
 
-async fn create_grant(State(shared): Shares, Json(spec): Json<GrantSpec>) -> Answered<Value> {
-    let grant = Control(shared).create_grant(spec)?;
-    Ok(Json(json!({
-        "metadata": { "family": grant.family },
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GrantQuery {
+    /// The provider of the catalogue whose terms hold where the body says nothing.
+    #[serde(rename = "as")]
+    provider: Option<String>,
+}
+
+async fn create_grant(
+    State(shared): Shares,
+    Query(query): Query<GrantQuery>,
+    Json(wanted): Json<Map<String, Value>>,
+) -> Answered<Value> {
+    let control = Control(shared);
+    let (usual, mut metadata) = match &query.provider {
+        Some(provider) => control.terms_as(provider)?,
+        None => (GrantSpec::default(), BTreeMap::new()),
+    };
+    let spec = laid_over(&usual, wanted)?;
+    let is_pair = !spec.self_renewing;
+    let grant = control.create_grant(spec)?;
+    metadata.insert("family".to_owned(), grant.family.clone());
+    let mut material = json!({
+        "metadata": metadata,
         "access_token": grant.access_token.expose(),
-        "refresh_token": grant.refresh_token.expose(),
         "expires_in": grant.expires_in,
-    })))
+    });
+    if is_pair {
+        material["refresh_token"] = grant.refresh_token.expose().into();
+    }
+    Ok(Json(material))
+}
+
+fn laid_over(usual: &GrantSpec, wanted: Map<String, Value>) -> Result<GrantSpec, ControlError> {
+    let mut whole = serde_json::to_value(usual).expect("terms are plain data");
+    if let Some(whole) = whole.as_object_mut() {
+        whole.extend(wanted);
+    }
+    serde_json::from_value(whole).map_err(|error| ControlError::BadTerms(error.to_string()))
 }
 
 async fn grant(State(shared): Shares, Path(family): Path<String>) -> Answered<GrantStatus> {
@@ -78,12 +113,32 @@ async fn revoke_grant(State(shared): Shares, Path(family): Path<String>) -> Answ
 #[serde(deny_unknown_fields)]
 struct ClientBody {
     client_id: String,
-    secrets: Vec<String>,
+    #[serde(default)]
+    secrets: Option<Vec<String>>,
+    /// In PEM.
+    #[serde(default)]
+    public_key: Option<String>,
 }
 
-async fn set_client(State(shared): Shares, Json(client): Json<ClientBody>) -> Json<Value> {
-    Control(shared).set_client(&client.client_id, &client.secrets);
-    Json(json!({ "client_id": client.client_id }))
+async fn set_client(State(shared): Shares, Json(client): Json<ClientBody>) -> Answered<Value> {
+    let control = Control(shared);
+    let ClientBody {
+        client_id,
+        secrets,
+        public_key,
+    } = client;
+    if secrets.is_none() && public_key.is_none() {
+        return Err(ControlError::Invalid(
+            "a client needs secrets, an empty list of them, or a public_key",
+        ));
+    }
+    if let Some(key) = public_key {
+        control.set_client_key(&client_id, &key)?;
+    }
+    if let Some(secrets) = secrets {
+        control.set_client(&client_id, &secrets);
+    }
+    Ok(Json(json!({ "client_id": client_id })))
 }
 
 async fn faults(State(shared): Shares) -> Json<Vec<FaultRule>> {
@@ -165,16 +220,14 @@ async fn violations(State(shared): Shares, Query(query): Query<ViolationsQuery>)
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CatalogueQuery {
-    #[serde(default = "sandbox")]
-    name: String,
+    name: Option<String>,
+    /// The provider of the catalogue that the sandbox plays.
+    #[serde(rename = "as")]
+    provider: Option<String>,
     dialect: Option<Dialect>,
     mode: Option<CatalogueMode>,
     #[serde(default)]
     grace_seconds: u64,
-}
-
-fn sandbox() -> String {
-    "sandbox".to_owned()
 }
 
 #[derive(Deserialize, Clone, Copy)]
@@ -187,7 +240,19 @@ enum CatalogueMode {
     Grace,
 }
 
-async fn catalogue_entry(State(shared): Shares, Query(query): Query<CatalogueQuery>) -> String {
+async fn catalogue_entry(
+    State(shared): Shares,
+    Query(query): Query<CatalogueQuery>,
+) -> Result<String, ControlError> {
+    if let Some(provider) = &query.provider {
+        if query.dialect.is_some() || query.mode.is_some() {
+            return Err(ControlError::Invalid(
+                "dialect and mode are those of the entry where as names one",
+            ));
+        }
+        let name = query.name.as_deref().unwrap_or(provider);
+        return Control(shared).catalogue_entry_as(provider, name);
+    }
     let mode = match query.mode {
         Some(CatalogueMode::None) => RotationMode::None,
         Some(CatalogueMode::Rotates) => RotationMode::Rotates,
@@ -197,6 +262,14 @@ async fn catalogue_entry(State(shared): Shares, Query(query): Query<CatalogueQue
         },
         Some(CatalogueMode::SingleUse) | None => RotationMode::SingleUse,
     };
-    let dialect = query.dialect.unwrap_or(Dialect::Rfc6749);
-    catalogue::entry(&query.name, &shared.base_url, dialect, mode)
+    let name = query.name.as_deref().unwrap_or("sandbox");
+    match query.dialect {
+        Some(Dialect::Catalogue) => Err(ControlError::Invalid(
+            "as says which entry the dialect is that of",
+        )),
+        dialect => {
+            let dialect = dialect.unwrap_or(Dialect::Rfc6749);
+            Ok(catalogue::entry(name, &shared.base_url, dialect, mode))
+        }
+    }
 }

@@ -63,7 +63,7 @@ async fn carry_out(
         (None, Processed::Replaced(answer)) => answer,
         (None, Processed::Reply(reply)) => {
             let now_ms = shared.state().ledger.now_ms();
-            Answer::of(&reply, &call, &effects, now_ms)
+            Answer::of(&reply, &call, &effects, now_ms, &shared.base_url)
         }
     };
     deliver(answer, effects.delivery, in_flight)

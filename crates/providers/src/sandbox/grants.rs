@@ -4,6 +4,7 @@
 //! single-use refresh token exactly one is the first.
 
 mod lookup;
+mod record;
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use evergrant_core::secret::{AccessToken, RefreshToken};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use self::record::{AccessRecord, Family, RefreshRecord, Spent};
 use super::mode::{GrantSpec, RotationMode};
 use super::refusal::Refusal;
 use super::token::{Digest, Fingerprint, random, sha256};
@@ -41,59 +43,10 @@ pub struct GrantStatus {
     pub revoked: bool,
     /// How often new tokens were issued, without the first.
     pub refreshes: u64,
-    /// The refresh token issued last.
-    pub refresh_token: Fingerprint,
+    /// The refresh token issued last; `None` for a grant that was minted.
+    pub refresh_token: Option<Fingerprint>,
     /// The access token issued last.
     pub access_token: Fingerprint,
-}
-
-struct Family {
-    status: GrantStatus,
-    newest_access: Digest,
-}
-
-struct RefreshRecord {
-    family: String,
-    issued_by: u64,
-    ends_at: Option<Instant>,
-    spent: Option<Spent>,
-}
-
-struct Spent {
-    at: Instant,
-    replays: u32,
-    /// Kept in grace mode alone.
-    successor: Option<Issue>,
-}
-
-impl RefreshRecord {
-    /// Whether `client` may use the token, spent or not.
-    fn check(
-        &self,
-        family: &Family,
-        client: &str,
-        scope: Option<&str>,
-        now: Instant,
-    ) -> Result<(), Refusal> {
-        let spec = &family.status.spec;
-        let granted = |one: &str| spec.scopes.iter().any(|scope| scope == one);
-        if spec.client_id != client {
-            Err(Refusal::TokenOfAnotherClient)
-        } else if family.status.revoked {
-            Err(Refusal::RevokedToken)
-        } else if self.ends_at.is_some_and(|end| end <= now) {
-            Err(Refusal::ExpiredToken)
-        } else if !scope.unwrap_or_default().split_whitespace().all(granted) {
-            Err(Refusal::ExceedingScope)
-        } else {
-            Ok(())
-        }
-    }
-}
-
-struct AccessRecord {
-    family: String,
-    ends_at: Instant,
 }
 
 /// All grants and all tokens ever issued.
@@ -107,30 +60,61 @@ pub(super) struct Grants {
 impl Grants {
     /// Makes a grant with its first tokens, in the name of ledger entry `sequence`.
     pub(super) fn create(&mut self, spec: GrantSpec, sequence: u64, now: Instant) -> Issue {
-        let family = format!("grant-{}", self.families.len() + 1);
-        let refresh = RefreshToken::new(random("sbx_rt_"));
         let access = AccessToken::new(random("sbx_at_"));
+        let refresh = match spec.self_renewing {
+            true => RefreshToken::new(access.expose().to_owned()),
+            false => RefreshToken::new(random("sbx_rt_")),
+        };
+        let self_renewing = spec.self_renewing;
+        let family = self.add(spec, &access, Some(&refresh), now);
+        self.remember_refresh(&family, &refresh, sequence, now);
+        let mut issue = self.issue(&family, access, Some(&refresh));
+        // The first answer has it even where later ones do not.
+        issue.refresh_token = Some(refresh).filter(|_| !self_renewing);
+        issue
+    }
+
+    /// Makes a grant that has no user and no refresh token: one access token.
+    pub(super) fn mint(&mut self, spec: GrantSpec, now: Instant) -> Issue {
+        let access = AccessToken::new(random("sbx_at_"));
+        let family = self.add(spec, &access, None, now);
+        self.issue(&family, access, None)
+    }
+
+    /// Ends every minted token of a client.
+    pub(super) fn revoke_minted(&mut self, client: &str) {
+        for family in self.families.values_mut() {
+            let status = &mut family.status;
+            if status.refresh_token.is_none() && status.spec.client_id == client {
+                status.revoked = true;
+            }
+        }
+    }
+
+    fn add(
+        &mut self,
+        spec: GrantSpec,
+        access: &AccessToken,
+        refresh: Option<&RefreshToken>,
+        now: Instant,
+    ) -> String {
+        let family = format!("grant-{}", self.families.len() + 1);
         let status = GrantStatus {
             family: family.clone(),
             spec,
             revoked: false,
             refreshes: 0,
-            refresh_token: Fingerprint::of(refresh.expose()),
+            refresh_token: refresh.map(|token| Fingerprint::of(token.expose())),
             access_token: Fingerprint::of(access.expose()),
         };
         let newest_access = sha256(access.expose());
-        self.families.insert(
-            family.clone(),
-            Family {
-                status,
-                newest_access,
-            },
-        );
-        self.remember_access(&family, &access, now);
-        self.remember_refresh(&family, &refresh, sequence, now);
-        let mut issue = self.issue(&family, access, &refresh);
-        issue.refresh_token = Some(refresh);
-        issue
+        let record = Family {
+            status,
+            newest_access,
+        };
+        self.families.insert(family.clone(), record);
+        self.remember_access(&family, access, now);
+        family
     }
 
     /// Uses a refresh token (RFC 6749 section 6), in the name of ledger entry `sequence`.
@@ -180,13 +164,15 @@ impl Grants {
             .get_mut(name)
             .expect("a token's family is never removed");
         let access = AccessToken::new(random("sbx_at_"));
-        let refresh = match family.status.spec.mode {
+        let spec = &family.status.spec;
+        let refresh = match spec.mode {
+            _ if spec.self_renewing => RefreshToken::new(access.expose().to_owned()),
             RotationMode::None => RefreshToken::new(presented.to_owned()),
             _ => RefreshToken::new(random("sbx_rt_")),
         };
         family.status.refreshes += 1;
         family.status.access_token = Fingerprint::of(access.expose());
-        family.status.refresh_token = Fingerprint::of(refresh.expose());
+        family.status.refresh_token = Some(Fingerprint::of(refresh.expose()));
         let previous = std::mem::replace(&mut family.newest_access, sha256(access.expose()));
         if family.status.spec.previous_access_token_dies {
             self.access_tokens.remove(&previous);
@@ -195,7 +181,7 @@ impl Grants {
         if self.families[name].status.spec.mode != RotationMode::None {
             self.remember_refresh(name, &refresh, sequence, now);
         }
-        self.issue(name, access, &refresh)
+        self.issue(name, access, Some(&refresh))
     }
 
     /// A spent refresh token comes back: its successor within the grace, a refusal else.
@@ -303,14 +289,20 @@ impl Grants {
         self.refresh_tokens.insert(sha256(token.expose()), record);
     }
 
-    fn issue(&self, family: &str, access_token: AccessToken, refresh: &RefreshToken) -> Issue {
+    fn issue(
+        &self,
+        family: &str,
+        access_token: AccessToken,
+        refresh: Option<&RefreshToken>,
+    ) -> Issue {
         let spec = &self.families[family].status.spec;
+        let is_told = !spec.omit_refresh_token && !spec.self_renewing;
         Issue {
             family: family.to_owned(),
             access_token,
-            refresh_token: (!spec.omit_refresh_token).then(|| refresh.clone()),
+            refresh_token: refresh.filter(|_| is_told).cloned(),
             expires_in: spec.access_token_ttl_seconds,
-            refresh_token_expires_in: spec.refresh_token_ttl_seconds,
+            refresh_token_expires_in: refresh.and(spec.refresh_token_ttl_seconds),
             scope: spec.scopes.join(" "),
             replayed: false,
         }

@@ -16,7 +16,7 @@ use super::token::Fingerprint;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum Endpoint {
-    /// `POST /token` or `POST /slack/token`.
+    /// `POST /token`, `POST /slack/token`, or a token endpoint below `/as/`.
     #[default]
     Token,
     /// `POST /revoke`.
@@ -25,6 +25,8 @@ pub enum Endpoint {
     Introspect,
     /// `GET /resource`.
     Resource,
+    /// `POST /device_authorization`.
+    Device,
     /// The control API made or revoked a grant.
     Control,
 }
@@ -66,6 +68,9 @@ pub struct Entry {
     pub endpoint: Endpoint,
     /// How that endpoint speaks.
     pub dialect: Dialect,
+    /// The provider that was played.
+    #[serde(default)]
+    pub provider: Option<String>,
     /// The grant that it is about, if its token is known.
     pub family: Option<String>,
     /// That grant's rotation mode.
@@ -148,6 +153,7 @@ impl Recorder {
             wall_ms: self.wall_ms_at(elapsed_ms),
             endpoint,
             dialect,
+            provider: None,
             family: None,
             mode: None,
             refresh_token: None,

@@ -68,6 +68,8 @@ pub struct GrantSpec {
     pub previous_access_token_dies: bool,
     /// Whether answers hold no refresh token. Only in mode `none`: elsewhere it would lose the successor.
     pub omit_refresh_token: bool,
+    /// Whether there is no refresh token, and the access token itself is what is redeemed. Not in mode `none`.
+    pub self_renewing: bool,
 }
 
 impl Default for GrantSpec {
@@ -80,6 +82,7 @@ impl Default for GrantSpec {
             scopes: vec!["read".to_owned(), "write".to_owned()],
             previous_access_token_dies: false,
             omit_refresh_token: false,
+            self_renewing: false,
         }
     }
 }

@@ -11,6 +11,8 @@ pub enum Dialect {
     Rfc6749,
     /// As Slack does: HTTP 200 and `{"ok": false, "error": "…"}`.
     Slack,
+    /// As an entry of the catalogue says, below `/as/`.
+    Catalogue,
 }
 
 /// Why a request was refused.
@@ -19,8 +21,10 @@ pub enum Dialect {
 pub enum Refusal {
     /// The request breaks the form that RFC 6749 asks for.
     MalformedRequest,
-    /// The grant type is neither `refresh_token` nor `authorization_code`.
+    /// The grant type is none that the endpoint knows.
     UnsupportedGrantType,
+    /// The client has no secret and no key, and asks for a grant that only those get who have one.
+    PublicClient,
     /// More scope was asked for than was granted.
     ExceedingScope,
     /// No client of this id is registered, or the request names none.
@@ -45,6 +49,22 @@ pub enum Refusal {
     OtherRedirectUri,
     /// The code verifier does not fit the challenge of the consent, or one of them is missing.
     WrongVerifier,
+    /// No such device code was ever issued, or it was redeemed.
+    UnknownDeviceCode,
+    /// The device code reached its end of life.
+    ExpiredDeviceCode,
+    /// The user of the device has not decided yet.
+    AuthorizationPending,
+    /// The device polled before its interval was over, which is longer from now on.
+    PolledTooSoon,
+    /// The user of the device said no.
+    DeniedByUser,
+    /// The assertion of a grant is not signed by its issuer's key, or does not say what it must.
+    BadAssertion,
+    /// The same of what the client proves itself with.
+    BadClientAssertion,
+    /// The token that is to be exchanged is none of the sandbox's, or no longer good.
+    BadSubjectToken,
     /// A fault: the refresh token is good and was refused all the same.
     Flaky,
     /// A fault: too many requests.
@@ -52,13 +72,18 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The `error` of an RFC 6749 answer (section 5.2).
+    /// The `error` of an answer (RFC 6749 section 5.2, RFC 7523 section 3, RFC 8628 section 3.5, RFC 8693 section 2.2.2).
     pub fn code(self) -> &'static str {
         match self {
-            Self::MalformedRequest => "invalid_request",
+            Self::MalformedRequest | Self::BadSubjectToken => "invalid_request",
             Self::UnsupportedGrantType => "unsupported_grant_type",
+            Self::PublicClient => "unauthorized_client",
             Self::ExceedingScope => "invalid_scope",
-            Self::UnknownClient | Self::WrongSecret => "invalid_client",
+            Self::UnknownClient | Self::WrongSecret | Self::BadClientAssertion => "invalid_client",
+            Self::AuthorizationPending => "authorization_pending",
+            Self::PolledTooSoon | Self::RateLimited => "slow_down",
+            Self::ExpiredDeviceCode => "expired_token",
+            Self::DeniedByUser => "access_denied",
             Self::UnknownToken
             | Self::TokenOfAnotherClient
             | Self::ExpiredToken
@@ -68,8 +93,9 @@ impl Refusal {
             | Self::UsedCode
             | Self::OtherRedirectUri
             | Self::WrongVerifier
+            | Self::UnknownDeviceCode
+            | Self::BadAssertion
             | Self::Flaky => "invalid_grant",
-            Self::RateLimited => "slow_down",
         }
     }
 
@@ -90,6 +116,16 @@ impl Refusal {
             Self::ExpiredToken => "token_expired",
             Self::RevokedToken => "token_revoked",
             Self::RateLimited => "ratelimited",
+            // What Slack has no word for.
+            Self::PublicClient
+            | Self::UnknownDeviceCode
+            | Self::ExpiredDeviceCode
+            | Self::AuthorizationPending
+            | Self::PolledTooSoon
+            | Self::DeniedByUser
+            | Self::BadAssertion
+            | Self::BadClientAssertion
+            | Self::BadSubjectToken => self.code(),
         }
     }
 
@@ -98,8 +134,10 @@ impl Refusal {
         match (self, dialect) {
             (Self::RateLimited, _) => StatusCode::TOO_MANY_REQUESTS,
             (_, Dialect::Slack) => StatusCode::OK,
-            (Self::UnknownClient | Self::WrongSecret, Dialect::Rfc6749) => StatusCode::UNAUTHORIZED,
-            (_, Dialect::Rfc6749) => StatusCode::BAD_REQUEST,
+            (Self::UnknownClient | Self::WrongSecret | Self::BadClientAssertion, _) => {
+                StatusCode::UNAUTHORIZED
+            }
+            _ => StatusCode::BAD_REQUEST,
         }
     }
 }

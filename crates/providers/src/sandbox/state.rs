@@ -1,6 +1,6 @@
 //! All that the sandbox knows, behind one lock, and what is done to it when a call is processed.
 
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, OnceLock};
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -8,15 +8,17 @@ use tokio_util::task::TaskTracker;
 
 use super::call::Call;
 use super::client::Clients;
-use super::codes::{self, Codes, NotRedeemed};
+use super::codes::Codes;
+use super::devices::{Begun, Devices};
 use super::fault::Point;
 use super::fault_queue::{Effects, FaultQueue};
 use super::gate::{Gate, Gates};
 use super::grants::{Grants, Issue};
 use super::ledger::{Endpoint, Outcome, Recorder};
-use super::mode::GrantSpec;
+use super::proof::Replays;
 use super::refusal::Refusal;
 use super::token::Fingerprint;
+use crate::catalogue::Catalogue;
 
 /// What the tasks of one sandbox share.
 pub(super) struct Shared {
@@ -24,6 +26,8 @@ pub(super) struct Shared {
     pub(super) base_url: String,
     pub(super) shutdown: CancellationToken,
     pub(super) tracker: TaskTracker,
+    /// The providers that can be played; read when one is first asked for.
+    catalogue: OnceLock<Catalogue>,
 }
 
 impl Shared {
@@ -31,7 +35,9 @@ impl Shared {
         let state = State {
             clients: Clients::default(),
             codes: Codes::default(),
+            devices: Devices::default(),
             grants: Grants::default(),
+            replays: Replays::default(),
             faults: FaultQueue::default(),
             gates: Gates::default(),
             ledger: Recorder::start(),
@@ -41,7 +47,12 @@ impl Shared {
             base_url,
             shutdown,
             tracker: TaskTracker::new(),
+            catalogue: OnceLock::new(),
         }
+    }
+
+    pub(super) fn catalogue(&self) -> &Catalogue {
+        self.catalogue.get_or_init(Catalogue::builtin)
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -54,7 +65,9 @@ impl Shared {
 pub(super) struct State {
     pub(super) clients: Clients,
     pub(super) codes: Codes,
+    pub(super) devices: Devices,
     pub(super) grants: Grants,
+    pub(super) replays: Replays,
     pub(super) faults: FaultQueue,
     pub(super) gates: Gates,
     pub(super) ledger: Recorder,
@@ -63,6 +76,8 @@ pub(super) struct State {
 /// What a processed call is answered, before it is put into the words of a dialect.
 pub(super) enum Reply {
     Issued(Issue),
+    /// A device waits for its user from now on.
+    Device(Begun),
     /// A token was revoked, or was unknown, which is the same to its bearer.
     Revoked,
     /// The facts of a good token, or `None`.
@@ -77,6 +92,8 @@ pub(super) struct Facts {
     pub(super) family: String,
     pub(super) client_id: String,
     pub(super) scope: String,
+    /// In how many seconds it ends, if it does.
+    pub(super) expires_in: Option<u64>,
 }
 
 impl State {
@@ -90,6 +107,8 @@ impl State {
         let effects = self.faults.take(call.endpoint, family.as_deref());
         let entry = self.ledger.entry(sequence);
         entry.family = family;
+        let provider = call.played.as_ref().map(|played| &played.entry.name);
+        entry.provider = provider.map(ToString::to_string);
         entry.refresh_token = call.refresh_token().map(Fingerprint::of);
         entry.faults = effects.kinds.iter().map(|&kind| kind.to_owned()).collect();
         if let Some(known) = known {
@@ -119,7 +138,7 @@ impl State {
             Reply::Issued(issue) if issue.replayed => Outcome::Replayed,
             Reply::Issued(_) => Outcome::Issued,
             Reply::Revoked => Outcome::Revoked,
-            Reply::Introspected(_) | Reply::Resource(_) => Outcome::Answered,
+            Reply::Introspected(_) | Reply::Resource(_) | Reply::Device(_) => Outcome::Answered,
             Reply::Refused(_) => Outcome::Refused,
         };
         self.decide(sequence, outcome);
@@ -133,7 +152,7 @@ impl State {
                     .as_ref()
                     .map(|token| Fingerprint::of(token.expose()));
             }
-            Reply::Revoked | Reply::Introspected(_) | Reply::Resource(_) => {}
+            Reply::Revoked | Reply::Introspected(_) | Reply::Resource(_) | Reply::Device(_) => {}
         }
         reply
     }
@@ -182,7 +201,7 @@ impl State {
                 of_refresh(token).or_else(|| self.grants.family_of_access(token))
             }
             Endpoint::Resource => self.grants.family_of_access(call.bearer.as_deref()?),
-            Endpoint::Control => None,
+            Endpoint::Device | Endpoint::Control => None,
         }
     }
 
@@ -197,19 +216,15 @@ impl State {
                 .and_then(|token| self.grants.good_access(token, now));
             return Ok(Reply::Resource(status.map(Facts::of)));
         }
-        let client = self.clients.authenticate(&call.client)?;
+        if call.endpoint == Endpoint::Token {
+            return self.token(call, sequence, now).map(Reply::Issued);
+        }
+        let client = self.authenticate(call)?;
         let required = |name| call.parameter(name).ok_or(Refusal::MalformedRequest);
         match call.endpoint {
-            Endpoint::Token => {
-                match required("grant_type")? {
-                    "authorization_code" => return self.redeem(call, &client, sequence, now),
-                    "refresh_token" => {}
-                    _ => return Err(Refusal::UnsupportedGrantType),
-                }
-                let token = required("refresh_token")?;
-                let scope = call.parameter("scope");
-                let issue = self.grants.refresh(token, &client, scope, sequence, now)?;
-                Ok(Reply::Issued(issue))
+            Endpoint::Device => {
+                let spec = call.terms(&client);
+                Ok(Reply::Device(self.devices.begin(spec, now)))
             }
             Endpoint::Revoke => {
                 self.grants.revoke_token(required("token")?, &client)?;
@@ -219,49 +234,16 @@ impl State {
                 let token = required("token")?;
                 let good = self.grants.good_access(token, now);
                 let good = good.or_else(|| self.grants.good_refresh(token, now));
-                Ok(Reply::Introspected(good.map(Facts::of)))
+                let expires_in = self.grants.seconds_left(token, now);
+                Ok(Reply::Introspected(good.map(|status| Facts {
+                    expires_in,
+                    ..Facts::of(status)
+                })))
             }
-            Endpoint::Resource | Endpoint::Control => Err(Refusal::MalformedRequest),
+            Endpoint::Token | Endpoint::Resource | Endpoint::Control => {
+                Err(Refusal::MalformedRequest)
+            }
         }
-    }
-}
-
-impl State {
-    /// Redeems an authorization code (RFC 6749 section 4.1.3).
-    fn redeem(
-        &mut self,
-        call: &Call,
-        client: &str,
-        sequence: u64,
-        now: Instant,
-    ) -> Result<Reply, Refusal> {
-        let code = call.parameter("code").ok_or(Refusal::MalformedRequest)?;
-        let presented = codes::Presented {
-            code,
-            client_id: client,
-            redirect_uri: call.parameter("redirect_uri"),
-            code_verifier: call.parameter("code_verifier"),
-        };
-        let consent = match self.codes.check(&presented, now) {
-            Ok(consent) => consent.clone(),
-            Err(NotRedeemed::Refused(refusal)) => return Err(refusal),
-            Err(NotRedeemed::Again(family)) => {
-                self.grants.revoke(&family);
-                return Err(Refusal::UsedCode);
-            }
-        };
-        let spec = GrantSpec {
-            client_id: consent.client_id,
-            scopes: consent.scopes,
-            ..GrantSpec::default()
-        };
-        let mode = spec.mode;
-        let issue = self.grants.create(spec, sequence, now);
-        self.codes.spend(code, &issue.family);
-        let entry = self.ledger.entry(sequence);
-        entry.family = Some(issue.family.clone());
-        entry.mode = Some(mode);
-        Ok(Reply::Issued(issue))
     }
 }
 
@@ -271,6 +253,7 @@ impl Facts {
             family: status.family.clone(),
             client_id: status.spec.client_id.clone(),
             scope: status.spec.scopes.join(" "),
+            expires_in: None,
         }
     }
 }

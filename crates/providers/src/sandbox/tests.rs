@@ -3,8 +3,11 @@
 mod authorize;
 mod client;
 mod control_api;
+mod device;
 mod fault;
 mod gate;
+mod minting;
+mod played;
 mod rotation;
 
 use std::time::Duration;

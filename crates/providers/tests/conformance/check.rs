@@ -1,14 +1,18 @@
 //! Holds what was sent and what was understood against a row.
 
+mod answer;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use evergrant_core::provider::{CallError, Verdict};
+use evergrant_providers::ConsentError;
 use serde_json::Value;
+use url::Url;
 
-use crate::facts::{self, Answer, Assertion, Exchange};
-use crate::perform::{Brought, NOW};
+pub use self::answer::check_answer;
+use crate::facts::{Answer, Assertion, Authorize, Exchange};
+use crate::perform::NOW;
 use crate::provider::Seen;
 
 /// Where rows and program differ.
@@ -39,6 +43,24 @@ impl Mistakes {
         let list: Vec<String> = self.found.into_iter().collect();
         assert!(list.is_empty(), "\n{}", list.join("\n"));
     }
+}
+
+/// The user is sent to the documented place with the documented parameters, each of them once.
+pub fn check_authorization(
+    row: &Authorize,
+    is: Result<Url, ConsentError>,
+    mistakes: &mut Mistakes,
+) {
+    let mut url = match is {
+        Ok(url) => url,
+        Err(error) => return mistakes.note(format!("there is no URL: {error}")),
+    };
+    let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
+    let query: BTreeMap<String, String> = pairs.iter().cloned().collect();
+    mistakes.equal("the number of parameters", &pairs.len(), &query.len());
+    same("query", &query, &row.query, mistakes);
+    url.set_query(None);
+    mistakes.equal("the url", &url.as_str(), &row.url.as_str());
 }
 
 /// Exactly one request was sent, and it is the documented one.
@@ -183,86 +205,4 @@ fn decoded(token: &str) -> Option<[Value; 2]> {
         serde_json::from_slice(&bytes).ok()
     };
     Some([part()?, part()?])
-}
-
-/// The answer is taken for what it is.
-pub fn check_answer(row: &Answer, outcome: Result<Brought, CallError>, mistakes: &mut Mistakes) {
-    let (kind, body) = row.body();
-    let what = format!("on HTTP {} {kind} {body}", row.status);
-    match (outcome, &row.issued, &row.verdict) {
-        (Ok(brought), Some(documented), None) => {
-            let mut is = stated(brought);
-            // Not every provider documents these.
-            is.scopes = is.scopes.filter(|_| documented.scopes.is_some());
-            is.refresh_expires_in = is
-                .refresh_expires_in
-                .filter(|_| documented.refresh_expires_in.is_some());
-            is.account = is.account.filter(|_| documented.account.is_some());
-            mistakes.equal(&what, &is, &plain(documented));
-        }
-        (Err(error), None, Some(verdict)) => {
-            mistakes.equal(
-                &format!("{what} the verdict"),
-                &word(error.verdict),
-                &verdict.as_str(),
-            );
-            let code = row.code.clone().unwrap_or_default();
-            mistakes.equal(&format!("{what} the code"), &error.code, &code);
-            if let Some(seconds) = row.retry_after {
-                let wait = error.retry_after.map(|wait| wait.as_secs());
-                mistakes.equal(&format!("{what} the wait"), &wait, &Some(seconds));
-            }
-        }
-        (Ok(_), None, _) => mistakes.note(format!("{what}: tokens were found")),
-        (Err(error), Some(_), None) => mistakes.note(format!("{what}: {error}")),
-        (_, Some(_), Some(_)) | (Err(_), None, None) => {
-            mistakes.note(format!(
-                "{what}: the row must have either issued or verdict"
-            ));
-        }
-    }
-}
-
-fn plain(documented: &facts::Issued) -> facts::Issued {
-    facts::Issued {
-        access_token: documented.access_token.clone(),
-        refresh_token: documented.refresh_token.clone(),
-        expires_in: documented.expires_in,
-        refresh_expires_in: documented.refresh_expires_in,
-        token_type: Some(
-            documented
-                .token_type
-                .clone()
-                .unwrap_or_else(|| "Bearer".to_owned()),
-        ),
-        scopes: documented.scopes.clone(),
-        account: documented.account.clone(),
-        metadata: documented.metadata.clone(),
-    }
-}
-
-fn stated(brought: Brought) -> facts::Issued {
-    let Brought { issued, account } = brought;
-    let seconds = |at: evergrant_core::clock::Timestamp| at.since(NOW).as_secs();
-    facts::Issued {
-        access_token: issued.access_token.expose().to_owned(),
-        refresh_token: issued.refresh_token.map(|token| token.expose().to_owned()),
-        expires_in: issued.expires_at.map(seconds),
-        refresh_expires_in: issued.refresh_expires_at.map(seconds),
-        token_type: Some(issued.token_type),
-        scopes: issued.scopes,
-        account,
-        metadata: issued.metadata,
-    }
-}
-
-fn word(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Grant(_) => "grant",
-        Verdict::Client => "client",
-        Verdict::Request => "request",
-        Verdict::Transient => "transient",
-        Verdict::RateLimit => "rate_limit",
-        Verdict::Protocol => "protocol",
-    }
 }

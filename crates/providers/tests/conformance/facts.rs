@@ -9,14 +9,36 @@ use serde::Deserialize;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Facts {
+    #[serde(default)]
+    pub authorize: Vec<Authorize>,
+    #[serde(default)]
     pub exchange: Vec<Exchange>,
+}
+
+/// The authorization request: where a user is sent to (RFC 6749 section 4.1.1).
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Authorize {
+    /// Behaviours of prior systems that the row shows.
+    #[serde(default)]
+    pub ids: Vec<String>,
+    /// What is known of the account before: a tenant, a host.
+    #[serde(default)]
+    pub given: BTreeMap<String, String>,
+    /// The scopes that are asked for, in this order.
+    #[serde(default)]
+    pub scopes: Vec<String>,
+    /// Without its query.
+    pub url: String,
+    /// All of it.
+    pub query: BTreeMap<String, String>,
 }
 
 /// One kind of request, and what the provider may answer.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Exchange {
-    /// The OAuth grant type; nothing in `then`.
+    /// The OAuth grant type, or `device_authorization`, `revoke`, `introspect`; nothing in `then`.
     #[serde(default)]
     pub grant: String,
     /// Behaviours of prior systems that the row shows.
@@ -66,7 +88,15 @@ pub struct Answer {
     pub html: Option<String>,
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
+    /// Of an answer to `introspect`: what is then known of the token that was asked about, `asked`.
     pub issued: Option<Issued>,
+    /// The codes of an answer to `device_authorization`.
+    pub device: Option<Device>,
+    /// What a user has decided who was asked on another device, if nothing yet: `pending` or `slow_down`.
+    pub waiting: Option<String>,
+    /// Whether a token is revoked after an answer to `revoke`.
+    #[serde(default)]
+    pub revoked: bool,
     pub verdict: Option<String>,
     pub code: Option<String>,
     /// Seconds that the provider asks to wait.
@@ -74,7 +104,7 @@ pub struct Answer {
 }
 
 /// The tokens in an answer. What is left out must not be there.
-#[derive(Debug, Deserialize, PartialEq, Eq)]
+#[derive(Debug, Clone, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct Issued {
     pub access_token: String,
@@ -91,10 +121,29 @@ pub struct Issued {
     pub metadata: BTreeMap<String, String>,
 }
 
+/// What a device is told (RFC 8628 section 3.2).
+#[derive(Debug, Clone, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Device {
+    pub device_code: String,
+    pub user_code: String,
+    pub verification_uri: String,
+    pub verification_uri_complete: Option<String>,
+    /// Seconds from now.
+    pub expires_in: u64,
+    /// Seconds between two polls.
+    pub interval: u64,
+}
+
 impl Answer {
     /// Whether it is a means and no end, which another request is made with.
     pub fn is_passed_over(&self) -> bool {
-        self.issued.is_none() && self.verdict.is_none()
+        !self.is_success() && self.waiting.is_none() && self.verdict.is_none()
+    }
+
+    /// Whether it brings what was asked for.
+    pub fn is_success(&self) -> bool {
+        self.issued.is_some() || self.device.is_some() || self.revoked
     }
 
     /// Its content type and its body.
@@ -106,6 +155,14 @@ impl Answer {
             (None, None, None) => ("text/plain", ""),
             _ => panic!("an answer has one body"),
         }
+    }
+}
+
+impl Exchange {
+    /// Its answers and those of the request that follows.
+    pub fn answers(&self) -> impl Iterator<Item = &Answer> {
+        let then = self.then.iter().flat_map(|then| &then.answer);
+        self.answer.iter().chain(then)
     }
 }
 

@@ -1,19 +1,21 @@
-//! Every entry of the catalogue against what its provider documents: the exact request that the real HTTP client
-//! sends over TLS, and what each documented answer is taken for.
+//! Every entry of the catalogue against what its provider documents: where users are sent to, the exact request that
+//! the real HTTP client sends over TLS, and what each documented answer is taken for.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod against_the_sandbox;
 mod check;
 mod facts;
 mod page;
 mod perform;
+mod prior_art;
 mod provider;
-
-use std::collections::BTreeSet;
+mod whole;
 
 use evergrant_providers::Catalogue;
 
-use crate::check::{Mistakes, check_answer, check_request, check_requests};
-use crate::perform::Bench;
+use crate::check::{Mistakes, check_answer, check_authorization, check_request, check_requests};
+use crate::facts::{Answer, Exchange};
+use crate::perform::{Asker, Bench, token_to_ask_about};
 
 /// Every row of every provider; all that differ are told at once.
 #[tokio::test]
@@ -21,72 +23,62 @@ async fn every_provider_is_asked_and_understood_as_it_documents() {
     let bench = Bench::start().await;
     let mut mistakes = Mistakes::default();
     for (name, facts) in facts::all() {
+        for row in &facts.authorize {
+            mistakes.of(format!("{name} authorize"));
+            let url = bench.asker(&name, &row.given).authorization_url(row);
+            check_authorization(row, url, &mut mistakes);
+        }
         for exchange in &facts.exchange {
             mistakes.of(format!("{name} {}", exchange.grant));
-            let asker = bench.asker(&name, exchange);
+            let asker = bench.asker(&name, &exchange.given);
             for answer in &exchange.answer {
-                if let Some(then) = &exchange.then
-                    && answer.is_passed_over()
-                {
-                    for second in &then.answer {
-                        bench.provider.answers(&[answer, second]);
-                        let outcome = asker.perform(exchange).await;
-                        let sent = asker.sent(&bench.provider);
-                        check_requests(exchange, then, second, &sent, &mut mistakes);
-                        check_answer(second, outcome, &mut mistakes);
-                    }
-                    continue;
-                }
-                bench.provider.answers(&[answer]);
-                let outcome = asker.perform(exchange).await;
-                check_request(exchange, &asker.sent(&bench.provider), &mut mistakes);
-                check_answer(answer, outcome, &mut mistakes);
+                hold(&bench, &asker, exchange, answer, &mut mistakes).await;
             }
         }
     }
     mistakes.none();
 }
 
-#[test]
-fn every_entry_has_rows_for_each_grant_type_that_calls_its_provider() {
-    let facts = facts::all();
-    let mut missing = Vec::new();
-    for entry in Catalogue::builtin().iter() {
-        let name = entry.name.to_string();
-        let rows: BTreeSet<&str> = facts.get(&name).map_or_else(BTreeSet::new, |facts| {
-            facts
-                .exchange
-                .iter()
-                .map(|row| row.grant.as_str())
-                .collect()
-        });
-        for grant in perform::grants_that_call(entry) {
-            if !rows.contains(grant) {
-                missing.push(format!("{name} {grant}"));
-            }
+/// One answer, with each answer to the request that follows it, if one does.
+async fn hold(
+    bench: &Bench,
+    asker: &Asker,
+    exchange: &Exchange,
+    answer: &Answer,
+    mistakes: &mut Mistakes,
+) {
+    if let Some(then) = &exchange.then
+        && answer.is_passed_over()
+    {
+        for second in &then.answer {
+            bench.provider.answers(&[answer, second]);
+            let outcome = asker.perform(exchange).await;
+            let sent = asker.sent(exchange, &bench.provider);
+            check_requests(exchange, then, second, &sent, mistakes);
+            check_answer(second, outcome, mistakes);
         }
+        return;
     }
-    assert!(missing.is_empty(), "no rows: {missing:?}");
-    let known: BTreeSet<String> = Catalogue::builtin()
+    let asked_about = token_to_ask_about();
+    let answers: &[&Answer] = match exchange.grant.as_str() {
+        "introspect" => &[&asked_about, answer],
+        _ => &[answer],
+    };
+    bench.provider.answers(answers);
+    let outcome = asker.perform(exchange).await;
+    let sent = asker.sent(exchange, &bench.provider);
+    check_request(exchange, &sent, mistakes);
+    check_answer(answer, outcome, mistakes);
+}
+
+#[test]
+fn every_entry_has_a_file_and_every_file_an_entry() {
+    let facts = facts::all();
+    let catalogue = Catalogue::builtin();
+    let entries: Vec<String> = catalogue
         .iter()
         .map(|entry| entry.name.to_string())
         .collect();
-    let foreign: Vec<&String> = facts.keys().filter(|name| !known.contains(*name)).collect();
-    assert!(foreign.is_empty(), "rows of no entry: {foreign:?}");
-}
-
-/// The behaviours of prior systems that are facts of single providers, each shown by at least one row.
-#[test]
-fn every_quirk_of_the_prior_systems_has_a_row() {
-    let shown: BTreeSet<String> = facts::all()
-        .into_values()
-        .flat_map(|facts| facts.exchange)
-        .flat_map(|row| row.ids)
-        .collect();
-    let expected = (53..=76)
-        .chain([82, 85, 86, 87, 89, 90, 91, 94])
-        .map(|n| format!("A{n}"));
-    let expected = expected.chain([115, 116, 117].map(|n| format!("C{n}")));
-    let missing: Vec<String> = expected.filter(|id| !shown.contains(id)).collect();
-    assert!(missing.is_empty(), "no row shows {missing:?}");
+    let files: Vec<String> = facts.into_keys().collect();
+    assert_eq!(files, entries);
 }

@@ -1,5 +1,7 @@
 //! Makes the real HTTP client ask the stand-in what a row describes.
 
+mod grant;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,18 +10,18 @@ use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rsa::{self, KeySize};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use evergrant_core::ageing::Dates;
 use evergrant_core::clock::{Clock, Timestamp};
-use evergrant_core::grant::{Attempts, Grant, GrantFacts, GrantState, GrantType, Means, TokenSet};
-use evergrant_core::ids::{ClientKey, ClientName, Generation, GrantId, ProviderName, TenantId};
-use evergrant_core::provider::{CallError, Issued, Providers};
-use evergrant_core::secret::{AccessToken, Parameter, RefreshToken, SigningKey};
-use evergrant_providers::catalogue::{Entry, GrantKind, SigningAlgorithm};
+use evergrant_core::ids::{ClientKey, ClientName, ProviderName};
+use evergrant_core::provider::{CallError, Issued, Providers, Revocation};
+use evergrant_providers::catalogue::{Entry, SigningAlgorithm};
 use evergrant_providers::{
-    Catalogue, CodeExchange, Consented, DevicePoll, HttpProviders, Network, OAuthClient,
+    Catalogue, CodeExchange, Consent, ConsentError, Consented, DeviceAuthorization, DevicePoll,
+    HttpProviders, Network, OAuthClient,
 };
+use url::Url;
 
-use crate::facts::Exchange;
+use self::grant::grant;
+use crate::facts::{Answer, Authorize, Exchange};
 use crate::provider::{Provider, Seen};
 
 /// When the table is held against the program: the first second of 2026.
@@ -61,13 +63,13 @@ impl Bench {
     }
 
     /// A client of `provider` that knows no other network than the stand-in's.
-    pub fn asker(&self, provider: &str, row: &Exchange) -> Asker {
+    pub fn asker(&self, provider: &str, given: &BTreeMap<String, String>) -> Asker {
         let entry = self
             .catalogue
             .get(&ProviderName::parse(provider).unwrap())
             .unwrap_or_else(|| panic!("no entry {provider}"))
             .clone();
-        let key = self.key(&entry, row);
+        let key = self.key(&entry, given);
         let config = OAuthClient {
             name: ClientName::parse("main").unwrap(),
             provider: entry.name.clone(),
@@ -99,7 +101,7 @@ impl Bench {
     }
 
     /// The private key that suits the entry, in a service-account file where the row tells of one.
-    fn key(&self, entry: &Entry, row: &Exchange) -> String {
+    fn key(&self, entry: &Entry, given: &BTreeMap<String, String>) -> String {
         let facts = entry.assertion.as_ref().unwrap_or(&entry.client_assertion);
         let pem = match facts.algorithm {
             SigningAlgorithm::Rs256 | SigningAlgorithm::Ps256 => &self.rsa,
@@ -107,7 +109,7 @@ impl Bench {
         };
         let mut file = serde_json::Map::new();
         for field in SERVICE_ACCOUNT_FIELDS {
-            if let Some(value) = row.given.get(field) {
+            if let Some(value) = given.get(field) {
                 file.insert(field.to_owned(), value.as_str().into());
             }
         }
@@ -120,10 +122,17 @@ impl Bench {
 }
 
 /// What an answer has brought.
-pub struct Brought {
-    pub issued: Issued,
-    /// What names the account at the provider, if a consent was asked for.
-    pub account: Option<String>,
+pub enum Brought {
+    Tokens {
+        issued: Issued,
+        /// What names the account at the provider, if a consent was asked for.
+        account: Option<String>,
+    },
+    /// Codes to show to a user.
+    Codes(DeviceAuthorization),
+    /// No decision of the user yet.
+    Waiting(&'static str),
+    Revocation(Revocation),
 }
 
 /// The real client of one provider.
@@ -135,11 +144,26 @@ pub struct Asker {
 }
 
 impl Asker {
+    /// Where the user is sent to whom the row describes.
+    pub fn authorization_url(&self, row: &Authorize) -> Result<Url, ConsentError> {
+        self.providers.authorization_url(&Consent {
+            client: &self.client,
+            redirect_uri: REDIRECT_URI,
+            state: "the-state",
+            code_challenge: Some("the-challenge"),
+            nonce: self.entry.openid.as_ref().map(|_| "the-nonce"),
+            scopes: &row.scopes,
+            parameters: &BTreeMap::new(),
+            placeholders: &row.given,
+        })
+    }
+
     /// Asks for what the row describes.
     pub async fn perform(&self, row: &Exchange) -> Result<Brought, CallError> {
         let Self {
             providers, client, ..
         } = self;
+        let given = &row.given;
         match row.grant.as_str() {
             "authorization_code" => {
                 let exchange = CodeExchange {
@@ -148,25 +172,35 @@ impl Asker {
                     redirect_uri: REDIRECT_URI,
                     code_verifier: Some("the-verifier"),
                     nonce: None,
-                    placeholders: &row.given,
+                    placeholders: given,
                 };
                 let patience = row.then.as_ref().map_or(PATIENCE, |_| LITTLE_PATIENCE);
                 let consented = providers.exchange_code(&exchange, patience).await;
-                consented.map(|consented| brought(consented, &row.given))
+                consented.map(|consented| tokens(consented, given))
+            }
+            "device_authorization" => {
+                let begun = providers.begin_device(client, &row.scopes, given, PATIENCE);
+                begun.await.map(Brought::Codes)
             }
             "device_code" => {
                 let poll = providers
-                    .poll_device(client, "the-device-code", &row.given, PATIENCE)
+                    .poll_device(client, "the-device-code", given, PATIENCE)
                     .await?;
-                match poll {
-                    DevicePoll::Consented(consented) => Ok(brought(*consented, &row.given)),
-                    waiting => panic!("a row of {} describes {waiting:?}", self.entry.name),
-                }
+                Ok(match poll {
+                    DevicePoll::Consented(consented) => tokens(*consented, given),
+                    DevicePoll::Pending => Brought::Waiting("pending"),
+                    DevicePoll::SlowDown => Brought::Waiting("slow_down"),
+                })
+            }
+            "revoke" => {
+                let grant = grant(client.clone(), row, self.key.clone());
+                let revocation = providers.revoke(&grant, PATIENCE).await;
+                revocation.map(Brought::Revocation)
             }
             _ => {
                 let grant = grant(client.clone(), row, self.key.clone());
                 let issued = providers.refresh(&grant, PATIENCE).await?;
-                Ok(Brought {
+                Ok(Brought::Tokens {
                     issued,
                     account: None,
                 })
@@ -174,108 +208,31 @@ impl Asker {
         }
     }
 
-    /// What was sent to the token endpoint. Some providers are asked afterwards how long the token lives.
-    pub fn sent(&self, provider: &Provider) -> Vec<Seen> {
+    /// What was sent for the row. Some providers are asked after each new token how long it lives.
+    pub fn sent(&self, row: &Exchange, provider: &Provider) -> Vec<Seen> {
         let mut seen = provider.seen();
-        if self.entry.introspect_url.is_some() && seen.len() == 2 {
+        if row.grant == "introspect" {
+            seen.drain(..seen.len().min(1));
+        } else if self.entry.introspect_url.is_some() && seen.len() == 2 {
             seen.retain(|request| !request.url.ends_with("/introspect"));
         }
         seen
     }
 }
 
-/// The rows that an entry needs: one for each request that it can be asked for.
-pub fn grants_that_call(entry: &Entry) -> Vec<&'static str> {
-    let has = |kind| entry.grant_types.contains(&kind);
-    let consent = has(GrantKind::AuthorizationCode) || has(GrantKind::DeviceCode);
-    let wanted = [
-        (consent && entry.renewable, "refresh_token"),
-        (has(GrantKind::ClientCredentials), "client_credentials"),
-        (has(GrantKind::JwtBearer), "jwt_bearer"),
-    ];
-    wanted
-        .into_iter()
-        .filter_map(|(wanted, grant)| wanted.then_some(grant))
-        .collect()
-}
-
-fn grant(client: ClientKey, row: &Exchange, key: String) -> Grant {
-    let (grant_type, metadata, means) = match row.grant.as_str() {
-        "refresh_token" => (
-            GrantType::AuthorizationCode,
-            row.given.clone(),
-            Means::default(),
-        ),
-        "client_credentials" => (
-            GrantType::ClientCredentials,
-            BTreeMap::new(),
-            means(row, None),
-        ),
-        "jwt_bearer" => (GrantType::JwtBearer, BTreeMap::new(), means(row, Some(key))),
-        other => panic!("no such grant: {other}"),
-    };
-    let scopes = row.scopes.iter().cloned();
-    Grant {
-        facts: GrantFacts {
-            id: GrantId::random(),
-            parent: None,
-            tenant: TenantId::parse("t").unwrap(),
-            client,
-            account: None,
-            grant_type,
-            requested_scopes: scopes.collect(),
-            generation: Generation::FIRST,
-            version: 1,
-            state: GrantState::Active,
-            // Old enough to be renewed by providers that want a token to have lived a while.
-            issued_at: NOW.minus(Duration::from_hours(48)),
-            expires_at: None,
-            refresh_expires_at: None,
-            refreshable: true,
-            consented_at: NOW.minus(Duration::from_hours(48)),
-            dates: Dates::default(),
-            announced: None,
-            scopes: Vec::new(),
-            attempts: Attempts::default(),
-            lease: None,
-            in_doubt: false,
-            created_at: NOW,
-        },
-        tokens: TokenSet {
-            // Where the access token itself is what is redeemed.
-            access_token: AccessToken::new("old-refresh".to_owned()),
-            token_type: "Bearer".to_owned(),
-            expires_at: None,
-            refresh_token: Some(RefreshToken::new("old-refresh".to_owned())),
-            refresh_expires_at: None,
-            scopes: row.scopes.clone(),
-            metadata,
-            means,
-        },
-    }
-}
-
-fn means(row: &Exchange, key: Option<String>) -> Means {
-    let parameters = row
-        .given
-        .iter()
-        .filter(|(name, _)| !SERVICE_ACCOUNT_FIELDS.contains(&name.as_str()))
-        .map(|(name, value)| (name.clone(), Parameter::new(value.clone())));
-    Means {
-        parameters: parameters.collect(),
-        signing_key: key.map(SigningKey::new),
-        scopes: row.scopes.iter().cloned().collect(),
-        subject_token: None,
-    }
+/// What comes before an answer to `introspect`: a token of which nothing is known.
+pub fn token_to_ask_about() -> Answer {
+    let json = r#"{"access_token":"asked","token_type":"Bearer"}"#;
+    toml::from_str(&format!("status = 200\njson = '{json}'")).unwrap()
 }
 
 /// A consent keeps its placeholders; no answer states them.
-fn brought(consented: Consented, given: &BTreeMap<String, String>) -> Brought {
+fn tokens(consented: Consented, given: &BTreeMap<String, String>) -> Brought {
     let mut issued = consented.issued;
     issued
         .metadata
         .retain(|name, value| given.get(name) != Some(value));
-    Brought {
+    Brought::Tokens {
         issued,
         account: consented.account,
     }

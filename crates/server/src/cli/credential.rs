@@ -349,7 +349,9 @@ impl Printable for DeletedView {
         let revoked = match (self.was_to_be_revoked, self.revoked_at_provider) {
             (false, _) => "no, the provider was not told; --revoke tells it",
             (true, true) => "yes, the provider accepted the revocation",
-            (true, false) => "no, other credentials use the grant or the provider cannot",
+            (true, false) => {
+                "no, other credentials use the grant, the provider cannot, or nothing was minted"
+            }
         };
         table.field("revoked", revoked);
         table

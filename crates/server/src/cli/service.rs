@@ -121,14 +121,18 @@ Its client has the id sandbox and the secret sandbox-secret.
 
 The provider:
   GET  /authorize    a page to approve or deny on; PKCE with S256
-  POST /token        authorization_code and refresh_token; /slack/token in Slack's dialect
+  GET  /device       a page to enter a device's code on; POST /device_authorization begins one
+  POST /token        codes, refreshes, device codes, client credentials, assertions, exchanges;
+                     /slack/token in Slack's dialect
   POST /revoke, POST /introspect, GET /resource
+  /as/NAME/…         the same as the built-in provider NAME is spoken to, e.g. /as/github/token
 
 What rules it:
-  GET  /control/catalogue              its catalogue entry, for providers.d; ?mode=grace&grace_seconds=30
-  POST /control/grants                 a grant as if a user had consented; {} for a strict one
+  GET  /control/catalogue              its catalogue entry, for providers.d; ?mode=grace&grace_seconds=30,
+                                       or ?as=NAME to have it play a built-in provider
+  POST /control/grants                 a grant as if a user had consented; {} for a strict one; ?as=NAME
   POST /control/grants/FAMILY/revoke   its user withdraws consent; GET /control/grants/FAMILY shows it
-  POST /control/clients                {\"client_id\":\"…\",\"secrets\":[\"…\"]}
+  POST /control/clients                {\"client_id\":\"…\",\"secrets\":[\"…\"],\"public_key\":\"PEM\"}
   POST /control/faults                 {\"faults\":[{\"kind\":\"delay\",\"milliseconds\":500}],\"count\":3}; DELETE ends them
   POST /control/gates                  {\"where\":\"after_processing\"} holds calls; …/ID/open lets them go
   GET  /control/ledger                 every call that arrived; /control/violations what must never be
@@ -136,6 +140,8 @@ What rules it:
 Examples:
   curl -s 127.0.0.1:7072/control/catalogue > providers.d/sandbox.toml
   curl -s --json '{}' 127.0.0.1:7072/control/grants | evergrant credential create demo --provider sandbox --material -
+  curl -s '127.0.0.1:7072/control/catalogue?as=github' > providers.d/github.toml
+  evergrant connect sandbox --device   # the user enters the code at /device
   evergrant connect sandbox            # with the page; the client needs http://127.0.0.1/callback in redirect_uris")]
 pub struct Sandbox {
     /// Address to listen on; port 0 takes any free one

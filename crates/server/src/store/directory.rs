@@ -11,7 +11,7 @@ use evergrant_core::ids::{
 use evergrant_core::integration::Integration;
 use evergrant_core::store::{
     ApplyError, ClientStanding, CredentialQuery, CredentialView, Directory, Forecast,
-    ForecastQuery, IntegrationQuery, StoreError,
+    ForecastQuery, IntegrationQuery, ProbeTurn, StoreError,
 };
 use sea_orm::sea_query::{Expr, Query};
 use sea_orm::{
@@ -224,7 +224,11 @@ impl Directory for SqlStore {
         self.client_standings().await
     }
 
-    async fn claim_probe(&self, client: &ClientKey, wait: Duration) -> Result<bool, StoreError> {
+    async fn claim_probe(
+        &self,
+        client: &ClientKey,
+        wait: Duration,
+    ) -> Result<ProbeTurn, StoreError> {
         self.take_probe(client, wait).await
     }
 

@@ -45,6 +45,8 @@ pub struct Kill {
     pub worker: Option<String>,
     /// How far it is.
     pub tally: Tally,
+    /// How the latest try to revoke a grant failed that is to be tried again.
+    pub waits_for: Option<String>,
 }
 
 /// Which kills to list.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use evergrant_core::clock::Timestamp;
 use evergrant_core::ids::{ClientKey, GrantId};
-use evergrant_core::store::StoreError;
+use evergrant_core::store::{ProbeTurn, StoreError};
 
 use super::SqlStore;
 use super::grants::get;
@@ -17,7 +17,7 @@ impl SqlStore {
         &self,
         client: &ClientKey,
         wait: Duration,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<ProbeTurn, StoreError> {
         let now = self.database.now();
         let wait = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
         let (provider, name) = (client.provider.as_str(), client.client.as_str());
@@ -29,12 +29,15 @@ impl SqlStore {
             [provider.into(), name.into(), wait.into(), wait.into()],
         );
         if self.database.execute(take).await? == 1 {
-            return Ok(true);
+            return Ok(ProbeTurn::Ours);
         }
         let rejected =
             "SELECT 1 AS one FROM clients WHERE provider = ? AND client = ? AND rejected";
         let rejected = Sql::new(rejected, [provider.into(), name.into()]);
-        Ok(self.rows(rejected).await?.is_empty())
+        Ok(match self.rows(rejected).await?.is_empty() {
+            true => ProbeTurn::NotRejected,
+            false => ProbeTurn::Taken,
+        })
     }
 
     /// The grants of a client that a probe may refresh, the best first.

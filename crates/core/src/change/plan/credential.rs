@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
-use super::derived::forget_derived;
+use super::derived::{derived_alive, forget_derived};
 use super::grant::{dependants, find, tell_restored, users, uses};
 use super::integration::restatus;
 use crate::ageing::Life;
@@ -158,15 +158,20 @@ pub fn leave_shared_grant(snapshot: &Snapshot, key: &CredentialKey) -> Option<Ch
         .flatten()
 }
 
-/// A credential is forgotten together with `grant`, which is revoked at the provider. `None` if it is gone, or does not
-/// use that grant alone or in that generation any more: what was revoked is not what would be forgotten.
+/// A credential is forgotten together with `grant`, which is revoked at the provider. `None` if it is gone, does not use
+/// that grant alone or in that generation any more, or, unless `lives_on`, if tokens of other scopes were minted with its
+/// means since: what was revoked is not what would be forgotten.
 pub fn delete_revoked(
     snapshot: &Snapshot,
     key: &CredentialKey,
     grant: &GrantId,
     generation: Generation,
+    lives_on: bool,
 ) -> Option<ChangeSet> {
     let credential = named(snapshot, key)?;
+    if !lives_on && !derived_alive(snapshot, grant).is_empty() {
+        return None;
+    }
     let is_the_one = credential.grant == *grant && find(snapshot, grant)?.generation == generation;
     let is_shared = users(snapshot, grant).count() > 1;
     (is_the_one && !is_shared)

@@ -83,13 +83,37 @@ pub fn derive(snapshot: &Snapshot, new: &Derive) -> Result<Option<ChangeSet>, De
     }))
 }
 
+/// Those that are derived from `parent` and whose token may still be used, or is being minted.
+pub fn derived_alive(snapshot: &Snapshot, parent: &GrantId) -> Vec<GrantId> {
+    let derived = derived_from(snapshot, parent);
+    let alive = derived.filter(|grant| is_alive(grant, snapshot.now));
+    alive.map(|grant| grant.id.clone()).collect()
+}
+
+/// A derived grant whose token of that generation was revoked is forgotten. Its parent is told of as changed, since who
+/// remembers the one remembers what was derived from it. `None` if it is gone or moved on.
+pub fn forget_revoked(
+    snapshot: &Snapshot,
+    id: &GrantId,
+    generation: Generation,
+) -> Option<ChangeSet> {
+    let grant = find(snapshot, id).filter(|grant| grant.generation == generation)?;
+    let touched = grant.parent.clone().map(Write::TouchGrant);
+    let forgotten = Write::DeleteGrant(id.clone());
+    Some(ChangeSet {
+        revision: snapshot.revision,
+        writes: touched.into_iter().chain([forgotten]).collect(),
+        events: Vec::new(),
+    })
+}
+
 /// What was derived from `parent` goes with its means.
 pub(super) fn forget_derived(snapshot: &Snapshot, parent: &GrantId, writes: &mut Vec<Write>) {
     let derived = derived_from(snapshot, parent);
     writes.extend(derived.map(|grant| Write::DeleteGrant(grant.id.clone())));
 }
 
-fn derived_from<'a>(
+pub(super) fn derived_from<'a>(
     snapshot: &'a Snapshot,
     parent: &'a GrantId,
 ) -> impl Iterator<Item = &'a GrantFacts> {
@@ -97,12 +121,17 @@ fn derived_from<'a>(
     grants.filter(move |grant| grant.parent.as_ref() == Some(parent))
 }
 
+fn is_alive(grant: &GrantFacts, now: Timestamp) -> bool {
+    is_leased(grant) || grant.has_token() && grant.expires_at.is_none_or(|end| end > now)
+}
+
+fn is_leased(grant: &GrantFacts) -> bool {
+    let lease = grant.lease.as_ref();
+    lease.is_some_and(|lease| !lease.left.is_zero())
+}
+
 fn is_unused(grant: &GrantFacts, now: Timestamp) -> bool {
-    if grant
-        .lease
-        .as_ref()
-        .is_some_and(|lease| !lease.left.is_zero())
-    {
+    if is_leased(grant) {
         return false;
     }
     let end = grant.expires_at;

@@ -31,10 +31,12 @@ pub fn invalidate(
     if epoch.is_some() && epoch != latest {
         return None;
     }
-    Some(invalidate_all(snapshot, &[grant], epoch, &invalidation))
+    let mut change = invalidate_all(snapshot, &[grant], epoch, &invalidation);
+    forget_derived(snapshot, id, &mut change.writes);
+    Some(change)
 }
 
-/// All of `grants`, which are active, are found dead of the same.
+/// All of `grants`, which are active, are found dead of the same. What was derived from them is left to the caller.
 pub(super) fn invalidate_all(
     snapshot: &Snapshot,
     grants: &[&GrantFacts],
@@ -52,7 +54,6 @@ pub(super) fn invalidate_all(
             epoch,
             invalidation: invalidation.clone(),
         });
-        forget_derived(snapshot, &grant.id, &mut writes);
     }
     restatus(
         snapshot,

@@ -1,5 +1,6 @@
 //! An operator kills grants.
 
+use super::derived::{derived_from, forget_derived};
 use super::grant::{invalidate_all, users};
 use crate::change::{ChangeSet, Snapshot, Write};
 use crate::grant::{GrantFacts, Invalidation, InvalidationReason};
@@ -16,7 +17,8 @@ pub struct KilledBatch {
 }
 
 /// Every grant in a snapshot of [`Scope::Kill`](crate::change::Scope::Kill) that the kill takes dies, and is noted as
-/// taken. A success that comes late does not undo it. `None` if there is none.
+/// taken. A success that comes late does not undo it. What was derived from them is kept where it is to be revoked with
+/// them, and is handed out no more. `None` if there is none.
 pub fn kill(snapshot: &Snapshot, order: &KillOrder) -> Option<(ChangeSet, KilledBatch)> {
     let taken: Vec<&GrantFacts> = snapshot
         .grants
@@ -33,7 +35,14 @@ pub fn kill(snapshot: &Snapshot, order: &KillOrder) -> Option<(ChangeSet, Killed
     };
     let mut change = invalidate_all(snapshot, &taken, None, &invalidation);
     for grant in &taken {
-        let under_way = grant.lease.as_ref().map(|lease| lease.left);
+        let derived = derived_from(snapshot, &grant.id);
+        let leases = derived
+            .chain([*grant])
+            .filter_map(|grant| grant.lease.as_ref());
+        let under_way = leases.map(|lease| lease.left).max();
+        if !order.revoke {
+            forget_derived(snapshot, &grant.id, &mut change.writes);
+        }
         let credentials = users(snapshot, &grant.id).count();
         change.writes.push(Write::NoteKilled(Killed {
             kill: order.id.clone(),

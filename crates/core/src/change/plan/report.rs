@@ -1,5 +1,6 @@
 //! A provider reports that grants died.
 
+use super::derived::forget_derived;
 use super::grant::invalidate_all;
 use crate::change::{ChangeSet, Snapshot, Write};
 use crate::grant::{GrantFacts, Invalidation};
@@ -40,6 +41,9 @@ pub fn report(
         reported: true,
     };
     let mut change = invalidate_all(snapshot, &grants, None, &invalidation);
+    for grant in &grants {
+        forget_derived(snapshot, &grant.id, &mut change.writes);
+    }
     let is_whole = snapshot.grants.len() < usize::try_from(limit).unwrap_or(usize::MAX);
     if is_whole {
         let remember = Write::RememberDelivery(report.delivery.clone());

@@ -10,6 +10,7 @@ use crate::grant::InvalidationReason;
 use crate::ids::{Generation, GrantId};
 use crate::leader::Leadership;
 use crate::refresh::flight::{FIRST_POLL, LAST_POLL, no_place};
+use crate::refresh::revoke::derived::Derived;
 use crate::refresh::{Failure, Refresher};
 use crate::revocation::Withdrawn;
 
@@ -47,6 +48,13 @@ impl Refresher {
                 .enter(client, limits, Urgency::Background)
                 .await;
             let place = place.map_err(|full| no_place(full, self.ports.clock.now()))?;
+            let derived = self.revoke_derived(id, &place, deadline).await?;
+            match derived {
+                // The grant was told of as changed.
+                Derived::Revoked => continue,
+                Derived::Busy => return Err(busy()),
+                Derived::None | Derived::NotSupported => {}
+            }
             let mut wait = poll;
             match self.leader.claim(id).await {
                 Leadership::Leader(held) => {
@@ -54,8 +62,8 @@ impl Refresher {
                     let asked = self.revoke_tokens(&grant, &place, false, began).await;
                     held.release().await;
                     match asked? {
-                        Some(true) => return Ok(Withdrawn::Revoked),
-                        Some(false) => return Ok(Withdrawn::NotSupported),
+                        Some(true) if derived == Derived::None => return Ok(Withdrawn::Revoked),
+                        Some(_) => return Ok(Withdrawn::NotSupported),
                         None => {}
                     }
                 }
@@ -65,11 +73,15 @@ impl Refresher {
             }
             drop(place);
             if Instant::now() >= deadline {
-                let why = "somebody else is still at the grant";
-                return Err(Failure::new(FailureReason::ProviderUnavailable, why));
+                return Err(busy());
             }
             tokio::time::sleep(wait).await;
             poll = (poll * 2).min(LAST_POLL);
         }
     }
+}
+
+fn busy() -> Failure {
+    let why = "somebody else is still at the grant";
+    Failure::new(FailureReason::ProviderUnavailable, why)
 }

@@ -23,7 +23,7 @@ use crate::ids::{
 use crate::integration::Integration;
 use crate::kill::Killed;
 use crate::report::DeliveryId;
-use crate::store::{AttemptEnd, Claimed, Credential, DueGrant, GrantVersion};
+use crate::store::{AttemptEnd, Claimed, Credential, DueGrant, GrantVersion, ProbeTurn};
 
 #[derive(Clone, Copy)]
 pub(super) struct Now {
@@ -242,18 +242,18 @@ impl State {
         client: &ClientKey,
         wait: Duration,
         now: Timestamp,
-    ) -> bool {
+    ) -> ProbeTurn {
         let rejected = self.clients.get(client).filter(|known| known.rejected);
         let Some(rejected) = rejected else {
-            return true;
+            return ProbeTurn::NotRejected;
         };
         let probed = self.probed.get(client);
         let last = probed.map_or(rejected.since, |at| rejected.since.max(*at));
-        let is_free = last <= now.minus(wait);
-        if is_free {
-            self.probed.insert(client.clone(), now);
+        if last > now.minus(wait) {
+            return ProbeTurn::Taken;
         }
-        is_free
+        self.probed.insert(client.clone(), now);
+        ProbeTurn::Ours
     }
 
     /// How refreshes of a client ended lately, but for that of `without`.

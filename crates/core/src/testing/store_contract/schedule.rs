@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 use crate::failure::FailureReason;
 use crate::grant::{GrantType, PassingFailure};
 use crate::ids::{Generation, GrantId, OwnerToken};
-use crate::store::{AttemptEnd, Backlog};
+use crate::store::{AttemptEnd, Backlog, ProbeTurn};
 
 const SECOND: Duration = Duration::from_secs(1);
 const G1: Generation = Generation::FIRST;
@@ -154,7 +154,7 @@ pub async fn a_probe_is_taken_once_a_wait(harness: &impl StoreHarness) {
     let slack = client("slack");
     let wait = SECOND * 10;
     let claim = async || subject.0.claim_probe(&slack, wait).await.unwrap();
-    assert!(claim().await && claim().await, "nothing is known of it");
+    assert_eq!(claim().await, ProbeTurn::NotRejected, "nothing is known");
     // Told by the clock of the store, which every snapshot shows.
     let now = async || {
         let scope = Scope::Client(slack.clone());
@@ -173,18 +173,18 @@ pub async fn a_probe_is_taken_once_a_wait(harness: &impl StoreHarness) {
         subject.write(vec![Write::SetClientHealth(health)]).await;
     };
     health(true).await;
-    assert!(!claim().await, "its rejection was told just now");
+    assert_eq!(claim().await, ProbeTurn::Taken, "it was told just now");
     harness.pass(wait + SECOND).await;
-    assert!(claim().await);
-    assert!(!claim().await, "somebody did");
-    let other = client("google");
-    assert!(subject.0.claim_probe(&other, wait).await.unwrap());
+    assert_eq!(claim().await, ProbeTurn::Ours);
+    assert_eq!(claim().await, ProbeTurn::Taken, "somebody did");
+    let other = subject.0.claim_probe(&client("google"), wait).await;
+    assert_eq!(other, Ok(ProbeTurn::NotRejected));
     harness.pass(wait + SECOND).await;
-    assert!(claim().await);
+    assert_eq!(claim().await, ProbeTurn::Ours);
     health(false).await;
-    assert!(claim().await, "it is rejected no more");
+    assert_eq!(claim().await, ProbeTurn::NotRejected);
     health(true).await;
-    assert!(!claim().await, "it is again");
+    assert_eq!(claim().await, ProbeTurn::Taken);
 }
 
 pub async fn due_gives_no_client_more_than_its_share(harness: &impl StoreHarness) {

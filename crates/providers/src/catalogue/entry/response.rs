@@ -48,7 +48,7 @@ pub struct ResponseFacts {
 
 impl ResponseFacts {
     /// Where things stand unless an entry says otherwise.
-    pub(in crate::catalogue) fn usual() -> Self {
+    pub(crate) fn usual() -> Self {
         let list = |pointers: &[&str]| {
             Pointers(
                 pointers

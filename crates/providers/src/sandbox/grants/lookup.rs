@@ -40,6 +40,15 @@ impl Grants {
         good.then_some(status)
     }
 
+    /// In how many seconds a token ends, if it is known and ends.
+    pub(in crate::sandbox) fn seconds_left(&self, token: &str, now: Instant) -> Option<u64> {
+        let digest = sha256(token);
+        let access = self.access_tokens.get(&digest).map(|it| it.ends_at);
+        let refresh = self.refresh_tokens.get(&digest).and_then(|it| it.ends_at);
+        let end = access.or(refresh)?;
+        Some(end.saturating_duration_since(now).as_secs())
+    }
+
     pub(in crate::sandbox) fn known_refresh(&self, token: &str) -> Option<Known> {
         let record = self.refresh_tokens.get(&sha256(token))?;
         Some(Known {

@@ -28,6 +28,7 @@ pub(super) struct KillView {
     superseded: u64,
     failed: u64,
     locks_out: bool,
+    waits_for: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -70,6 +71,7 @@ impl From<Kill> for KillView {
             superseded,
             failed,
             locks_out,
+            waits_for,
         } = wire;
         let since = target.as_ref().and_then(|target| target.since);
         let (kind, name) = match target.and_then(|target| target.what) {
@@ -98,6 +100,7 @@ impl From<Kill> for KillView {
             superseded,
             failed,
             locks_out,
+            waits_for,
         }
     }
 }
@@ -135,7 +138,11 @@ impl KillView {
         ];
         let more = more.into_iter().filter(|(count, _)| *count > 0);
         parts.extend(more.map(|(count, what)| format!("{count} {what}")));
-        format!("; {}", parts.join(", "))
+        let why = match self.waits_for.as_str() {
+            "" => String::new(),
+            why => format!("; waiting: {why}"),
+        };
+        format!("; {}{why}", parts.join(", "))
     }
 
     fn state(&self) -> String {

@@ -15,6 +15,7 @@ pub(super) fn to_kill(kill: Kill) -> v1::Kill {
         lifted_at,
         worker,
         tally,
+        waits_for,
     } = kill;
     let NewKill {
         id,
@@ -51,6 +52,7 @@ pub(super) fn to_kill(kill: Kill) -> v1::Kill {
         superseded,
         failed,
         locks_out,
+        waits_for: waits_for.unwrap_or_default(),
     }
 }
 

@@ -63,17 +63,18 @@ impl AuditLog {
         self.database.execute(Sql::text(forget)).await
     }
 
-    /// The last old record of the first `limit` that are there, or of as many more as nobody can vouch for.
+    /// The last old record of the first `limit` that are there, or of as many more as nobody can vouch for. The first one
+    /// is read alone: mostly it is young, and so is all that follows.
     async fn last_old(
         &self,
         walk: &mut Walk<'_>,
         head: u64,
         limit: u32,
     ) -> Result<Option<Link>, StoreError> {
+        let (mut old, mut most) = (None, 1);
         loop {
-            let mut page = self.records_after(walk.last.number, limit).await?;
+            let mut page = self.records_after(walk.last.number, most).await?;
             page.retain(|record| record.number <= head);
-            let mut old = None;
             for record in &page {
                 match walk.step(record) {
                     Age::Old(link) => old = Some(link),
@@ -81,9 +82,11 @@ impl AuditLog {
                     Age::Young => return Ok(old),
                 }
             }
-            if old.is_some() || page.is_empty() {
+            let is_whole = most >= limit;
+            if old.is_some() && is_whole || page.is_empty() {
                 return Ok(old);
             }
+            most = limit;
         }
     }
 
@@ -177,3 +180,6 @@ impl Walk<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

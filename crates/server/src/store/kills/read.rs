@@ -26,7 +26,9 @@ const TALLY: &str = "
         AS not_supported,
     (SELECT count(*) FROM kill_grants g WHERE g.kill_id = k.id AND g.state = 'SUPERSEDED')
         AS superseded,
-    (SELECT count(*) FROM kill_grants g WHERE g.kill_id = k.id AND g.state = 'FAILED') AS failed";
+    (SELECT count(*) FROM kill_grants g WHERE g.kill_id = k.id AND g.state = 'FAILED') AS failed,
+    (SELECT g.error FROM kill_grants g WHERE g.kill_id = k.id AND g.state = 'PENDING' AND g.error IS NOT NULL
+        ORDER BY g.next_at DESC, g.grant_id LIMIT 1) AS waits_for";
 
 impl SqlStore {
     /// A kill as it stands.

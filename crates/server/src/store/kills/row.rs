@@ -141,6 +141,7 @@ pub(super) fn kill(row: &QueryResult) -> Result<Kill, StoreError> {
             superseded: count("superseded")?,
             failed: count("failed")?,
         },
+        waits_for: get(row, "waits_for")?,
     })
 }
 

@@ -144,7 +144,7 @@ fn only_what_was_revoked_is_forgotten() {
         find(&scene.0, &credential.grant).unwrap()
     };
     let forget = |name, grant: &GrantFacts, generation| {
-        delete_revoked(&scene.0, &key(name), &grant.id, generation)
+        delete_revoked(&scene.0, &key(name), &grant.id, generation, false)
     };
     let grant = of("a");
     let change = forget("a", grant, grant.generation).unwrap();

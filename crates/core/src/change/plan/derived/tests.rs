@@ -53,6 +53,50 @@ fn a_new_set_of_scopes_gets_a_grant_that_is_still_to_mint() {
 }
 
 #[test]
+fn what_is_alive_has_a_token_that_has_not_ended_or_is_being_minted() {
+    let mut scene = Scene::new();
+    let parent = scene.minted(&["a"]);
+    let mut alive = Vec::new();
+    for (scope, ends, is_alive) in [
+        ("good", Some(NOW.plus(HOUR)), true),
+        ("endless", None, true),
+        ("ended", Some(NOW), false),
+        ("never minted", Some(Timestamp::from_millis(0)), false),
+    ] {
+        let id = scene.derived(&parent, scope);
+        scene.facts(&id).expires_at = ends;
+        alive.extend(is_alive.then_some(id));
+    }
+    let minting = scene.derived(&parent, "minting");
+    scene.facts(&minting).expires_at = Some(NOW);
+    scene.facts(&minting).lease = Some(crate::grant::Lease {
+        owner: crate::ids::OwnerToken::random(),
+        epoch: crate::ids::Epoch(1),
+        left: HOUR,
+    });
+    alive.push(minting);
+    alive.sort();
+    let mut found = derived_alive(&scene.0, &parent);
+    found.sort();
+    assert_eq!(found, alive);
+}
+
+#[test]
+fn what_was_revoked_is_forgotten_and_its_parent_told_of_as_changed() {
+    let mut scene = Scene::new();
+    let parent = scene.minted(&["a"]);
+    let revoked = scene.derived(&parent, "read");
+    let generation = scene.facts(&revoked).generation;
+    let change = forget_revoked(&scene.0, &revoked, generation).unwrap();
+    let both = [
+        Write::TouchGrant(parent),
+        Write::DeleteGrant(revoked.clone()),
+    ];
+    assert_eq!(change.writes, both);
+    assert_eq!(forget_revoked(&scene.0, &revoked, generation.next()), None);
+}
+
+#[test]
 fn a_set_of_scopes_has_one_grant() {
     let mut scene = Scene::new();
     let parent = scene.minted(&["a"]);

@@ -100,3 +100,25 @@ fn a_revocation_waits_for_the_refresh_that_is_under_way() {
             .all(|killed| killed.revoke_at.is_none())
     );
 }
+
+#[test]
+fn what_was_derived_is_kept_to_be_revoked_and_waited_for_while_it_is_minted() {
+    for revoke in [true, false] {
+        let mut scene = Scene::new();
+        let parent = scene.grant(None, &["a"]);
+        let derived = scene.grant(None, &[]);
+        scene.facts(&derived).parent = Some(parent.clone());
+        scene.facts(&derived).lease = Some(crate::grant::Lease {
+            owner: crate::ids::OwnerToken::random(),
+            epoch: crate::ids::Epoch(1),
+            left: Duration::from_secs(30),
+        });
+        let order = KillOrder { revoke, ..order() };
+        let (change, batch) = kill(&scene.0, &order).unwrap();
+        assert_eq!(batch.grants, 1, "what is derived does not count");
+        let is_kept = !change.writes.contains(&Write::DeleteGrant(derived));
+        assert_eq!(is_kept, revoke);
+        let at = revoke.then(|| NOW.plus(Duration::from_secs(30)));
+        assert_eq!(noted(&change)[0].revoke_at, at);
+    }
+}
