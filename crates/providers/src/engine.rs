@@ -1,6 +1,7 @@
 //! The provider port over HTTP.
 
 mod ask;
+mod brought;
 mod client;
 mod consent;
 mod device;
@@ -34,6 +35,7 @@ use crate::client::HttpClient;
 use crate::placeholders::Placeholders;
 use crate::response::{self, Granted, Oddities};
 
+pub use self::brought::{TokenResponse, Unreadable};
 pub use self::client::{ClientConfigError, OAuthClient, takes_private_key};
 pub use self::consent::{CodeExchange, Consent, ConsentError, Consented};
 pub use self::device::{DeviceAuthorization, DevicePoll};

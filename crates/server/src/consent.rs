@@ -36,7 +36,7 @@ pub use self::authority::{
 };
 pub use self::device::{BeginDevice, BegunDevice, Polled};
 pub use self::error::ConsentError;
-pub use self::finish::{About, Answer, Completed, Ended, Outcome};
+pub use self::finish::{About, Answer, Completed, Ended, Outcome, token_set};
 pub use self::http::HttpAuthority;
 pub use self::pending::Pending;
 

@@ -38,7 +38,8 @@ enum Verb {
     /// Store a new credential with its tokens, or with the means to mint them
     #[command(after_help = "\
 Examples:
-  evergrant credential create slack-7 --provider slack --material tokens.json
+  evergrant credential create slack-7 --provider slack --token-response answer.json
+  evergrant credential create shop-3 --provider shopify --placeholder shop=acme.myshopify.com --material tokens.json
   vault read -format=json … | evergrant credential create github-1 --provider github --grant-type static --material -
   evergrant credential create google-1 --provider google --grant-type jwt-bearer --signing-key service-account.json")]
     Create(Create),

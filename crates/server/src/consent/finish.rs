@@ -1,5 +1,6 @@
 //! The end of a consent.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use evergrant_core::change::plan::{CreateCredential, CreateError, Reconnect, ReconnectError};
@@ -8,6 +9,7 @@ use evergrant_core::failure::FailureReason;
 use evergrant_core::grant::{GrantType, Means, TokenSet};
 use evergrant_core::ids::{CredentialKey, Generation, TenantId};
 use evergrant_core::integration::Integration;
+use evergrant_core::provider::Issued;
 use evergrant_core::store::{CredentialView, GrantStore as _, StoreError};
 use secrecy::{ExposeSecret as _, SecretString};
 use tracing::{info, warn};
@@ -220,7 +222,7 @@ pub(super) async fn store(
             message: "the provider's name of the account cannot be stored".to_owned(),
         });
     }
-    let tokens = tokens(pending, granted);
+    let tokens = token_set(granted.issued, &pending.placeholders, &pending.scopes);
     for left in (0..TRIES).rev() {
         match store_once(parts, pending, account.clone(), tokens.clone()).await {
             Ok(Some(done)) => return Ok(done),
@@ -325,10 +327,14 @@ async fn keep_unwanted(parts: &Parts, view: &CredentialView, tokens: &TokenSet) 
     }
 }
 
-/// Scopes are those that the provider states; if it states none, they are those asked for (RFC 6749 section 5.1).
-fn tokens(pending: &Pending, granted: Granted) -> TokenSet {
-    let issued = granted.issued;
-    let mut metadata = pending.placeholders.clone();
+/// What a consent with these placeholders, for these scopes, has brought. Scopes are those that the provider states; if
+/// it states none, they are those asked for (RFC 6749 section 5.1).
+pub fn token_set(
+    issued: Issued,
+    placeholders: &BTreeMap<String, String>,
+    scopes: &[String],
+) -> TokenSet {
+    let mut metadata = placeholders.clone();
     metadata.extend(issued.metadata);
     TokenSet {
         access_token: issued.access_token,
@@ -338,7 +344,7 @@ fn tokens(pending: &Pending, granted: Granted) -> TokenSet {
             .refresh_expires_at
             .filter(|_| issued.refresh_token.is_some()),
         refresh_token: issued.refresh_token,
-        scopes: issued.scopes.unwrap_or_else(|| pending.scopes.clone()),
+        scopes: issued.scopes.unwrap_or_else(|| scopes.to_vec()),
         metadata,
         means: Means::default(),
     }

@@ -32,11 +32,13 @@ impl Credentials {
         call.require(Permission::CredentialWrite, Some(&key.tenant))?;
         let grant = self.view(&key).await?.grant;
         let now = self.clock.now();
+        let named = account(grant.grant_type, "provider_account", provider_account)?;
+        let brought = self.brought(&grant.client, grant.grant_type, material, now)?;
         let ask = Reconnect {
-            account: account(grant.grant_type, "provider_account", provider_account)?,
+            account: named.or(brought.account),
             allow_account_change,
             resume_paused,
-            tokens: self.tokens(&grant.client, grant.grant_type, material, now)?,
+            tokens: brought.tokens,
             issued_at: now,
             renewal: self.renewal(&grant.client),
             key: key.clone(),
