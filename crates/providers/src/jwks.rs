@@ -223,7 +223,8 @@ impl KeySets {
         let mut url = place.url.clone();
         let mut answer = self.get(url.clone(), place.guarded).await?;
         if let Some(issuer) = &place.issuer {
-            url = location::discovered(&answer, issuer)?;
+            let next = location::discovered(&answer, issuer);
+            url = next.map_err(|why| format!("{}: {why}", host(&url)))?;
             answer = self.get(url.clone(), place.guarded).await?;
         }
         KeySet::parse(&answer).ok_or_else(|| format!("{} answered no key set", host(&url)))

@@ -378,7 +378,7 @@ async fn an_issuer_says_where_its_keys_are_and_wants_to_know_who_asks() {
     let error = sets.verify_with::<Value>(&at, &token, &expect).await;
     let error = error.unwrap_err().to_string();
     assert!(
-        error.ends_with("status 401") && !error.contains("wrong"),
+        error.ends_with("answered HTTP 401") && !error.contains("wrong"),
         "{error}"
     );
 }
