@@ -42,5 +42,6 @@ mod protocol {
     mod unsaved;
     mod unusable;
     mod validity;
+    mod withdraw;
     mod world;
 }

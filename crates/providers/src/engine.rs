@@ -194,7 +194,6 @@ impl Providers for HttpProviders {
             grant_types: grant_types(entry),
             flaky_refusals: entry.flaky_refusals,
             renewal: renewal(entry),
-            single_active_token: entry.single_active_token,
             header_name: entry.token.header.clone(),
             header_scheme: entry.token.scheme.clone(),
             limits: match self.clients.get(client) {
@@ -293,6 +292,7 @@ fn renewal(entry: &Entry) -> Renewal {
         refresh_token_margin: facts.refresh_token_margin,
         end_moves: new_ones || lifetime.refresh_token_idle.is_some(),
         grant_lifetime: lifetime.grant,
+        single_active_token: entry.single_active_token,
     }
 }
 

@@ -407,7 +407,6 @@ fn profile(rotation: Rotation) -> Profile {
         grant_types: vec![GrantType::AuthorizationCode],
         flaky_refusals: false,
         renewal: Renewal::default(),
-        single_active_token: false,
         header_name: "Authorization".into(),
         header_scheme: "Bearer".into(),
         limits: crate::provider::Limits::default(),

@@ -151,7 +151,6 @@ fn a_profile_tells_what_the_catalogue_knows() {
             grant_types: vec![GrantType::Static],
             flaky_refusals: true,
             renewal: Renewal::default(),
-            single_active_token: false,
             header_name: "X-Token".to_owned(),
             header_scheme: String::new(),
             limits: evergrant_core::provider::Limits::default(),

@@ -72,7 +72,7 @@ struct Create {
     /// authorization-code, static, or one that is minted: client-credentials, jwt-bearer, token-exchange
     #[arg(long, default_value = "authorization-code", value_parser = grant_type, value_name = "TYPE")]
     grant_type: GrantType,
-    /// Account at the provider; credentials with the same account share one grant
+    /// Account at the provider; credentials with the same account share a grant if none loses a scope by it
     #[arg(long, default_value = "", hide_default_value = true)]
     account: String,
     /// A note of your own; may be given several times

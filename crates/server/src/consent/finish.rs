@@ -275,6 +275,9 @@ async fn create(
             integrations: Vec::new(),
         })),
         Err(ChangeError::Refused(CreateError::Exists(_))) => Ok(None),
+        Err(ChangeError::Refused(CreateError::AccountMismatch(other))) => {
+            Err(ConsentError::AccountMismatch(other))
+        }
         Err(ChangeError::Store(error)) => Err(error.into()),
     }
 }
@@ -304,9 +307,12 @@ async fn reconnect(
             integrations,
         })),
         Err(ChangeError::Refused(ReconnectError::NotFound(_))) => Ok(None),
-        Err(ChangeError::Refused(ReconnectError::AccountMismatch { .. })) => {
-            keep_unwanted(parts, view, &ask.tokens).await;
-            Err(ConsentError::AccountMismatch(ask.key))
+        Err(ChangeError::Refused(ReconnectError::AccountMismatch { credential })) => {
+            // Of another credential they are stored already.
+            if credential == ask.key {
+                keep_unwanted(parts, view, &ask.tokens).await;
+            }
+            Err(ConsentError::AccountMismatch(credential))
         }
         Err(ChangeError::Store(error)) => Err(error.into()),
     }

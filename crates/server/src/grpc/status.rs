@@ -305,6 +305,7 @@ impl From<CreateError> for ApiError {
                 ErrorReason::CredentialExists,
                 format!("{message}; use ReconnectCredential"),
             ),
+            CreateError::AccountMismatch(_) => Self::new(ErrorReason::AccountMismatch, message),
         }
     }
 }

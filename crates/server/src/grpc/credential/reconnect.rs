@@ -1,8 +1,7 @@
 //! ReconnectCredential: new tokens or means for a credential, dead or alive.
 
 use evergrant_core::change::plan::Reconnect;
-use evergrant_core::ids::ClientKey;
-use evergrant_core::provider::{Providers as _, Renewal};
+use evergrant_core::provider::Providers as _;
 use evergrant_proto::v1;
 
 use super::Credentials;
@@ -40,7 +39,7 @@ impl Credentials {
             resume_paused,
             tokens: brought.tokens,
             issued_at: now,
-            renewal: self.renewal(&grant.client),
+            renewal: self.providers.renewal(&grant.client),
             key: key.clone(),
         };
         let changed = self
@@ -52,11 +51,5 @@ impl Credentials {
             credential: self.rendered(&key).await?,
             integrations: changed.into_iter().map(to_integration).collect(),
         })
-    }
-
-    /// How the grants of a client are renewed; as usual, where the catalogue no longer knows the provider.
-    fn renewal(&self, client: &ClientKey) -> Renewal {
-        let profile = self.providers.profile(client);
-        profile.map_or_else(|_| Renewal::default(), |profile| profile.renewal)
     }
 }
