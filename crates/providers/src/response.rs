@@ -24,7 +24,7 @@ use crate::client::{Answer, BodyFault};
 
 pub(crate) use self::calls::{device, done, introspected};
 pub(crate) use self::oddity::Oddities;
-pub(crate) use self::refusal::Refusal;
+pub(crate) use self::refusal::{Refusal, is_code};
 pub(crate) use self::tokens::{Granted, earlier};
 pub(crate) use self::usual::{own_end, usual_end, usual_refresh_end};
 

@@ -18,7 +18,7 @@ use crate::catalogue::{
     AssertionFacts, Entry, Fact, Parameter, RequestFacts, ResponseFacts, TokenCallFacts,
     TokenGrant, UrlTemplate,
 };
-use crate::client::{Answer, SendFault};
+use crate::client::{Answer, SendFault, host};
 use crate::placeholders::Placeholders;
 use crate::request::Inexpressible;
 use crate::response::{ACCESS_TOKEN, Context, Granted, Refusal};
@@ -296,11 +296,12 @@ impl HttpProviders {
         let request = express(client, ask, client_secret, sent_at)
             .map_err(|error| Refusal::of(cannot_ask(entry, &error)))?;
         trace::tell_request(&request);
+        let host = host(&request.url);
         let answer = self
             .http
             .send(request, deadline)
             .await
-            .map_err(|fault| Refusal::of(unanswered(entry, &ask.url.field, fault)))?;
+            .map_err(|fault| Refusal::of(unanswered(entry, &ask.url.field, &host, fault)))?;
         trace::tell_status(answer.status);
         let public = [
             Parameter::GrantType,
@@ -333,8 +334,8 @@ fn cannot_ask(entry: &Entry, error: &Inexpressible) -> CallError {
     not_sent(Verdict::Request, message)
 }
 
-/// `field` is the key of the URL in the entry.
-fn unanswered(entry: &Entry, field: &str, fault: SendFault) -> CallError {
+/// `field` is the key of the URL in the entry, `host` where it leads.
+fn unanswered(entry: &Entry, field: &str, host: &str, fault: SendFault) -> CallError {
     let name = &entry.name;
     match fault {
         SendFault::NotAllowed(why) => not_sent(
@@ -343,11 +344,14 @@ fn unanswered(entry: &Entry, field: &str, fault: SendFault) -> CallError {
         ),
         SendFault::NotSent(why) => not_sent(
             Verdict::Transient,
-            format!("{name} cannot be reached: {why}"),
+            format!("{name} cannot be reached at {host} ({field}): {why}"),
         ),
         SendFault::Unknown(why) => CallError {
             delivery: Delivery::Unknown,
-            ..not_sent(Verdict::Transient, format!("{name} did not answer: {why}"))
+            ..not_sent(
+                Verdict::Transient,
+                format!("{name} did not answer at {host} ({field}): {why}"),
+            )
         },
     }
 }

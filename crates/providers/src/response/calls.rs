@@ -31,20 +31,21 @@ pub(crate) fn device(context: Context<'_>, answer: &Answer) -> Result<DeviceAnsw
         texts.find(|text| fits(text)).map(str::to_owned)
     };
     let time = |name: &str| value.get(name).and_then(expiry::duration);
-    let whole = || {
-        Some(DeviceAnswer {
-            device_code: text(&["device_code"], |text| !text.is_empty())?.into(),
-            user_code: text(&["user_code"], is_code)?,
-            verification_uri: text(&["verification_uri", "verification_url"], is_address)?,
-            verification_uri_complete: text(
-                &["verification_uri_complete", "verification_url_complete"],
-                is_address,
-            ),
-            expires_in: time("expires_in"),
-            interval: time("interval"),
-        })
-    };
-    whole().ok_or_else(|| context.refused(answer, &body))
+    let lacking = |wanted| Context { wanted, ..context }.refused(answer, &body);
+    let device_code = text(&["device_code"], |text| !text.is_empty());
+    let user_code = text(&["user_code"], is_code);
+    let verification_uri = text(&["verification_uri", "verification_url"], is_address);
+    Ok(DeviceAnswer {
+        device_code: device_code.ok_or_else(|| lacking("a device_code"))?.into(),
+        user_code: user_code.ok_or_else(|| lacking("a usable user_code"))?,
+        verification_uri: verification_uri.ok_or_else(|| lacking("a usable verification_uri"))?,
+        verification_uri_complete: text(
+            &["verification_uri_complete", "verification_url_complete"],
+            is_address,
+        ),
+        expires_in: time("expires_in"),
+        interval: time("interval"),
+    })
 }
 
 /// What a person can read off a screen and type.

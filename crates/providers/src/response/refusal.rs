@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::body::Body;
 use super::skew::{Skew, http_date};
 use super::{ACCESS_TOKEN, Context, MAX_TOKEN_BYTES, SUCCESS, oddity, prose};
-use crate::classify::{Meaning, classify};
+use crate::classify::{Meaning, Said, classify};
 use crate::client::{Answer, BodyFault};
 
 /// Nobody waits for longer than this at a provider's word.
@@ -69,18 +69,28 @@ impl Context<'_> {
         let code = value
             .and_then(|value| facts.error.find(value).find_map(code))
             .filter(|code| !secrets.contains(&code.as_str()));
-        let meaning = classify(status, code.as_deref(), &entry.errors, &entry.uncoded);
-        let mut message = match &code {
-            Some(code) => format!("{} with {code}", self.answered(answer)),
-            None if (300..400).contains(&status) => self.redirected(answer),
-            None => format!("{} {}", self.answered(answer), self.lack(body)),
-        };
         let description = value.and_then(|value| {
             let texts = facts.error_description.find(value);
             texts
                 .filter_map(Value::as_str)
                 .find(|text| !text.is_empty())
         });
+        let said = Said {
+            code: code.as_deref(),
+            description: description.unwrap_or_default(),
+        };
+        let meaning = classify(
+            status,
+            said,
+            &entry.errors,
+            &entry.described,
+            &entry.uncoded,
+        );
+        let mut message = match &code {
+            Some(code) => format!("{} with {code}", self.answered(answer)),
+            None if (300..400).contains(&status) => self.redirected(answer),
+            None => format!("{} {}", self.answered(answer), self.lack(body)),
+        };
         if let Some(description) = description {
             message.push_str(": ");
             message.push_str(&prose::clean(description, secrets));
@@ -159,7 +169,8 @@ impl Context<'_> {
             ),
             BodyFault::Cut(why) => (format!("a broken body: {why}"), Verdict::Transient),
         };
-        let by_status = classify(status, None, &entry.errors, &BTreeMap::new());
+        let (none, uncoded) = (BTreeMap::new(), BTreeMap::new());
+        let by_status = classify(status, Said::default(), &entry.errors, &none, &uncoded);
         let meaning = match by_status.verdict {
             Verdict::Protocol if !(300..400).contains(&status) => Meaning::of(otherwise),
             _ => by_status,
@@ -217,8 +228,13 @@ fn code(value: &Value) -> Option<String> {
         Value::Number(number) => number.to_string(),
         _ => return None,
     };
-    let nothing = ["", "0", "null", "undefined"].contains(&text.as_str());
-    (!nothing && is_short_word(&text)).then_some(text)
+    is_code(&text).then_some(text)
+}
+
+/// Whether an answer's text can be an error code.
+pub(crate) fn is_code(text: &str) -> bool {
+    let nothing = ["", "0", "null", "undefined"].contains(&text);
+    !nothing && is_short_word(text)
 }
 
 fn is_short_word(text: &str) -> bool {

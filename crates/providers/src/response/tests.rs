@@ -21,7 +21,8 @@ fn entry(toml: &str) -> Entry {
 
 fn acme(rest: &str) -> Entry {
     entry(&format!(
-        "name = \"acme\"\ntoken_url = \"https://acme.example/token\"\n{rest}"
+        "name = \"acme\"\ntoken_url = \"https://acme.example/token\"\n\
+         sources = [\"https://acme.example\"]\n{rest}"
     ))
 }
 
