@@ -30,6 +30,8 @@ pub(crate) use self::usual::{own_end, usual_end, usual_refresh_end};
 
 /// What a token endpoint is asked for, in words.
 pub(crate) const ACCESS_TOKEN: &str = "an access token";
+/// What a revocation endpoint is asked for, in words.
+pub(crate) const SUCCESS: &str = "a sign of success";
 
 /// As for tokens that callers bring.
 const MAX_TOKEN_BYTES: usize = 65_536;
@@ -38,6 +40,8 @@ const MAX_TOKEN_BYTES: usize = 65_536;
 #[derive(Clone, Copy)]
 pub(crate) struct Context<'a> {
     pub(crate) entry: &'a Entry,
+    /// The key of the URL in it that was asked, e.g. `token_url`.
+    pub(crate) field: &'a str,
     /// Where things stand in it.
     pub(crate) facts: &'a ResponseFacts,
     /// What it is to hold, in words.

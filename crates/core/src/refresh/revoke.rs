@@ -18,7 +18,7 @@ use crate::failure::FailureReason;
 use crate::grant::{Grant, GrantFacts, TokenSet};
 use crate::ids::{ClientKey, CredentialKey, GrantId};
 use crate::leader::{Held, Leadership};
-use crate::provider::{CallError, Revocation, Verdict};
+use crate::provider::{CallError, Delivery, Revocation, Verdict};
 use crate::revocation::RevokeError;
 use crate::store::{AttemptEnd, Claimed};
 use derived::Derived;
@@ -274,6 +274,8 @@ impl Refresher {
         let reason = match error.verdict {
             Verdict::Client => FailureReason::ClientRejected,
             Verdict::RateLimit => FailureReason::ProviderRateLimited,
+            // Until somebody brings what is lacking, or mends the address, trying again is of no use.
+            Verdict::Request if error.delivery == Delivery::NotSent => FailureReason::GrantUnusable,
             Verdict::Request | Verdict::Protocol => FailureReason::ProviderProtocolError,
             Verdict::Transient | Verdict::Grant(_) => FailureReason::ProviderUnavailable,
         };

@@ -11,7 +11,6 @@ use evergrant_core::grant::TokenSet;
 use evergrant_core::provider::{CallError, Delivery, Verdict};
 use tokio::time::Instant;
 use tracing::Instrument as _;
-use url::Url;
 
 pub(super) use self::express::express;
 use super::client::Client;
@@ -20,7 +19,7 @@ use crate::catalogue::{
     AssertionFacts, Entry, Fact, Parameter, RequestFacts, ResponseFacts, TokenCallFacts,
     TokenGrant, UrlTemplate,
 };
-use crate::client::{Answer, SendFault};
+use crate::client::{Answer, SendFault, host};
 use crate::placeholders::Placeholders;
 use crate::request::Inexpressible;
 use crate::response::{ACCESS_TOKEN, Context, Granted, Refusal, Skew};
@@ -293,6 +292,7 @@ impl HttpProviders {
         secrets.push(client_secret);
         let context = Context {
             entry,
+            field: &ask.url.field,
             facts: ask.response,
             wanted: ask.wanted,
             sent_at,
@@ -307,15 +307,6 @@ impl HttpProviders {
 fn cannot_ask(entry: &Entry, error: &Inexpressible) -> CallError {
     let message = format!("catalogue entry {}: {error}", entry.name);
     not_sent(Verdict::Request, message)
-}
-
-/// The host, with its port if it is not the usual one.
-fn host(url: &Url) -> String {
-    let host = url.host_str().unwrap_or_default();
-    match url.port() {
-        Some(port) => format!("{host}:{port}"),
-        None => host.to_owned(),
-    }
 }
 
 /// `field` is the key of the URL in the entry, `host` where it leads.

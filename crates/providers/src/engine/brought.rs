@@ -59,6 +59,7 @@ impl HttpProviders {
         let entry = self.entry(provider).ok_or_else(unknown)?;
         let context = Context {
             entry,
+            field: "token_url",
             facts: facts(entry),
             wanted: ACCESS_TOKEN,
             sent_at: now,

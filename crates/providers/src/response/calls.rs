@@ -10,7 +10,7 @@ use url::Url;
 use super::body::{self, Body};
 use super::skew::Skew;
 use super::{Context, Refusal, expiry};
-use crate::client::Answer;
+use crate::client::{Answer, BodyFault};
 
 /// What a device polls with, and what its user enters.
 pub(crate) struct DeviceAnswer {
@@ -36,13 +36,9 @@ pub(crate) fn device(context: Context<'_>, answer: &Answer) -> Result<DeviceAnsw
     let user_code = text(&["user_code"], is_code);
     let verification_uri = text(&["verification_uri", "verification_url"], is_address);
     Ok(DeviceAnswer {
-        device_code: device_code
-            .ok_or_else(|| lacking("a device_code in the answer of its device_url"))?
-            .into(),
-        user_code: user_code
-            .ok_or_else(|| lacking("a usable user_code in the answer of its device_url"))?,
-        verification_uri: verification_uri
-            .ok_or_else(|| lacking("a usable verification_uri in the answer of its device_url"))?,
+        device_code: device_code.ok_or_else(|| lacking("a device_code"))?.into(),
+        user_code: user_code.ok_or_else(|| lacking("a usable user_code"))?,
+        verification_uri: verification_uri.ok_or_else(|| lacking("a usable verification_uri"))?,
         verification_uri_complete: text(
             &["verification_uri_complete", "verification_url_complete"],
             is_address,
@@ -82,15 +78,21 @@ pub(crate) fn introspected(
     Ok(end.filter(|_| active))
 }
 
-/// Whether it was done: a status of `success`, or any of 200 to 299 if that is empty. A body is not needed.
+/// Whether it was done: a status of `success`, or any of 200 to 299 if that is empty. A body is not needed, and ignored
+/// where there is one (RFC 7009 section 2.2), but a success with a page of HTML or with something compressed, which was
+/// not asked for, is of a sign-in page or a proxy and not of such an endpoint.
 pub(crate) fn done(context: Context<'_>, answer: &Answer, success: &[u16]) -> Result<(), Refusal> {
     let body = body_of(context, answer)?;
+    let is_2xx = (200..300).contains(&answer.status);
+    if is_2xx && answer.is_packed && !matches!(body, Body::Empty | Body::Value(_)) {
+        return Err(context.broken(answer, &BodyFault::Packed));
+    }
     let status = match success {
-        [] => (200..300).contains(&answer.status),
+        [] => is_2xx,
         listed => listed.contains(&answer.status),
     };
     let failure = matches!(&body, Body::Value(value) if context.is_failure(value));
-    if status && !failure {
+    if status && !failure && !(is_2xx && body == Body::Page) {
         Ok(())
     } else {
         Err(context.refused(answer, &body))

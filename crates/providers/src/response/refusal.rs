@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::body::Body;
 use super::skew::{Skew, http_date};
-use super::{ACCESS_TOKEN, Context, MAX_TOKEN_BYTES, oddity, prose};
+use super::{ACCESS_TOKEN, Context, MAX_TOKEN_BYTES, SUCCESS, oddity, prose};
 use crate::classify::{Meaning, Said, classify};
 use crate::client::{Answer, BodyFault};
 
@@ -39,9 +39,9 @@ impl Refusal {
 
 impl Context<'_> {
     pub(super) fn odd_token(self, answer: &Answer) -> Refusal {
-        let (name, status) = (&self.entry.name, answer.status);
+        let answered = self.answered(answer);
         let message = format!(
-            "{name} answered HTTP {status} with an access token that is no visible ASCII of at most {MAX_TOKEN_BYTES} bytes"
+            "{answered} with an access token that is no visible ASCII of at most {MAX_TOKEN_BYTES} bytes"
         );
         let meaning = Meaning::of(Verdict::Protocol);
         // What else was issued with it is lost.
@@ -49,9 +49,7 @@ impl Context<'_> {
     }
 
     pub(super) fn odd_expiry(self, answer: &Answer) -> Refusal {
-        let status = answer.status;
-        let name = &self.entry.name;
-        let message = format!("{name} answered HTTP {status} with an expiry that is no number");
+        let message = format!("{} with an expiry that is no number", self.answered(answer));
         let meaning = Meaning::of(Verdict::Protocol);
         self.refusal(answer, meaning, Delivery::Answered, String::new(), message)
     }
@@ -89,12 +87,9 @@ impl Context<'_> {
             &entry.uncoded,
         );
         let mut message = match &code {
-            Some(code) => format!("{} answered HTTP {status} with {code}", entry.name),
-            None if (300..400).contains(&status) => format!(
-                "{} answered HTTP {status}, a redirect, which is not followed",
-                entry.name
-            ),
-            None => format!("{} answered HTTP {status} {}", entry.name, self.lack(body)),
+            Some(code) => format!("{} with {code}", self.answered(answer)),
+            None if (300..400).contains(&status) => self.redirected(answer),
+            None => format!("{} {}", self.answered(answer), self.lack(body)),
         };
         if let Some(description) = description {
             message.push_str(": ");
@@ -107,6 +102,30 @@ impl Context<'_> {
             Delivery::Answered
         };
         self.refusal(answer, meaning, delivery, code.unwrap_or_default(), message)
+    }
+
+    /// That there is an answer, and of which endpoint unless it gives tokens.
+    fn answered(self, answer: &Answer) -> String {
+        let (name, status, field) = (&self.entry.name, answer.status, self.field);
+        match field == "token_url" || field.starts_with("grants.") {
+            true => format!("{name} answered HTTP {status}"),
+            false => format!("{name} answered HTTP {status} at its {field}"),
+        }
+    }
+
+    fn redirected(self, answer: &Answer) -> String {
+        let (name, status, field) = (&self.entry.name, answer.status, self.field);
+        let is_known = |host: &&String| {
+            let is_in = |secret: &&str| !secret.is_empty() && host.contains(*secret);
+            !host.is_empty() && !self.secrets.iter().any(is_in)
+        };
+        let to = match answer.redirect_to.as_ref().filter(is_known) {
+            Some(host) => format!(" to {host}"),
+            None => String::new(),
+        };
+        format!(
+            "{name} answered HTTP {status} at its {field}, a redirect{to}, which is not followed"
+        )
     }
 
     /// What an answer without what is wanted and without a code is instead: the names of its keys at most.
@@ -132,6 +151,7 @@ impl Context<'_> {
             Body::Value(_) => "with JSON that is no object".to_owned(),
             Body::Empty => "without a body".to_owned(),
             Body::Torn => "with JSON that ends too early".to_owned(),
+            Body::Page if wanted == SUCCESS => format!("with a page of HTML in place of {wanted}"),
             Body::Page => "with a page of HTML in place of JSON".to_owned(),
             Body::Foreign => "with a body that is no JSON".to_owned(),
         }
@@ -155,7 +175,7 @@ impl Context<'_> {
             Verdict::Protocol if !(300..400).contains(&status) => Meaning::of(otherwise),
             _ => by_status,
         };
-        let message = format!("{} answered HTTP {status} with {why}", entry.name);
+        let message = format!("{} with {why}", self.answered(answer));
         self.refusal(answer, meaning, Delivery::Unknown, String::new(), message)
     }
 

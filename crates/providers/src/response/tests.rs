@@ -37,6 +37,7 @@ fn answer(status: u16, body: &str) -> Answer {
         content_type: String::new(),
         is_packed: false,
         retry_after: None,
+        redirect_to: None,
         date: None,
         body: Ok(Bytes::copy_from_slice(body.as_bytes())),
     }
@@ -49,6 +50,7 @@ fn read_answer(entry: &Entry, answer: &Answer) -> Result<Issued, CallError> {
 fn context<'a>(entry: &'a Entry, oddities: &'a Oddities) -> Context<'a> {
     Context {
         entry,
+        field: "token_url",
         facts: &entry.response,
         wanted: "an access token",
         sent_at: SENT_AT,

@@ -82,7 +82,7 @@ async fn what_a_provider_leaves_out_is_as_the_rfc_has_it() {
     assert_eq!(error.verdict, Verdict::Protocol);
     assert_eq!(
         error.message,
-        "acme answered HTTP 200 without a device_code in the answer of its device_url, but with user_code"
+        "acme answered HTTP 200 at its device_url without a device_code, but with user_code"
     );
 }
 

@@ -109,7 +109,10 @@ async fn a_redirect_of_an_open_host_is_refused_too() {
     assert_eq!(error.verdict, Verdict::Protocol);
     assert_eq!(
         error.message,
-        "acme answered HTTP 307, a redirect, which is not followed"
+        format!(
+            "acme answered HTTP 307 at its token_url, a redirect to {}, which is not followed",
+            elsewhere.authority
+        )
     );
     assert_eq!(elsewhere.seen().len(), 0);
 }

@@ -80,16 +80,32 @@ pub struct Completed {
     pub integrations: Vec<Integration>,
 }
 
-pub(super) async fn finish(parts: &Parts, answer: Answer, tenants: Option<Vec<TenantId>>) -> Ended {
+/// Through which door an answer comes in.
+pub(super) enum Door {
+    /// A caller, for credentials of these tenants; `None` for all.
+    Caller(Option<Vec<TenantId>>),
+    /// The server's own callback, from a stranger.
+    Callback,
+}
+
+pub(super) async fn finish(parts: &Parts, answer: Answer, door: Door) -> Ended {
     let unknown = |error| Ended {
         about: None,
         result: Err(error),
     };
     let hash = StateHash::of(answer.state.expose_secret());
-    let tenants = tenants.as_deref();
+    let tenants = match &door {
+        Door::Caller(tenants) => tenants.as_deref(),
+        Door::Callback => None,
+    };
     // Anybody may ask with any state. Who guesses shall not take turns of SQLite's one writer.
     match parts.store.look_at_authorization(&hash, tenants).await {
-        Ok(Some(_)) => {}
+        Ok(Some(payload)) => {
+            let elsewhere = |pending: Pending| !pending.ends_at_callback();
+            if matches!(door, Door::Callback) && Pending::read(&payload).is_some_and(elsewhere) {
+                return unknown(ConsentError::Elsewhere);
+            }
+        }
         Ok(None) => return unknown(ConsentError::StateInvalid),
         Err(error) => return unknown(error.into()),
     }
