@@ -161,7 +161,7 @@ async fn what_a_person_is_shown_is_plain_and_what_they_open_is_an_address() {
         } else {
             "verification_uri"
         };
-        let lacking = format!("without a usable {lacking} in the answer of its device_url");
+        let lacking = format!("at its device_url without a usable {lacking}");
         assert!(error.message.contains(&lacking), "{}", error.message);
     }
     let slow = r#"{"device_code":"d","user_code":"A","verification_uri":"https://a.example","interval":100000}"#;
