@@ -4,6 +4,7 @@ mod callback;
 mod connect;
 mod forged;
 mod sandbox;
+mod scopes;
 mod two_requests;
 
 use anyhow::{Context, Result};

@@ -6,6 +6,7 @@ mod ageing;
 mod audit;
 mod bad_input;
 mod brake;
+mod brought;
 mod callers;
 mod client_rejected;
 mod coherence;

@@ -181,6 +181,18 @@ impl Run {
         };
         let grant = self.grant("a token that is kept")?;
         store("kept", fresh(&grant)).await?;
+        let grant = self.grant("a token of an answer that is brought")?;
+        let (access_token, refresh_token) =
+            (grant.access_token.expose(), grant.refresh_token.expose());
+        let answer = serde_json::json!({
+            "access_token": access_token,
+            "refresh_token": refresh_token,
+            // What is odd is told in the log.
+            "expires_in": [access_token],
+        });
+        store("answered", answered(&answer)).await?;
+        let refusal = serde_json::json!({ "access_token": [access_token], "error": refresh_token });
+        ensure!(store("refused", answered(&refusal)).await.is_err());
         let grant = self.grant("a token that is refreshed")?;
         store("refreshed", expired(&grant)).await?;
         self.told(&caller, "refreshed").await?;
@@ -408,4 +420,12 @@ fn caller_rule() -> Value {
             .map(|(key, value)| (key.to_owned(), value))
             .collect(),
     )
+}
+
+/// What a token endpoint answered to somebody else.
+fn answered(answer: &serde_json::Value) -> TokenMaterial {
+    TokenMaterial {
+        token_response: answer.to_string(),
+        ..TokenMaterial::default()
+    }
 }

@@ -245,7 +245,10 @@ impl Renewal {
     /// The rules that hold for grants of a type: what is minted knows none of those of refresh tokens.
     pub fn of(self, grant_type: GrantType) -> Self {
         if grant_type.is_minted() {
-            Self::default()
+            Self {
+                single_active_token: self.single_active_token,
+                ..Self::default()
+            }
         } else {
             self
         }

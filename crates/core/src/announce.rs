@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::clock::Clock;
-use crate::provider::{Providers, Renewal};
+use crate::provider::Providers;
 use crate::registry::Registry;
 use crate::store::Store;
 
@@ -78,10 +78,7 @@ impl Announcer {
         let mut due = due;
         fastrand::shuffle(&mut due);
         for grant in due {
-            let renewal = |client: &_| match self.providers.profile(client) {
-                Ok(profile) => profile.renewal,
-                Err(_) => Renewal::default(),
-            };
+            let renewal = |client: &_| self.providers.renewal(client);
             match self.registry.announce(&grant, renewal).await {
                 Ok(told) => {
                     done = true;

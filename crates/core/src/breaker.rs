@@ -6,12 +6,17 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::ids::ClientKey;
+use crate::ids::{ClientKey, GrantId};
 
 /// How long after its rejection a client is probed first. Twice as long after each probe that fails.
 pub const FIRST_PROBE: Duration = Duration::from_secs(5);
 /// How long the wait between two probes gets.
 pub const LAST_PROBE: Duration = Duration::from_secs(60);
+/// So many grants in a row that are refused, each for what it may have brought itself, are held for a refusal of the
+/// client: fewer if no grant of it was accepted within an [hour](RECENTLY).
+const DOUBTS: usize = 10;
+const DOUBTS_OF_AN_UNPROVEN: usize = 3;
+const RECENTLY: Duration = Duration::from_secs(3600);
 /// When to come again while a probe is under way.
 const PROBING: Duration = Duration::from_secs(1);
 
@@ -29,8 +34,10 @@ pub struct ClientBreaker(Mutex<Clients>);
 #[derive(Debug, Default)]
 struct Clients {
     rejected: HashMap<ClientKey, Rejection>,
-    /// Clients that are known to have been accepted since they were last rejected by anybody.
-    accepted: HashSet<ClientKey>,
+    /// When clients were accepted last that were not rejected by anybody since then.
+    accepted: HashMap<ClientKey, Instant>,
+    /// The grants that were refused since their client was accepted, each for what it may have brought itself.
+    doubts: HashMap<ClientKey, HashSet<GrantId>>,
     probes: u64,
 }
 
@@ -157,6 +164,7 @@ impl ClientBreaker {
     pub fn reject(&self, client: &ClientKey, code: &str, message: &str) -> bool {
         let mut clients = self.lock();
         clients.accepted.remove(client);
+        clients.doubts.remove(client);
         let rejected = &mut clients.rejected;
         let was_told = rejected.get(client).is_some_and(|known| known.told);
         // Calls that were under way when the first rejection came say nothing new: only a failed probe
@@ -178,12 +186,34 @@ impl ClientBreaker {
         !was_told
     }
 
+    /// A grant was refused with words that are about the client, and may be about what the grant itself brought: its own
+    /// endpoint, or the account that a token is minted for. Answers whether the client is to be held for
+    /// [rejected](Self::reject): it is already, or so many grants in a row cannot all be at fault.
+    pub fn doubt(&self, client: &ClientKey, grant: &GrantId) -> bool {
+        let mut clients = self.lock();
+        if clients.rejected.contains_key(client) {
+            return true;
+        }
+        let accepted_at = clients.accepted.get(client);
+        let is_proven = accepted_at.is_some_and(|at| at.elapsed() < RECENTLY);
+        let doubts = clients.doubts.entry(client.clone()).or_default();
+        doubts.insert(grant.clone());
+        let most = if is_proven {
+            DOUBTS
+        } else {
+            DOUBTS_OF_AN_UNPROVEN
+        };
+        doubts.len() >= most
+    }
+
     /// The provider accepted the client. Answers whether that may be news: it had been rejected, or this is
     /// the first that this process hears of it.
     pub fn accept(&self, client: &ClientKey) -> bool {
         let mut clients = self.lock();
         clients.rejected.remove(client);
-        clients.accepted.insert(client.clone())
+        clients.doubts.remove(client);
+        let before = clients.accepted.insert(client.clone(), Instant::now());
+        before.is_none()
     }
 
     /// The last news of the client could not be told.

@@ -133,12 +133,13 @@ impl Broker {
         trail: Trail<'_>,
     ) -> Result<Answer, TokenError> {
         let mut last: Option<Outcome> = None;
+        let mut read_again = false;
         for _ in 0..FLIGHTS_PER_CALL {
             let base = match self.find(key).await? {
                 Known::Live(live) => live,
                 Known::Dead(dead) => return Err(invalidated(key, &dead)),
             };
-            let Some(live) = self.of_scopes(key, base, ask).await? else {
+            let Some(live) = self.of_scopes(key, &base, ask).await? else {
                 last = None;
                 continue;
             };
@@ -150,9 +151,11 @@ impl Broker {
                     if brought.grant.facts.generation == live.grant.facts.generation
             );
             let refusal = refusal::judge(&live, ask.refused);
-            if refusal == Refusal::Newer {
-                // The caller has seen a newer generation than this replica remembers.
-                self.memory.forget(&live.grant.facts.id);
+            if refusal == Refusal::Newer && !read_again {
+                // Another replica may have stored what this one has not heard of. If the database has no such generation
+                // either, it is of a time that a backup has undone, or never was: the token at hand is another.
+                self.read_again(key, &base, &live).await?;
+                read_again = true;
                 last = None;
                 continue;
             }

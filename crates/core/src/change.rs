@@ -31,12 +31,12 @@ pub enum Scope {
     /// those.
     Grant(GrantId),
     /// A credential: the scope of its grant, and every integration that needs it, even while it does not
-    /// exist. Where `account` is set, also the scope of the grant that the credentials of that account share.
+    /// exist. Where `connecting` is set, also the scope of every grant that the new tokens may go to.
     Credential {
         /// The credential, which need not exist.
         key: CredentialKey,
-        /// The account that is being connected.
-        account: Option<AccountKey>,
+        /// What is about to be stored for it.
+        connecting: Option<Connecting>,
     },
     /// An integration, and the credentials that it needs or is about to need, with their grants. Of those
     /// credentials the ones that do not exist are missing from the snapshot.
@@ -67,15 +67,16 @@ pub enum Scope {
     Kill(KillBatch),
 }
 
-/// Credentials of one tenant and client with the same account share one grant.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct AccountKey {
-    /// The tenant.
-    pub tenant: TenantId,
+/// Tokens that are about to be stored for a credential. They may go to the grants of its tenant and this client that are
+/// of the account or hold the refresh token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connecting {
     /// The client.
     pub client: ClientKey,
-    /// The account at the provider.
-    pub account: String,
+    /// The account at the provider, if known.
+    pub account: Option<String>,
+    /// [`RefreshToken::sha512_twice`](crate::secret::RefreshToken::sha512_twice) of the refresh token, if there is one.
+    pub refresh_token: Option<[u8; 64]>,
 }
 
 /// A part of the store, as it stood at `revision` or a little later.
@@ -88,6 +89,8 @@ pub struct Snapshot {
     /// The grants in scope, without their tokens: no change asks what they are, and so one whose sealing key is lost can
     /// be reconnected, invalidated and deleted.
     pub grants: Vec<GrantFacts>,
+    /// Those of them that hold the refresh token which is about to be stored, by id.
+    pub same_token: Vec<GrantId>,
     /// The credentials in scope, by key.
     pub credentials: Vec<Credential>,
     /// The integrations in scope, by key, each with all its needs.
@@ -347,7 +350,7 @@ pub struct NewGrant {
     pub tenant: TenantId,
     /// The OAuth client that it was given to.
     pub client: ClientKey,
-    /// The account at the provider, if known. No two grants of a tenant and client have the same.
+    /// The account at the provider, if known.
     pub account: Option<String>,
     /// How its tokens are obtained.
     pub grant_type: GrantType,

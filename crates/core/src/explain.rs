@@ -136,7 +136,7 @@ impl Broker {
         let scope = match named {
             Named::Credential(key) => Scope::Credential {
                 key: key.clone(),
-                account: None,
+                connecting: None,
             },
             Named::Grant(id) => Scope::Grant(id.clone()),
         };
@@ -162,8 +162,7 @@ impl Broker {
 
     fn diagnose(&self, grant: &GrantFacts, now: Timestamp) -> Diagnosis {
         let providers = &self.ports().providers;
-        let profile = providers.profile(&grant.client);
-        let renewal = profile.map_or_else(|_| Default::default(), |profile| profile.renewal);
+        let renewal = providers.renewal(&grant.client);
         diagnosis::Evidence {
             grant,
             now,

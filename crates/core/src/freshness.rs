@@ -113,12 +113,23 @@ impl Validity {
 pub(crate) fn fraction(grant: &GrantId) -> f64 {
     let mut hasher = DefaultHasher::new();
     grant.hash(&mut hasher);
-    f64::from(u32::try_from(hasher.finish() >> 32).unwrap_or_default()) / f64::from(u32::MAX)
+    share(u32::try_from(hasher.finish() >> 32).unwrap_or_default())
+}
+
+/// A number in [0, 1), the greater the greater `of`.
+fn share(of: u32) -> f64 {
+    f64::from(of) / (f64::from(u32::MAX) + 1.0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_share_is_less_than_the_whole() {
+        assert_eq!(share(0), 0.0);
+        assert!(share(u32::MAX) < 1.0);
+    }
 
     const START: Timestamp = Timestamp::from_millis(1_000_000);
 

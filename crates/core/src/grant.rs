@@ -258,7 +258,7 @@ pub struct GrantFacts {
     pub tenant: TenantId,
     /// The OAuth client that it was given to.
     pub client: ClientKey,
-    /// The account at the provider; credentials of one tenant and client with the same account share the grant.
+    /// The account at the provider, if known. Several grants may be of one account, each with scopes of its own.
     pub account: Option<String>,
     /// How its tokens are obtained.
     pub grant_type: GrantType,

@@ -19,6 +19,18 @@ pub trait Providers: Send + Sync + 'static {
     /// catalogue has no such provider.
     fn profile(&self, client: &ClientKey) -> Result<Profile, UnknownClient>;
 
+    /// What calls a client's budget allows; what it allows by default, where the catalogue no longer has the provider.
+    fn limits(&self, client: &ClientKey) -> Limits {
+        let profile = self.profile(client);
+        profile.map(|profile| profile.limits).unwrap_or_default()
+    }
+
+    /// How a client's grants are renewed; as usual, where the catalogue no longer has the provider.
+    fn renewal(&self, client: &ClientKey) -> Renewal {
+        let profile = self.profile(client);
+        profile.map(|profile| profile.renewal).unwrap_or_default()
+    }
+
     /// Whether calls can be made for a client. Fails if it is not configured.
     fn check(&self, client: &ClientKey) -> Result<(), UnknownClient>;
 
@@ -62,8 +74,6 @@ pub struct Profile {
     pub flaky_refusals: bool,
     /// When and how its grants are renewed, and what ends in spite of it.
     pub renewal: Renewal,
-    /// Whether minting a token ends the one that was minted before with the same means.
-    pub single_active_token: bool,
     /// Name of the HTTP header that carries an access token, e.g. `Authorization`.
     pub header_name: String,
     /// What stands before the token in that header, e.g. `Bearer`; empty for the bare token.
@@ -109,6 +119,8 @@ pub struct Renewal {
     /// How long a grant lasts from its consent, however often it is refreshed. `None`: without limit, as far as is
     /// known.
     pub grant_lifetime: Option<Duration>,
+    /// A new token ends the one before: of minted ones that with the same means, of others that of the same account.
+    pub single_active_token: bool,
 }
 
 impl Default for Renewal {
@@ -121,6 +133,7 @@ impl Default for Renewal {
             refresh_token_margin: None,
             end_moves: true,
             grant_lifetime: None,
+            single_active_token: false,
         }
     }
 }
@@ -209,6 +222,10 @@ pub struct CallError {
     pub message: String,
     /// When the provider asks to be tried again.
     pub retry_after: Option<Duration>,
+    /// Whether a rejection of the client ([`Verdict::Client`]) may be about what this grant alone brings: the endpoint's
+    /// host or path, the account that a token is minted for, or one of several clients that it may belong to. Then it
+    /// says little of the client for other grants.
+    pub grant_specific: bool,
 }
 
 /// Who or what is at fault: decided by HTTP status first, by error code second, by prose never.

@@ -38,11 +38,15 @@ use crate::provider::Providers;
 use crate::secret::AccessToken;
 use crate::store::{Store, StoreError};
 use crate::terminal::DeadGrant;
-pub(crate) use flight::{flight_span, no_place};
+pub(crate) use flight::flight_span;
+pub(crate) use place::no_place;
 use unsaved::Unsaved;
 
 mod attempt;
 mod flight;
+mod merge;
+mod place;
+mod polls;
 mod record;
 mod revoke;
 mod settle;

@@ -11,13 +11,14 @@ use crate::change::plan::{
     Reconnect, ReconnectError, Reported, UpdateIntegrationError, UpdateLabelsError,
 };
 use crate::change::run::{ChangeError, Changes};
-use crate::change::{AccountKey, Scope};
-use crate::grant::{Invalidation, InvalidationReason};
+use crate::change::{Connecting, Scope};
+use crate::grant::{Invalidation, InvalidationReason, TokenSet};
 use crate::ids::{ClientKey, CredentialKey, Generation, GrantId, IntegrationKey};
 use crate::integration::Integration;
 use crate::kill::KillBatch;
 use crate::provider::Renewal;
 use crate::report::Report;
+use crate::secret::RefreshToken;
 
 /// Grants that one change of a report invalidates at most, so that no statement grows without bound.
 const GRANTS_A_CHANGE: u32 = 100;
@@ -50,12 +51,12 @@ impl Registry {
         Self { changes }
     }
 
-    /// Stores a new credential.
+    /// Stores a new credential; see [`plan::create_credential`] for the grant that its tokens go to.
     pub async fn create_credential(
         &self,
         new: &CreateCredential,
     ) -> Result<(), ChangeError<CreateError>> {
-        let scope = credential_scope(&new.key, &new.client, new.account.as_deref());
+        let scope = connecting(&new.key, &new.client, new.account.as_deref(), &new.tokens);
         self.changes
             .run(&scope, |snapshot| {
                 plan::create_credential(snapshot, new).map(|change| Some((change, ())))
@@ -64,14 +65,14 @@ impl Registry {
         Ok(())
     }
 
-    /// Replaces the grant of a credential whose user connected again. Answers the integrations whose status
-    /// that changed.
+    /// Stores the tokens of a credential whose user connected again; see [`plan::reconnect`]. Answers the integrations
+    /// whose status that changed.
     pub async fn reconnect(
         &self,
         ask: &Reconnect,
         client: &ClientKey,
     ) -> Result<Vec<Integration>, ChangeError<ReconnectError>> {
-        let scope = credential_scope(&ask.key, client, ask.account.as_deref());
+        let scope = connecting(&ask.key, client, ask.account.as_deref(), &ask.tokens);
         let changed = self
             .changes
             .run(&scope, |snapshot| plan::reconnect(snapshot, ask).map(Some))
@@ -89,7 +90,7 @@ impl Registry {
     ) -> Result<(), ChangeError<InvalidateError>> {
         let scope = Scope::Credential {
             key: key.clone(),
-            account: None,
+            connecting: None,
         };
         self.changes
             .run(&scope, |snapshot| {
@@ -159,9 +160,9 @@ impl Registry {
     /// Invalidates every active grant that a provider's report concerns, and remembers its delivery, so that the same
     /// delivery has no effect a second time. A token that a refresh in flight brings does not undo it.
     ///
-    /// Up to a hundred grants, and the memory of the delivery with the last of them, are one change: when
-    /// this fails or is cancelled, the delivery is not remembered, and can be sent again. `None` if it was dealt with
-    /// before.
+    /// Up to a hundred grants, and the memory of the delivery with the last of them, are one change. When this fails or is
+    /// cancelled, some of these changes may have happened, each of them whole; the delivery is not remembered, and sent
+    /// again it invalidates the rest. `None` if it was dealt with before.
     pub async fn report(
         &self,
         report: &Report,
@@ -210,7 +211,7 @@ impl Registry {
     ) -> Result<bool, ChangeError<std::convert::Infallible>> {
         let scope = Scope::Credential {
             key: key.clone(),
-            account: None,
+            connecting: None,
         };
         let deleted = self
             .changes
@@ -230,7 +231,7 @@ impl Registry {
     ) -> Result<(), ChangeError<UpdateLabelsError>> {
         let scope = Scope::Credential {
             key: key.clone(),
-            account: None,
+            connecting: None,
         };
         self.changes
             .run(&scope, |snapshot| {
@@ -292,13 +293,20 @@ impl Registry {
     }
 }
 
-fn credential_scope(key: &CredentialKey, client: &ClientKey, account: Option<&str>) -> Scope {
+/// The scope of a credential for which `tokens` are about to be stored.
+fn connecting(
+    key: &CredentialKey,
+    client: &ClientKey,
+    account: Option<&str>,
+    tokens: &TokenSet,
+) -> Scope {
+    let refresh_token = tokens.refresh_token.as_ref();
     Scope::Credential {
         key: key.clone(),
-        account: account.map(|account| AccountKey {
-            tenant: key.tenant.clone(),
+        connecting: Some(Connecting {
             client: client.clone(),
-            account: account.to_owned(),
+            account: account.map(str::to_owned),
+            refresh_token: refresh_token.map(RefreshToken::sha512_twice),
         }),
     }
 }

@@ -3,7 +3,8 @@
 //! Every replica looks for what is due; the leader lock and the lease let one of them do it, and a flight of this
 //! kind never waits for another. A page of due grants holds a bounded number of any one client, so that none
 //! keeps the others waiting; a dead grant is not due, so it is never looked at again. One that only an operator can
-//! mend stays due: it rests for longer each time, and others take its place on the page.
+//! mend stays due, and so does one whose row is damaged or whose attempt broke off: it rests for longer each time, and
+//! others take its place on the page.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -144,7 +145,7 @@ const LONGEST_REST: Duration = Duration::from_secs(300);
 /// Further resting grants may fill pages that others then wait for.
 const MOST_COUNTED: usize = 10_000;
 
-/// Grants whose renewal needs an operator. The database knows nothing of it, so they stay due.
+/// Grants whose renewal failed, and stay due because the database knows nothing of it.
 #[derive(Debug, Default)]
 struct Rests(Mutex<HashMap<GrantId, Rest>>);
 
@@ -181,7 +182,7 @@ impl Rests {
 
     /// Takes note of how a renewal ended.
     fn learn(&self, id: &GrantId, outcome: &Outcome) {
-        let needs_operator = matches!(
+        let stays_due = matches!(
             outcome,
             Outcome::Failed(failure) if matches!(
                 failure.reason,
@@ -189,10 +190,11 @@ impl Rests {
                     | FailureReason::SubjectInvalid
                     | FailureReason::GrantUnusable
                     | FailureReason::UnknownClient
+                    | FailureReason::Internal
             )
         );
         let mut rests = self.rests();
-        if !needs_operator {
+        if !stays_due {
             rests.remove(id);
             return;
         }
@@ -238,8 +240,9 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_grant_that_needs_an_operator_rests_for_longer_each_time() {
+    async fn a_grant_that_stays_due_without_a_token_rests_for_longer_each_time() {
         for reason in [
+            FailureReason::Internal,
             FailureReason::KeyUnavailable,
             FailureReason::UnknownClient,
             FailureReason::GrantUnusable,

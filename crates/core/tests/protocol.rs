@@ -10,6 +10,7 @@ mod protocol {
     mod brake;
     mod budgets;
     mod chaos;
+    mod client_doubted;
     mod client_rejected;
     mod coherence;
     mod cooling;
@@ -42,5 +43,6 @@ mod protocol {
     mod unsaved;
     mod unusable;
     mod validity;
+    mod withdraw;
     mod world;
 }

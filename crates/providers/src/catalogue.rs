@@ -2,8 +2,10 @@
 //!
 //! An entry is a TOML file. [`Entry`] says what each key means; keys that it does not know are refused.
 
+mod coherence;
 mod entry;
 mod parse;
+mod places;
 mod problem;
 mod section;
 mod template;
@@ -16,10 +18,10 @@ use std::sync::Arc;
 use evergrant_core::ids::ProviderName;
 
 pub use entry::{
-    AccountName, AccountNames, AssertionFacts, AuthorizeFacts, BodyFormat, ClientAuth, Entry,
-    FailureRule, FailureSign, GrantKind, IntrospectFacts, Lifetime, Limits, Method, OpenIdFacts,
-    Parameter, Pointers, RenewalFacts, RequestFacts, ResponseFacts, SigningAlgorithm, ThenFacts,
-    TokenCallFacts, TokenGrant, TokenGrantFacts, TokenGrants, TokenKind, TokenUse,
+    AccountName, AccountNames, AssertionFacts, Astray, AuthorizeFacts, BodyFormat, ClientAuth,
+    Entry, FailureRule, FailureSign, GrantKind, IntrospectFacts, Lifetime, Limits, Method,
+    OpenIdFacts, Parameter, Pointers, RenewalFacts, RequestFacts, ResponseFacts, SigningAlgorithm,
+    ThenFacts, TokenCallFacts, TokenGrant, TokenGrantFacts, TokenGrants, TokenKind, TokenUse,
 };
 pub use problem::{CatalogueError, Problem};
 pub use template::{Fact, HostPattern, Template, TemplateError, UrlTemplate};

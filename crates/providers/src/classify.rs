@@ -27,8 +27,33 @@ impl Meaning {
     }
 }
 
-/// The meaning of an answer that holds no token, by its HTTP `status` and its error `code`. `errors` and
-/// `uncoded` are the tables of the catalogue entry.
+/// A meaning that a code has only beside certain words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Described {
+    /// `described`: what the `error_description` must hold, in capitals or not.
+    pub words: String,
+    /// What the code means then.
+    pub meaning: Meaning,
+}
+
+impl Described {
+    fn is_of(&self, description: &str) -> bool {
+        let words = self.words.to_ascii_lowercase();
+        description.to_ascii_lowercase().contains(&words)
+    }
+}
+
+/// What an answer says of its own failure.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Said<'a> {
+    /// The error code.
+    pub(crate) code: Option<&'a str>,
+    /// The prose beside it; empty if there is none.
+    pub(crate) description: &'a str,
+}
+
+/// The meaning of an answer that holds no token, by its HTTP `status` and what it says. `errors`, `described` and `uncoded`
+/// are the tables of the catalogue entry.
 ///
 /// 1. The status comes first. A server that fails (5xx) or gives up waiting (408) says nothing of the grant,
 ///    whatever its body holds: proxies quote the error pages of others. 429 is throttling. Redirects are not
@@ -36,7 +61,8 @@ impl Meaning {
 /// 2. The code comes second: the entry's own table, then that of RFC 6749. HTTP 200 counts like 400 here,
 ///    since some providers refuse with it. A code that nobody knows says that our request or the catalogue
 ///    is wrong; it is no proof that a user must act.
-/// 3. Prose is never read.
+/// 3. Prose is read only where the entry binds a code to words of it, and without that code it says nothing: a code whose
+///    words are not there is what RFC 6749 makes of it.
 ///
 /// An answer of 4xx without any code never kills a grant, unless the entry says so for that status. A load
 /// balancer, a firewall or a moved endpoint answers just like that, and to revive a grant that was killed by
@@ -45,16 +71,19 @@ impl Meaning {
 /// `[uncoded]` for a provider that really refuses in this way.
 pub(crate) fn classify(
     status: u16,
-    code: Option<&str>,
+    said: Said<'_>,
     errors: &BTreeMap<String, Meaning>,
+    described: &BTreeMap<String, Vec<Described>>,
     uncoded: &BTreeMap<u16, Meaning>,
 ) -> Meaning {
-    match (status, code) {
+    match (status, said.code) {
         (500..=599 | 408, _) => Meaning::of(Verdict::Transient),
         (429, _) => Meaning::of(Verdict::RateLimit),
-        (200..=299 | 400..=499, Some(code)) => errors
+        (200..=299 | 400..=499, Some(code)) => described
             .get(code)
-            .copied()
+            .and_then(|bound| bound.iter().find(|one| one.is_of(said.description)))
+            .map(|one| one.meaning)
+            .or_else(|| errors.get(code).copied())
             .or_else(|| rfc(code))
             .unwrap_or(Meaning::of(Verdict::Request)),
         (400..=499, None) => uncoded
@@ -95,8 +124,25 @@ mod tests {
     const REVOKED: Verdict = Verdict::Grant(InvalidationReason::GrantRevoked);
     const DENIED: Verdict = Verdict::Grant(InvalidationReason::AccessDenied);
 
+    fn coded(code: Option<&str>) -> Said<'_> {
+        Said {
+            code,
+            ..Said::default()
+        }
+    }
+
+    fn judge(status: u16, code: Option<&str>, errors: &BTreeMap<String, Meaning>) -> Meaning {
+        classify(
+            status,
+            coded(code),
+            errors,
+            &BTreeMap::new(),
+            &BTreeMap::new(),
+        )
+    }
+
     fn plain(status: u16, code: Option<&str>) -> Verdict {
-        classify(status, code, &BTreeMap::new(), &BTreeMap::new()).verdict
+        judge(status, code, &BTreeMap::new()).verdict
     }
 
     // A78, C118
@@ -127,10 +173,10 @@ mod tests {
         let errors = BTreeMap::from([("invalid_grant".to_owned(), Meaning::of(REVOKED))]);
         for code in [None, Some("invalid_grant"), Some("invalid_client")] {
             for status in (500..600).chain([408]) {
-                let meaning = classify(status, code, &errors, &BTreeMap::new());
+                let meaning = judge(status, code, &errors);
                 assert_eq!(meaning.verdict, Verdict::Transient, "{status} {code:?}");
             }
-            let meaning = classify(429, code, &errors, &BTreeMap::new());
+            let meaning = judge(429, code, &errors);
             assert_eq!(meaning.verdict, Verdict::RateLimit);
         }
     }
@@ -147,7 +193,10 @@ mod tests {
     #[test]
     fn an_entry_may_say_that_a_status_without_a_code_is_a_refusal() {
         let uncoded = BTreeMap::from([(401, Meaning::of(REVOKED))]);
-        let verdict = |status, code| classify(status, code, &BTreeMap::new(), &uncoded).verdict;
+        let verdict = |status, code| {
+            let none = BTreeMap::new();
+            classify(status, coded(code), &none, &BTreeMap::new(), &uncoded).verdict
+        };
         assert_eq!(verdict(401, None), REVOKED);
         assert_eq!(verdict(400, None), Verdict::Protocol);
         assert_eq!(verdict(401, Some("invalid_client")), Verdict::Client);
@@ -164,14 +213,42 @@ mod tests {
     #[test]
     fn the_entry_comes_before_the_rfc() {
         let errors = BTreeMap::from([("invalid_grant".to_owned(), Meaning::of(Verdict::Client))]);
-        let meaning = classify(400, Some("invalid_grant"), &errors, &BTreeMap::new());
+        let meaning = judge(400, Some("invalid_grant"), &errors);
         assert_eq!(meaning.verdict, Verdict::Client);
+    }
+
+    #[test]
+    fn words_decide_only_for_the_code_that_they_are_bound_to() {
+        let bound = vec![Described {
+            words: "Token is Invalid".to_owned(),
+            meaning: Meaning::of(REVOKED),
+        }];
+        let described = BTreeMap::from([
+            ("unauthorized_client".to_owned(), bound.clone()),
+            ("own".to_owned(), bound),
+        ]);
+        let errors = BTreeMap::from([("own".to_owned(), Meaning::of(DENIED))]);
+        let verdict = |code, description| {
+            let said = Said {
+                code: Some(code),
+                description,
+            };
+            classify(403, said, &errors, &described, &BTreeMap::new()).verdict
+        };
+        let words = "the refresh_TOKEN is invalid.";
+        assert_eq!(verdict("unauthorized_client", words), REVOKED);
+        assert_eq!(verdict("own", words), REVOKED);
+        assert_eq!(verdict("unauthorized_client", ""), Verdict::Client);
+        assert_eq!(verdict("unauthorized_client", "token"), Verdict::Client);
+        assert_eq!(verdict("own", "token"), DENIED);
+        assert_eq!(verdict("server_error", words), Verdict::Transient);
+        assert_eq!(verdict("other", words), Verdict::Request);
     }
 
     #[test]
     fn only_a_refused_secret_makes_another_one_worth_trying() {
         let none = BTreeMap::new();
-        let next = |code| classify(401, Some(code), &none, &BTreeMap::new()).try_next_secret;
+        let next = |code| judge(401, Some(code), &none).try_next_secret;
         assert!(next("invalid_client"));
         for code in ["unauthorized_client", "invalid_scope", "invalid_grant"] {
             assert!(!next(code), "{code}");
@@ -187,7 +264,7 @@ mod tests {
     }
 
     proptest! {
-        // R5: prose cannot get here at all, and a code kills only if a table says so.
+        // R5: a code kills only if a table says so.
         #[test]
         fn no_code_outside_the_tables_kills_a_grant(status in 100u16..1000, code in "[a-z_]{0,24}") {
             prop_assume!(code != "invalid_grant" && code != "access_denied");

@@ -8,8 +8,9 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, DATE, RETRY_AFTER};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, DATE, LOCATION, RETRY_AFTER};
 use tokio::time::{Instant, timeout_at};
+use url::Url;
 
 use self::guard::{Guard, NotPublic, is_not_public};
 use crate::request::TokenRequest;
@@ -39,6 +40,8 @@ pub(crate) struct Answer {
     /// Whether the body is said to be compressed.
     pub(crate) is_packed: bool,
     pub(crate) retry_after: Option<String>,
+    /// The host that a redirect leads to, as [`host`] shows it.
+    pub(crate) redirect_to: Option<String>,
     /// When the provider sent it, by the provider's own clock.
     pub(crate) date: Option<String>,
     pub(crate) body: Result<Bytes, BodyFault>,
@@ -164,10 +167,23 @@ impl HttpClient {
             status: response.status().as_u16(),
             content_type: header(CONTENT_TYPE).unwrap_or_default(),
             retry_after: header(RETRY_AFTER),
+            redirect_to: header(LOCATION)
+                .filter(|_| response.status().is_redirection())
+                .and_then(|location| Some(host(&response.url().join(&location).ok()?))),
             date: header(DATE),
             is_packed: header(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity"),
             body: read_body(response, patience).await,
         })
+    }
+}
+
+/// The host of a URL, with its port if it is not the usual one. Nothing else of a URL is shown, since it may hold what a
+/// credential brought.
+pub(crate) fn host(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
     }
 }
 

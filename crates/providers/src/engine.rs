@@ -1,7 +1,9 @@
 //! The provider port over HTTP.
 
 mod ask;
+mod brought;
 mod client;
+mod clocks;
 mod consent;
 mod device;
 mod introspect;
@@ -28,12 +30,14 @@ use tokio::time::Instant;
 
 use self::ask::{Ask, deadline};
 use self::client::Client;
+use self::clocks::Clocks;
 use self::mint::minting;
 use crate::catalogue::{Catalogue, Entry, GrantKind};
 use crate::client::HttpClient;
 use crate::placeholders::Placeholders;
 use crate::response::{self, Granted, Oddities};
 
+pub use self::brought::{TokenResponse, Unreadable};
 pub use self::client::{ClientConfigError, OAuthClient, takes_private_key};
 pub use self::consent::{CodeExchange, Consent, ConsentError, Consented};
 pub use self::device::{DeviceAuthorization, DevicePoll};
@@ -47,6 +51,7 @@ pub struct HttpProviders {
     catalogue: Arc<Catalogue>,
     clock: Arc<dyn Clock>,
     oddities: Oddities,
+    clocks: Clocks,
 }
 
 impl fmt::Debug for HttpProviders {
@@ -97,6 +102,7 @@ impl HttpProviders {
             catalogue,
             clock,
             oddities: Oddities::default(),
+            clocks: Clocks::default(),
         })
     }
 
@@ -192,7 +198,6 @@ impl Providers for HttpProviders {
             grant_types: grant_types(entry),
             flaky_refusals: entry.flaky_refusals,
             renewal: renewal(entry),
-            single_active_token: entry.single_active_token,
             header_name: entry.token.header.clone(),
             header_scheme: entry.token.scheme.clone(),
             limits: match self.clients.get(client) {
@@ -291,6 +296,7 @@ fn renewal(entry: &Entry) -> Renewal {
         refresh_token_margin: facts.refresh_token_margin,
         end_moves: new_ones || lifetime.refresh_token_idle.is_some(),
         grant_lifetime: lifetime.grant,
+        single_active_token: entry.single_active_token,
     }
 }
 
@@ -321,5 +327,6 @@ fn not_sent(verdict: Verdict, message: String) -> CallError {
         code: String::new(),
         message,
         retry_after: None,
+        grant_specific: false,
     }
 }

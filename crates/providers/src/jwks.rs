@@ -31,7 +31,7 @@ pub use self::location::{Access, KnownKeys, Location};
 use self::key_set::{KeySet, Match};
 pub(crate) use self::location::Place;
 use crate::catalogue::TemplateError;
-use crate::client::{HttpClient, SendFault, USER_AGENT};
+use crate::client::{BodyFault, HttpClient, SendFault, USER_AGENT, host};
 use crate::engine::ClientConfigError;
 use crate::request::TokenRequest;
 
@@ -220,18 +220,18 @@ impl KeySets {
     }
 
     async fn fetch(&self, place: &Place) -> Result<KeySet, String> {
-        let answer = self.get(place.url.clone(), place.guarded).await?;
-        let answer = match &place.issuer {
-            None => answer,
-            Some(issuer) => {
-                let url = location::discovered(&answer, issuer)?;
-                self.get(url, place.guarded).await?
-            }
-        };
-        KeySet::parse(&answer).ok_or_else(|| "the answer is no key set".to_owned())
+        let mut url = place.url.clone();
+        let mut answer = self.get(url.clone(), place.guarded).await?;
+        if let Some(issuer) = &place.issuer {
+            let next = location::discovered(&answer, issuer);
+            url = next.map_err(|why| format!("{}: {why}", host(&url)))?;
+            answer = self.get(url.clone(), place.guarded).await?;
+        }
+        KeySet::parse(&answer).ok_or_else(|| format!("{} answered no key set", host(&url)))
     }
 
     async fn get(&self, url: Url, guarded: bool) -> Result<Bytes, String> {
+        let host = host(&url);
         let json = HeaderValue::from_static("application/json, application/jwk-set+json");
         let mut headers = HeaderMap::from_iter([(ACCEPT, json)]);
         headers.insert(USER_AGENT_HEADER, HeaderValue::from_static(USER_AGENT));
@@ -250,15 +250,24 @@ impl KeySets {
             .send(request, Instant::now() + FETCH_TIMEOUT)
             .await
             .map_err(|fault| match fault {
-                SendFault::NotAllowed(why) | SendFault::NotSent(why) | SendFault::Unknown(why) => {
-                    why
-                }
+                SendFault::NotAllowed(why) => format!("{host} {why}"),
+                SendFault::NotSent(why) => format!("{host} cannot be reached: {why}"),
+                SendFault::Unknown(why) => format!("{host} did not answer: {why}"),
             })?;
-        if answer.status != 200 {
-            return Err(format!("the answer has status {}", answer.status));
+        let status = answer.status;
+        match answer.redirect_to {
+            _ if status == 200 => {}
+            Some(to) => {
+                let redirect = format!("a redirect to {to}, which is not followed");
+                return Err(format!("{host} answered HTTP {status}, {redirect}"));
+            }
+            None => return Err(format!("{host} answered HTTP {status}")),
         }
-        let body = answer.body;
-        body.map_err(|_| "the answer is too large or cut".to_owned())
+        answer.body.map_err(|fault| match fault {
+            BodyFault::TooLarge => format!("{host} answered more than 1 MiB"),
+            BodyFault::Packed => format!("{host} answered a compressed body"),
+            BodyFault::Cut(why) => format!("{host} answered a broken body: {why}"),
+        })
     }
 }
 

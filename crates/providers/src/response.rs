@@ -3,29 +3,35 @@
 mod body;
 mod calls;
 mod expiry;
+mod flaw;
 mod jwt;
 mod oddity;
 mod prose;
 mod refusal;
 mod skew;
 mod tokens;
+mod usual;
 
 use evergrant_core::clock::Timestamp;
 use serde_json::Value;
 
 use self::body::Body;
-use self::skew::Skew;
+use self::flaw::Flaw;
 use self::tokens::first_text;
 use crate::catalogue::{Entry, ResponseFacts};
 use crate::client::{Answer, BodyFault};
 
 pub(crate) use self::calls::{device, done, introspected};
 pub(crate) use self::oddity::Oddities;
-pub(crate) use self::refusal::Refusal;
-pub(crate) use self::tokens::Granted;
+pub(crate) use self::refusal::{Refusal, is_code};
+pub(crate) use self::skew::Skew;
+pub(crate) use self::tokens::{Granted, earlier};
+pub(crate) use self::usual::{own_end, usual_end, usual_refresh_end};
 
 /// What a token endpoint is asked for, in words.
 pub(crate) const ACCESS_TOKEN: &str = "an access token";
+/// What a revocation endpoint is asked for, in words.
+pub(crate) const SUCCESS: &str = "a sign of success";
 
 /// As for tokens that callers bring.
 const MAX_TOKEN_BYTES: usize = 65_536;
@@ -34,6 +40,8 @@ const MAX_TOKEN_BYTES: usize = 65_536;
 #[derive(Clone, Copy)]
 pub(crate) struct Context<'a> {
     pub(crate) entry: &'a Entry,
+    /// The key of the URL in it that was asked, e.g. `token_url`.
+    pub(crate) field: &'a str,
     /// Where things stand in it.
     pub(crate) facts: &'a ResponseFacts,
     /// What it is to hold, in words.
@@ -58,24 +66,44 @@ pub(crate) fn read(context: Context<'_>, answer: &Answer) -> Result<Granted, Ref
     if body == Body::Foreign && answer.is_packed {
         return Err(context.broken(answer, &BodyFault::Packed));
     }
-    let success = (200..300).contains(&answer.status);
-    match &body {
-        Body::Value(value) if success && !context.is_failure(value) => {
-            if context.is_odd_expiry(value) {
-                return Err(context.odd_expiry(answer));
-            }
-            if context.is_odd_token(value) {
-                return Err(context.odd_token(answer));
-            }
-            context
-                .granted(value, skew)
-                .ok_or_else(|| context.refused(answer, &body))
-        }
-        _ => Err(context.refused(answer, &body)),
+    if !(200..300).contains(&answer.status) {
+        return Err(context.refused(answer, &body));
     }
+    context.understood(&body, skew).map_err(|flaw| match flaw {
+        Flaw::OddExpiry => context.odd_expiry(answer),
+        Flaw::OddToken => context.odd_token(answer),
+        Flaw::NoObject | Flaw::Failure(_) | Flaw::NoToken => context.refused(answer, &body),
+    })
 }
 
-impl Context<'_> {
+/// The tokens in the `text` of a successful answer that somebody else got, or what is wrong with it in words that hold
+/// no value of it.
+pub(crate) fn read_text(context: Context<'_>, text: &str) -> Result<Granted, String> {
+    let body = body::parse("", text.as_bytes());
+    context
+        .understood(&body, Skew::NONE)
+        .map_err(|flaw| context.in_words(&flaw, &body))
+}
+
+impl<'a> Context<'a> {
+    /// The tokens in the body of an answer whose status is that of a success.
+    fn understood(self, body: &Body, skew: Skew) -> Result<Granted, Flaw<'a>> {
+        let Body::Value(value) = body else {
+            return Err(Flaw::NoObject);
+        };
+        let mut rules = self.facts.failure.iter();
+        if let Some(rule) = rules.find(|rule| rule.applies_to(value)) {
+            return Err(Flaw::Failure(rule));
+        }
+        if self.is_odd_expiry(value) {
+            return Err(Flaw::OddExpiry);
+        }
+        if self.is_odd_token(value) {
+            return Err(Flaw::OddToken);
+        }
+        self.granted(value, skew).ok_or(Flaw::NoToken)
+    }
+
     fn is_failure(self, value: &Value) -> bool {
         let mut rules = self.facts.failure.iter();
         rules.any(|rule| rule.applies_to(value))

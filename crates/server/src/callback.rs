@@ -66,7 +66,7 @@ async fn come_back(
         Err(_) => Err("the address cannot be read"),
     };
     match answer {
-        Ok(answer) => answer_with(consents.complete(answer, None).await),
+        Ok(answer) => answer_with(consents.complete_here(answer).await),
         Err(why) => Page::not_connected(StatusCode::BAD_REQUEST, why).into_response(),
     }
 }

@@ -36,11 +36,12 @@ pub use self::authority::{
 };
 pub use self::device::{BeginDevice, BegunDevice, Polled};
 pub use self::error::ConsentError;
-pub use self::finish::{About, Answer, Completed, Ended, Outcome};
+pub use self::finish::{About, Answer, Completed, Ended, Outcome, token_set};
 pub use self::http::HttpAuthority;
 pub use self::pending::Pending;
 
 use self::ask::{check_pairs, check_parameters, check_placeholders, check_scopes, invalid};
+use self::finish::Door;
 use crate::store::{SqlStore, StateHash};
 
 /// How long a user may take to consent (RFC 9700 section 4.7 asks for a short time).
@@ -181,8 +182,19 @@ impl Consents {
     ///
     /// It runs to its end when it is cancelled. A consent that was taken is spent, whatever comes of it.
     pub async fn complete(&self, answer: Answer, tenants: Option<Vec<TenantId>>) -> Ended {
+        self.finish(answer, Door::Caller(tenants)).await
+    }
+
+    /// The same for what came to the server's own callback, from nobody knows whom. A consent that was begun for another
+    /// redirect URI does not end here: whoever answers there checks what this callback cannot. It stays as good as it
+    /// was.
+    pub async fn complete_here(&self, answer: Answer) -> Ended {
+        self.finish(answer, Door::Callback).await
+    }
+
+    async fn finish(&self, answer: Answer, door: Door) -> Ended {
         let parts = self.parts.clone();
-        let work = async move { finish::finish(&parts, answer, tenants).await };
+        let work = async move { finish::finish(&parts, answer, door).await };
         self.parts.tasks.spawn(work).await.unwrap_or(Ended {
             about: None,
             result: Err(ConsentError::Internal("completing a consent panicked")),

@@ -14,6 +14,7 @@ pub mod gate;
 pub mod integration;
 pub mod kill;
 pub mod listener;
+mod meant;
 pub mod meter;
 pub mod methods;
 pub mod paging;

@@ -45,6 +45,17 @@ async fn the_server_completes_the_consent_and_shows_a_page() -> Result<()> {
     assert_eq!(again.status().as_u16(), 400);
     assert!(again.text().await?.contains("used before"));
     assert_eq!(caller.token("c").await?.access_token, token.access_token);
+
+    // What is to end at an application of its own does not end here.
+    let elsewhere = BeginAuthorizationRequest {
+        redirect_uri: scene.application.redirect_uri(),
+        ..BeginAuthorizationRequest::default()
+    };
+    let begun = begin(&replica, elsewhere).await?;
+    let stray = format!("{}?state={}&code=x", replica.callback_url()?, begun.state);
+    let stray = http::client().get(&stray).send().await?;
+    assert_eq!(stray.status().as_u16(), 400);
+    assert!(stray.text().await?.contains("an address of its own"));
     Ok(())
 }
 

@@ -62,6 +62,7 @@ const provider = new Provider(issuer, {
   },
   jwks: { keys: [signingKey()] },
   rotateRefreshToken: () => true,
+  scopes: ['openid', 'offline_access', 'drive', 'calendar', 'mail'],
   ttl: {
     AccessToken: Number(options['access-token-ttl']),
     AuthorizationCode: 60,

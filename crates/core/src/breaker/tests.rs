@@ -76,3 +76,35 @@ async fn a_probe_that_ends_late_says_nothing_of_the_next_one() {
     assert!(breaker.admit(&client()).is_err());
     drop(next);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_client_is_rejected_when_several_grants_in_a_row_are_refused_for_what_they_bring() {
+    let breaker = ClientBreaker::default();
+    let [a, b, c] = std::array::from_fn(|_| GrantId::random());
+    for again in [&a, &a, &b, &a, &b] {
+        assert!(
+            !breaker.doubt(&client(), again),
+            "two grants, however often"
+        );
+    }
+    assert!(breaker.doubt(&client(), &c), "nobody was accepted so far");
+
+    breaker.accept(&client());
+    for _ in 1..DOUBTS {
+        assert!(!breaker.doubt(&client(), &GrantId::random()));
+    }
+    breaker.accept(&client());
+    for _ in 1..DOUBTS {
+        assert!(!breaker.doubt(&client(), &GrantId::random()));
+    }
+    assert!(breaker.doubt(&client(), &GrantId::random()));
+
+    breaker.accept(&client());
+    tokio::time::advance(RECENTLY).await;
+    assert!(!breaker.doubt(&client(), &a));
+    assert!(!breaker.doubt(&client(), &b));
+    assert!(breaker.doubt(&client(), &c), "it was accepted long ago");
+
+    breaker.reject(&client(), "invalid_client", "no");
+    assert!(breaker.doubt(&client(), &a), "a probe that fails");
+}

@@ -5,7 +5,6 @@ use crate::brake::Verdict;
 use crate::breaker::{BreakerState, ClientBreaker, Refusal};
 use crate::budget::Usage;
 use crate::ids::{ClientKey, Generation, GrantId};
-use crate::provider::Limits;
 use crate::refresh::Ports;
 use crate::store::StoreError;
 
@@ -46,12 +45,8 @@ impl Broker {
 
     /// How much of the client's budget is in use here.
     pub fn budget(&self, client: &ClientKey) -> Usage {
-        self.budgets.usage(client, self.limits(client))
-    }
-
-    fn limits(&self, client: &ClientKey) -> Limits {
-        let profile = self.ports.providers.profile(client);
-        profile.map(|profile| profile.limits).unwrap_or_default()
+        let limits = self.ports.providers.limits(client);
+        self.budgets.usage(client, limits)
     }
 
     /// How many grants of the client may be renewed now, without taking the last places from callers.
@@ -62,7 +57,8 @@ impl Broker {
             // The next probe is due.
             _ => 1,
         };
-        self.budgets.room(client, self.limits(client)).min(most)
+        let limits = self.ports.providers.limits(client);
+        self.budgets.room(client, limits).min(most)
     }
 
     /// Releases the brake of a client as an operator decided. Answers how many grants were held; `None` if it is not

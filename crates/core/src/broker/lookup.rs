@@ -6,6 +6,7 @@ use tracing::Span;
 
 use super::flight::lost;
 use super::{Broker, TokenError};
+use crate::cache::LiveGrant;
 use crate::failure::FailureReason;
 use crate::ids::CredentialKey;
 use crate::memory::{Known, Memory, Origin};
@@ -18,6 +19,27 @@ impl Broker {
         if let Some(known) = self.memory.find(key) {
             return Ok(known);
         }
+        self.read(key).await
+    }
+
+    /// Reads a grant whatever is remembered of it: `live`, whose tokens `key` gets, or its credential's own grant `base`
+    /// where it is that. Nothing is forgotten, so that who asks for it does no harm.
+    pub(super) async fn read_again(
+        &self,
+        key: &CredentialKey,
+        base: &Arc<LiveGrant>,
+        live: &LiveGrant,
+    ) -> Result<(), TokenError> {
+        let facts = &live.grant.facts;
+        if facts.id == base.grant.facts.id {
+            return self.read(key).await.map(drop);
+        }
+        let scopes = &facts.requested_scopes;
+        self.read_of_scopes(key, base, scopes).await.map(drop)
+    }
+
+    /// The grant of a credential from one read that all concurrent callers share.
+    async fn read(&self, key: &CredentialKey) -> Result<Known, TokenError> {
         metrics::counter!("evergrant_cache_misses_total").increment(1);
         let ports = self.ports.clone();
         let memory = Arc::clone(&self.memory);

@@ -36,11 +36,11 @@ impl Broker {
     pub(super) async fn of_scopes(
         &self,
         key: &CredentialKey,
-        base: Arc<LiveGrant>,
+        base: &Arc<LiveGrant>,
         ask: &Ask,
     ) -> Result<Option<Arc<LiveGrant>>, TokenError> {
         let Some(scopes) = &ask.scopes else {
-            return Ok(Some(base));
+            return Ok(Some(Arc::clone(base)));
         };
         if !base.grant.facts.grant_type.is_minted() {
             return Err(TokenError::Scopes {
@@ -48,19 +48,29 @@ impl Broker {
                 why: "its scopes were fixed when its grant was given",
             });
         }
-        if let Some(live) = self.memory.of_scopes(&base, scopes) {
+        if let Some(live) = self.memory.of_scopes(base, scopes) {
             return Ok(Some(live));
         }
-        if base.profile.single_active_token {
+        if base.profile.renewal.single_active_token {
             return Err(TokenError::Scopes {
                 key: key.clone(),
                 why: "its provider ends one token when it mints another, so there is only one set of scopes",
             });
         }
+        self.read_of_scopes(key, base, scopes).await
+    }
+
+    /// Like [`of_scopes`](Self::of_scopes), whatever is remembered, from one read that all concurrent callers share.
+    pub(super) async fn read_of_scopes(
+        &self,
+        key: &CredentialKey,
+        base: &Arc<LiveGrant>,
+        scopes: &ScopeSet,
+    ) -> Result<Option<Arc<LiveGrant>>, TokenError> {
         let wanted = (base.grant.facts.id.clone(), scopes.clone());
         let (ports, memory) = (self.ports.clone(), Arc::clone(&self.memory));
         let changes = self.refresher.changes().clone();
-        let (parent, of) = (Arc::clone(&base), scopes.clone());
+        let (parent, of) = (Arc::clone(base), scopes.clone());
         let found = self
             .derivations
             .join(wanted, Span::none, |landing| async move {

@@ -19,8 +19,7 @@ impl Broker {
     /// It waits like a refresh for which a caller waits ([`crate::budget`]), and may be cancelled. To be held while the
     /// call is made.
     pub async fn place(&self, client: &ClientKey) -> Result<Place, Failure> {
-        let profile = self.ports.providers.profile(client);
-        let limits = profile.map(|profile| profile.limits).unwrap_or_default();
+        let limits = self.ports.providers.limits(client);
         let entered = self.budgets.enter(client, limits, Urgency::Interactive);
         let place = entered.await;
         let place = place.map_err(|full| no_place(full, self.ports.clock.now()))?;

@@ -79,7 +79,6 @@ pub(crate) fn profile() -> Profile {
         grant_types: Vec::new(),
         flaky_refusals: false,
         renewal: Renewal::default(),
-        single_active_token: false,
         header_name: "Authorization".into(),
         header_scheme: "Bearer".into(),
         limits: crate::provider::Limits::default(),

@@ -15,6 +15,7 @@ mod reconnect;
 mod report;
 #[cfg(test)]
 mod sample;
+mod share;
 
 pub use announce::announce;
 pub use brake::{Refused, RefusedMeans, believe, refuse, refuse_derived, release};

@@ -11,12 +11,11 @@ use super::record::Record;
 use super::settle::NotAdopted;
 use super::{Cause, Failure, Outcome, Refresher, Subject, Trigger};
 use crate::budget::Place;
-use crate::clock::Timestamp;
-use crate::grant::{Grant, TokenSet};
-use crate::ids::{Generation, GrantId};
+use crate::grant::Grant;
+use crate::ids::{Epoch, Generation, GrantId};
 use crate::leader::Held;
 use crate::memory::Origin;
-use crate::provider::{CallError, Delivery, Issued, Renewal, Rotation, Verdict};
+use crate::provider::{CallError, Delivery, Issued, Rotation, Verdict};
 use crate::singleflight::Landing;
 use crate::store::{AttemptEnd, Claimed};
 
@@ -26,6 +25,16 @@ pub(super) enum Led {
     Ended(Outcome),
     /// Somebody else holds the lease, or the grant moved on.
     LookAgain,
+}
+
+/// What a flight brings to its attempts.
+pub(super) struct Wanted<'a> {
+    pub(super) trigger: Trigger,
+    pub(super) subject: &'a Subject,
+    pub(super) landing: &'a Landing<GrantId, Outcome>,
+    /// The lease under which this flight has waited for what an earlier attempt may still store. The next lease needs no
+    /// such wait, unless somebody else held one in between.
+    pub(super) outwaited: Option<Epoch>,
 }
 
 /// How the grant stands that another is derived from.
@@ -47,6 +56,7 @@ pub(super) struct Attempt<'a> {
     pub(super) place: &'a Place,
     pub(super) held: &'a Held,
     pub(super) landing: &'a Landing<GrantId, Outcome>,
+    outwaited: &'a mut Option<Epoch>,
     record: &'a mut Record,
     /// When the claim was sent: the lease cannot run out before `lease` after this.
     started: Instant,
@@ -58,11 +68,9 @@ impl Refresher {
     pub(super) async fn lead(
         &self,
         grant: Grant,
-        trigger: Trigger,
-        subject: &Subject,
+        wanted: &mut Wanted<'_>,
         place: &Place,
         held: &Held,
-        landing: &Landing<GrantId, Outcome>,
     ) -> Led {
         let started = Instant::now();
         let (id, generation) = (&grant.facts.id, grant.facts.generation);
@@ -96,17 +104,18 @@ impl Refresher {
             metrics::counter!("evergrant_lease_takeovers_total").increment(1);
             info!(grant = %id, generation = generation.0, "took over an attempt that never told its end");
         }
-        let mut record = self.begin_record(&grant.facts, trigger, &claimed);
+        let mut record = self.begin_record(&grant.facts, wanted.trigger, &claimed);
         let attempt = Attempt {
             ambiguous: claimed.takeover,
             parent: None,
             grant,
-            trigger,
-            subject,
+            trigger: wanted.trigger,
+            subject: wanted.subject,
             claimed,
             place,
             held,
-            landing,
+            landing: wanted.landing,
+            outwaited: &mut wanted.outwaited,
             record: &mut record,
             started,
         };
@@ -119,7 +128,7 @@ impl Refresher {
 
     /// What follows once the lease is held.
     async fn attempt(&self, mut attempt: Attempt<'_>) -> Led {
-        match self.obtained_already(&attempt).await {
+        match self.obtained_already(&mut attempt).await {
             Ok(None) => {}
             Ok(Some(outcome)) => return Led::Ended(outcome),
             Err(failure) => {
@@ -177,7 +186,10 @@ impl Refresher {
 
     /// What somebody obtained before this attempt with the same refresh token. An error: it cannot be stored
     /// now, and the refresh token that bought it must not be sent again.
-    async fn obtained_already(&self, attempt: &Attempt<'_>) -> Result<Option<Outcome>, Failure> {
+    async fn obtained_already(
+        &self,
+        attempt: &mut Attempt<'_>,
+    ) -> Result<Option<Outcome>, Failure> {
         match self.adopt_from_escrow(&attempt.grant).await {
             Ok(adopted) => Ok(adopted),
             Err(NotAdopted::Store(error)) => Err(Failure::from_store(&error)),
@@ -187,8 +199,11 @@ impl Refresher {
                     return Ok(None);
                 }
                 // An escrow out of reach holds nobody up for longer than its owner may take to store what
-                // lies in it.
-                tokio::time::sleep(self.limits.confirm_window()).await;
+                // lies in it. If no call fits into what the wait left of the lease, the next one is for the call.
+                if !attempt.follows_own_wait() {
+                    tokio::time::sleep(self.limits.confirm_window()).await;
+                }
+                *attempt.outwaited = Some(attempt.claimed.epoch);
                 self.newer_than(&attempt.grant, false).await
             }
         }
@@ -280,38 +295,10 @@ impl Refresher {
 }
 
 impl Attempt<'_> {
-    /// The whole token set that an answer makes of the stored one at `now`: what the answer leaves out stays.
-    pub(super) fn merge(&self, issued: Issued, now: Timestamp, renewal: &Renewal) -> TokenSet {
-        let old = &self.grant.tokens;
-        let mut metadata = old.metadata.clone();
-        metadata.extend(issued.metadata);
-        // A refresh token that was kept keeps its end, and so does a successor of one whose end was fixed at the consent;
-        // but a refresh token that was used after its end had none.
-        let keeps_end = issued.refresh_token.is_none() || !renewal.end_moves;
-        let old_end = old.refresh_expires_at;
-        let refresh_expires_at = issued
-            .refresh_expires_at
-            .or(old_end.filter(|end| keeps_end && *end > now));
-        TokenSet {
-            access_token: issued.access_token,
-            token_type: issued.token_type,
-            expires_at: issued.expires_at,
-            refresh_token: issued.refresh_token.or_else(|| old.refresh_token.clone()),
-            refresh_expires_at,
-            scopes: issued.scopes.unwrap_or_else(|| self.scopes_as_asked()),
-            metadata,
-            means: old.means.clone(),
-        }
-    }
-
-    /// The scopes of an answer that states none: those that were asked for (RFC 6749 section 5.1).
-    fn scopes_as_asked(&self) -> Vec<String> {
-        let facts = &self.grant.facts;
-        if facts.grant_type.is_minted() {
-            facts.requested_scopes.as_slice().to_vec()
-        } else {
-            facts.scopes.clone()
-        }
+    /// Whether this flight has waited already, and nobody has held a lease since.
+    fn follows_own_wait(&self) -> bool {
+        let before = self.claimed.epoch.0.checked_sub(1);
+        before.is_some_and(|before| *self.outwaited == Some(Epoch(before)))
     }
 
     /// How `grant` came to be, which has the tokens that this attempt brought.

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::attempt::Led;
+use super::attempt::{Led, Wanted};
+use super::place::Entered;
+use super::polls::Polls;
 use super::settle::NotAdopted;
 use super::{Cause, Failure, Outcome, Refresher, Subject, Trigger};
 use crate::breaker::Refusal;
-use crate::budget::{Full, FullCause, Place, Urgency};
 use crate::clock::Timestamp;
 use crate::coordinator::Notice;
 use crate::failure::FailureReason;
@@ -20,20 +21,6 @@ use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span, info_span};
-
-/// How long a waiting flight goes without a look when no notice comes; doubled up to the last.
-pub(super) const FIRST_POLL: Duration = Duration::from_millis(100);
-pub(super) const LAST_POLL: Duration = Duration::from_secs(1);
-
-/// What came of asking for a place.
-enum Entered {
-    /// There was one.
-    AtOnce(Place),
-    /// There was one after a while.
-    Later(Place),
-    /// There is none.
-    Not(Outcome),
-}
 
 /// What a look at the row says.
 enum Look {
@@ -65,8 +52,14 @@ impl Refresher {
     ) -> Outcome {
         // Subscribed before the first look, so that no result falls between a look and a wait.
         let mut notices = self.ports.bus.subscribe();
-        let mut poll = FIRST_POLL;
+        let mut polls = Polls::new();
         let mut waited_for = None;
+        let mut wanted = Wanted {
+            trigger,
+            subject,
+            landing,
+            outwaited: None,
+        };
         loop {
             let grant = match self.look(id, trigger).await {
                 Look::Done(outcome) => return outcome,
@@ -87,18 +80,18 @@ impl Refresher {
                     Entered::Not(outcome) => return outcome,
                 },
             };
-            let mut wait = poll;
             let claim = self.leader.claim(id).instrument(info_span!("leader lock"));
-            match claim.await {
+            let left = match claim.await {
                 Leadership::Leader(held) => {
-                    let led = self
-                        .lead(*grant, trigger, subject, &place, &held, landing)
-                        .await;
+                    let had_waited = wanted.outwaited.is_some();
+                    let led = self.lead(*grant, &mut wanted, &place, &held).await;
                     drop(place);
                     held.release().await;
                     match led {
                         Led::Ended(outcome) => return outcome,
-                        Led::LookAgain => {}
+                        // The wait took up its lease, and is not repeated under the next.
+                        Led::LookAgain if !had_waited && wanted.outwaited.is_some() => continue,
+                        Led::LookAgain => None,
                     }
                 }
                 Leadership::Follower { left } => {
@@ -107,44 +100,15 @@ impl Refresher {
                     if let Ok(Some(outcome)) = self.adopt_from_escrow(&grant).await {
                         return outcome;
                     }
-                    wait = wait.min(left.max(Duration::from_millis(10)));
+                    Some(left)
                 }
-            }
+            };
             if trigger.cause == Cause::Renewal {
                 return Outcome::Busy;
             }
-            self.wait_for_news(id, &mut notices, wait)
+            self.wait_for_news(id, &mut notices, polls.next(left))
                 .instrument(info_span!("wait for the leader"))
                 .await;
-            poll = (poll * 2).min(LAST_POLL);
-        }
-    }
-
-    /// Takes a place in the client's budget.
-    async fn enter(&self, grant: &Grant, trigger: Trigger) -> Entered {
-        let client = &grant.facts.client;
-        let urgency = match trigger.cause {
-            Cause::Renewal => Urgency::Background,
-            Cause::Expiry | Cause::Refusal => Urgency::Interactive,
-        };
-        let profile = self.ports.providers.profile(client);
-        let limits = profile.map(|profile| profile.limits).unwrap_or_default();
-        let entered = tokio::select! {
-            biased;
-            entered = self.budgets.enter(client, limits, urgency).instrument(info_span!("place")) => entered,
-            () = self.stop.cancelled() => {
-                return Entered::Not(Outcome::Failed(shutting_down()));
-            }
-        };
-        match entered {
-            Ok(place) if place.waited() => Entered::Later(place),
-            Ok(place) => Entered::AtOnce(place),
-            // Who waits for this flight gets one that waits.
-            Err(_) if urgency == Urgency::Background => Entered::Not(Outcome::Busy),
-            Err(full) => {
-                let failure = no_place(full, self.ports.clock.now());
-                Entered::Not(Outcome::Failed(failure))
-            }
         }
     }
 
@@ -315,35 +279,6 @@ pub(super) fn rejected(refusal: Refusal, now: Timestamp) -> Failure {
         reason: FailureReason::ClientRejected,
         message: refusal.message,
         next_at: Some(now.plus(refusal.retry_after)),
-        cooling: true,
-    }
-}
-
-/// The failure of a call that is not made because its client's budget has no room.
-pub(crate) fn no_place(full: Full, now: Timestamp) -> Failure {
-    let Full { cause, retry_after } = full;
-    let (label, reason, message) = match cause {
-        FullCause::Concurrency => (
-            "concurrency",
-            FailureReason::ProviderUnavailable,
-            "as many refreshes of this client run at once as its limits.concurrent, or refresh.per_provider, allows",
-        ),
-        FullCause::Rate => (
-            "rate",
-            FailureReason::ProviderRateLimited,
-            "this client has made all the calls of this minute that its limits.per_minute allows",
-        ),
-        FullCause::Throttled => (
-            "throttled",
-            FailureReason::ProviderRateLimited,
-            "the provider asked to be left alone for a while",
-        ),
-    };
-    metrics::counter!("evergrant_budget_refusals_total", "cause" => label).increment(1);
-    Failure {
-        reason,
-        message: message.into(),
-        next_at: Some(now.plus(retry_after)),
         cooling: true,
     }
 }

@@ -5,12 +5,11 @@
 //! late for this generation is revoked beside the stored token set. Tokens that were minted for other scopes come before
 //! its own ([`derived`]).
 
-use std::time::Duration;
-
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use super::flight::{FIRST_POLL, LAST_POLL, no_place, shutting_down};
+use super::flight::shutting_down;
+use super::polls::Polls;
 use super::settle::NotAdopted;
 use super::{Failure, Refresher};
 use crate::budget::{Place, Urgency};
@@ -19,7 +18,7 @@ use crate::failure::FailureReason;
 use crate::grant::{Grant, GrantFacts, TokenSet};
 use crate::ids::{ClientKey, CredentialKey, GrantId};
 use crate::leader::{Held, Leadership};
-use crate::provider::{CallError, Revocation, Verdict};
+use crate::provider::{CallError, Delivery, Revocation, Verdict};
 use crate::revocation::RevokeError;
 use crate::store::{AttemptEnd, Claimed};
 use derived::Derived;
@@ -45,7 +44,7 @@ impl Refresher {
     ) -> Result<bool, RevokeError> {
         // Subscribed before the first look, so that no news falls between a look and a wait.
         let mut notices = self.ports.bus.subscribe();
-        let mut poll = FIRST_POLL;
+        let mut polls = Polls::new();
         let mut of_scopes = Derived::None;
         loop {
             let tried = tokio::time::timeout_at(deadline, self.find_sole_user(key)).await;
@@ -56,10 +55,11 @@ impl Refresher {
             if self.stop.is_cancelled() {
                 return Err(failed(key, shutting_down()));
             }
-            let place = self.enter_to_revoke(&grant.facts.client);
+            // As for a refresh for which a caller waits.
+            let place = self.place(&grant.facts.client, Urgency::Interactive);
             let place = tokio::time::timeout_at(deadline, place).await;
             let place = place.map_err(|_| RevokeError::InProgress(key.clone()))?;
-            let place = place.map_err(|failure| failed(key, failure))?;
+            let place = place.map_err(|none| failed(key, self.without_place(none)))?;
             let id = &grant.facts.id;
             let derived = self.revoke_derived(id, &place, deadline).await;
             match derived.map_err(|failure| failed(key, failure))? {
@@ -72,8 +72,7 @@ impl Refresher {
                 Derived::NotSupported => of_scopes = Derived::NotSupported,
                 Derived::Busy => return Err(RevokeError::InProgress(key.clone())),
             }
-            let mut wait = poll;
-            match self.leader.claim(id).await {
+            let lock_left = match self.leader.claim(id).await {
                 Leadership::Leader(held) => {
                     let tried = self
                         .revoke_as_leader(key, &grant, &place, &held, of_scopes)
@@ -82,18 +81,17 @@ impl Refresher {
                     if let Tried::Deleted(revoked) = tried? {
                         return Ok(revoked);
                     }
+                    None
                 }
-                Leadership::Follower { left } => {
-                    wait = wait.min(left.max(Duration::from_millis(10)));
-                }
-            }
+                Leadership::Follower { left } => Some(left),
+            };
             drop(place);
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(RevokeError::InProgress(key.clone()));
             }
-            self.wait_for_news(id, &mut notices, wait.min(left)).await;
-            poll = (poll * 2).min(LAST_POLL);
+            let wait = polls.next(lock_left).min(left);
+            self.wait_for_news(id, &mut notices, wait).await;
         }
     }
 
@@ -115,20 +113,6 @@ impl Refresher {
             return Err(failed(key, failure));
         }
         Ok(Some(grant))
-    }
-
-    /// A place in the client's budget, as for a refresh for which a caller waits.
-    async fn enter_to_revoke(&self, client: &ClientKey) -> Result<Place, Failure> {
-        let profile = self.ports.providers.profile(client);
-        let limits = profile.map(|profile| profile.limits).unwrap_or_default();
-        let urgency = Urgency::Interactive;
-        tokio::select! {
-            biased;
-            entered = self.budgets.enter(client, limits, urgency) => {
-                entered.map_err(|full| no_place(full, self.ports.clock.now()))
-            }
-            () = self.stop.cancelled() => Err(shutting_down()),
-        }
     }
 
     async fn revoke_as_leader(
@@ -290,6 +274,8 @@ impl Refresher {
         let reason = match error.verdict {
             Verdict::Client => FailureReason::ClientRejected,
             Verdict::RateLimit => FailureReason::ProviderRateLimited,
+            // Until somebody brings what is lacking, or mends the address, trying again is of no use.
+            Verdict::Request if error.delivery == Delivery::NotSent => FailureReason::GrantUnusable,
             Verdict::Request | Verdict::Protocol => FailureReason::ProviderProtocolError,
             Verdict::Transient | Verdict::Grant(_) => FailureReason::ProviderUnavailable,
         };
@@ -315,7 +301,7 @@ impl Refresher {
 fn scope_of(key: &CredentialKey) -> Scope {
     Scope::Credential {
         key: key.clone(),
-        account: None,
+        connecting: None,
     }
 }
 

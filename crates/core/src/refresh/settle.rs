@@ -70,10 +70,9 @@ impl Refresher {
         Some(profile.rotation)
     }
 
-    /// How a grant is renewed; as usual, where the catalogue no longer knows the provider.
+    /// How a grant is renewed.
     pub(in crate::refresh) fn renewal(&self, facts: &GrantFacts) -> Renewal {
-        let profile = self.ports.providers.profile(&facts.client);
-        let renewal = profile.map_or_else(|_| Renewal::default(), |profile| profile.renewal);
+        let renewal = self.ports.providers.renewal(&facts.client);
         renewal.of(facts.grant_type)
     }
 }

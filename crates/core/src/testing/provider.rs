@@ -375,6 +375,7 @@ pub fn failure(verdict: Verdict, code: &str) -> CallError {
         code: code.to_owned(),
         message: format!("the provider answered {code}"),
         retry_after: None,
+        grant_specific: false,
     }
 }
 
@@ -391,6 +392,7 @@ fn lost() -> CallError {
         code: String::new(),
         message: "the provider did not answer".into(),
         retry_after: None,
+        grant_specific: false,
     }
 }
 
@@ -407,7 +409,6 @@ fn profile(rotation: Rotation) -> Profile {
         grant_types: vec![GrantType::AuthorizationCode],
         flaky_refusals: false,
         renewal: Renewal::default(),
-        single_active_token: false,
         header_name: "Authorization".into(),
         header_scheme: "Bearer".into(),
         limits: crate::provider::Limits::default(),

@@ -10,14 +10,14 @@ use evergrant_core::failure::FailureReason;
 use evergrant_core::grant::InvalidationReason;
 use evergrant_core::ids::CredentialKey;
 use evergrant_core::provider::{Delivery, Verdict as Answer};
-use evergrant_core::refresh::Failure;
 use evergrant_core::schedule::{Pace, Scheduler};
 use evergrant_core::store::Directory;
 use evergrant_core::testing::provider::{failure, refused as refusal};
 use evergrant_core::testing::store::Op;
 
 use super::world::{
-    Answered, Replica, World, all, client, death_of, generation_of, reason_of, refused, seconds,
+    Answered, Replica, World, all, client, death_of, failure_of, generation_of, reason_of, refused,
+    seconds,
 };
 
 mod unbraked;
@@ -63,13 +63,6 @@ async fn held(world: &World) -> usize {
         .await
         .unwrap()
         .len()
-}
-
-fn failure_of(answered: &Answered) -> &Failure {
-    match answered {
-        Err(TokenError::Failed { failure, .. }) => failure,
-        other => panic!("not a failure: {other:?}"),
-    }
 }
 
 async fn count(world: &World, kind: EventKind) -> usize {

@@ -8,13 +8,15 @@ use evergrant_core::clock::Clock;
 use evergrant_core::failure::FailureReason;
 use evergrant_core::ids::CredentialKey;
 use evergrant_core::provider::{CallError, Limits, Verdict};
-use evergrant_core::refresh::{Failure, Outcome};
+use evergrant_core::refresh::Outcome;
 use evergrant_core::schedule::{Pace, Scheduler};
 use evergrant_core::testing::provider::failure;
 use evergrant_core::testing::store::Op;
 use tokio::time::Instant;
 
-use super::world::{Answered, Replica, World, all, client, due, generation_of, reason_of, seconds};
+use super::world::{
+    Replica, World, all, client, due, failure_of, generation_of, reason_of, seconds,
+};
 
 async fn world_of(count: usize, limits: Limits) -> (World, Vec<CredentialKey>) {
     let world = World::new();
@@ -39,13 +41,6 @@ fn per_minute(most: u32) -> Limits {
     Limits {
         concurrent: None,
         per_minute: Some(most),
-    }
-}
-
-fn failure_of(answered: &Answered) -> &Failure {
-    match answered {
-        Err(TokenError::Failed { failure, .. }) => failure,
-        other => panic!("not a failure: {other:?}"),
     }
 }
 

@@ -2,24 +2,15 @@
 
 use std::time::Duration;
 
-use evergrant_core::broker::TokenError;
 use evergrant_core::clock::{Clock, Timestamp};
 use evergrant_core::failure::FailureReason;
 use evergrant_core::grant::InvalidationReason;
 use evergrant_core::provider::{CallError, Delivery, Verdict};
-use evergrant_core::refresh::Failure;
 use evergrant_core::testing::provider::failure;
 use evergrant_core::testing::store::Op;
 use tokio::time::Instant;
 
-use super::world::{Answered, LIMITS, World, all, death_of, generation_of, reason_of, seconds};
-
-fn failure_of(answered: Answered) -> Failure {
-    match answered {
-        Err(TokenError::Failed { failure, .. }) => failure,
-        other => panic!("not a failure: {other:?}"),
-    }
-}
+use super::world::{LIMITS, World, all, death_of, failure_of, generation_of, reason_of, seconds};
 
 fn unsent() -> CallError {
     CallError {
@@ -34,13 +25,15 @@ async fn a_failed_refresh_is_not_tried_again_before_its_time_by_anybody() {
     let other = world.replica();
     let fault = failure(Verdict::Transient, "server_error");
     world.provider.fail_all(Some(fault));
-    let first = failure_of(one.token(&key).await);
+    let first = one.token(&key).await;
+    let first = failure_of(&first);
     assert!(!first.cooling);
     let next_at = first.next_at.unwrap();
     assert!(next_at > world.clock.now());
     for replica in [&one, &other] {
         for _ in 0..10 {
-            let later = failure_of(replica.token(&key).await);
+            let later = replica.token(&key).await;
+            let later = failure_of(&later);
             assert!(later.cooling);
             assert_eq!(later.next_at, Some(next_at));
             assert_eq!(later.reason, FailureReason::ProviderUnavailable);
@@ -65,7 +58,7 @@ async fn a_grant_that_waits_for_its_next_attempt_costs_no_read() {
     let reads = |op| world.store.faults().calls(op);
     let before = (reads(Op::Grant), reads(Op::GrantOf));
     for _ in 0..100 {
-        assert!(failure_of(replica.token(&key).await).cooling);
+        assert!(failure_of(&replica.token(&key).await).cooling);
     }
     assert_eq!((reads(Op::Grant), reads(Op::GrantOf)), before);
 }
@@ -143,13 +136,13 @@ async fn a_provider_that_asks_for_time_gets_it_on_every_replica() {
     };
     world.provider.answer_next(Err(patience));
     let began = world.clock.now();
-    let next_at = failure_of(one.token(&key).await).next_at.unwrap();
+    let next_at = failure_of(&one.token(&key).await).next_at.unwrap();
     assert!(next_at >= began.plus(seconds(120)));
     assert!(next_at <= began.plus(seconds(130)));
     let other = world.replica();
     world.clock.shift(seconds(119));
     for replica in [&one, &other] {
-        assert!(failure_of(replica.token(&key).await).cooling);
+        assert!(failure_of(&replica.token(&key).await).cooling);
     }
     assert_eq!(world.calls(), 1);
 }

@@ -6,12 +6,44 @@ use evergrant_core::coordinator::{Acquired, Escrow, Locks};
 use evergrant_core::grant::InvalidationReason;
 use evergrant_core::ids::OwnerToken;
 use evergrant_core::provider::Rotation;
+use evergrant_core::refresh::Outcome;
 use evergrant_core::testing::provider::Reuse;
 use evergrant_core::testing::store::Op;
 use tokio::time::Instant;
 
 use super::doomed::Doomed;
-use super::world::{LIMITS, World, all, death_of, generation_of, seconds};
+use super::world::{LIMITS, World, all, death_of, due, generation_of, seconds};
+
+// The wait takes up so much of the shortest lease that no call fits into the rest.
+#[tokio::test(start_paused = true)]
+async fn l1_a_doubt_that_no_escrow_lifts_is_waited_out_once_under_the_shortest_lease() {
+    for background in [false, true] {
+        let mut world = World::new();
+        world.limits.lease = world.limits.shortest_lease();
+        let lease = world.limits.lease;
+        let key = world.connect("a").await;
+        world.expire();
+        let replica = world.replica();
+        let held = world.provider.hold_next();
+        let doomed = Doomed::begin(&world, &key).await;
+        held.reached().await;
+        doomed.crash().await;
+        world.coordinator.set(|faults| faults.down = true);
+        let began = Instant::now();
+        if background {
+            tokio::time::sleep(lease).await;
+            let facts = world.grant(&key).await.facts;
+            let outcome = replica.broker.renew(&due(&facts)).await;
+            assert!(matches!(outcome, Outcome::Token { .. }), "{outcome:?}");
+        } else {
+            assert_eq!(generation_of(&replica.token(&key).await), 2);
+        }
+        assert!(began.elapsed() < 2 * lease, "{:?}", began.elapsed());
+        assert_eq!(world.calls(), 2);
+        replica.idle().await;
+        world.check(&key).await;
+    }
+}
 
 // A110, R2
 #[tokio::test(start_paused = true)]

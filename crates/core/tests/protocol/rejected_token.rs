@@ -5,6 +5,7 @@ use evergrant_core::failure::FailureReason;
 use evergrant_core::grant::{InvalidationReason, TokenSet};
 use evergrant_core::provider::Verdict;
 use evergrant_core::testing::provider::failure;
+use evergrant_core::testing::store::Op;
 
 use super::world::{World, all, death_of, generation_of, reason_of, refused, seconds};
 
@@ -74,11 +75,39 @@ async fn r12_a_report_of_a_newer_token_than_this_replica_knows_makes_it_read() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn r12_a_report_of_a_token_that_never_was_costs_no_call() {
+async fn r12_a_report_of_a_token_that_never_was_is_answered_with_the_token_that_is() {
     let (world, replica, key) = World::with_fresh().await;
-    assert!(replica.ask(&key, refused(99)).await.is_err());
-    assert_eq!(world.calls(), 0);
+    assert_eq!(generation_of(&replica.ask(&key, refused(99)).await), 1);
+    let reads = || world.store.faults().calls(Op::GrantOf);
+    let before = reads();
+    assert_eq!(generation_of(&replica.ask(&key, refused(99)).await), 1);
+    assert_eq!(reads(), before + 1, "somebody may have stored it meanwhile");
     assert_eq!(generation_of(&replica.token(&key).await), 1);
+    assert_eq!(reads(), before + 1, "it makes nobody else read");
+    assert_eq!(world.calls(), 0);
+}
+
+// After a restore callers hold newer generations than the database does.
+#[tokio::test(start_paused = true)]
+async fn who_refuses_a_token_of_a_later_life_is_renewed_for_as_anybody_else() {
+    let (world, replica, key) = World::with_expired().await;
+    assert_eq!(generation_of(&replica.ask(&key, refused(99)).await), 2);
+    assert_eq!(generation_of(&replica.ask(&key, refused(99)).await), 2);
+    assert_eq!(world.calls(), 1);
+    assert_eq!(generation_of(&replica.ask(&key, refused(2)).await), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_of_a_token_that_never_was_takes_no_unsaved_token_from_others() {
+    let (world, replica, key) = World::with_expired().await;
+    world.store.faults().fail_next(Op::Commit, 1_000);
+    assert_eq!(generation_of(&replica.token(&key).await), 2);
+    world.store.faults().set_down(true);
+    assert!(replica.ask(&key, refused(99)).await.is_err());
+    assert_eq!(generation_of(&replica.token(&key).await), 2);
+    world.store.faults().set_down(false);
+    assert_eq!(generation_of(&replica.ask(&key, refused(99)).await), 2);
+    assert_eq!(generation_of(&replica.token(&key).await), 2);
 }
 
 #[tokio::test(start_paused = true)]

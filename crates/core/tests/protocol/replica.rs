@@ -7,6 +7,7 @@ use evergrant_core::broker::{Answer, Ask, Broker, Refused, TokenError};
 use evergrant_core::failure::FailureReason;
 use evergrant_core::grant::{GrantFacts, InvalidationReason};
 use evergrant_core::ids::{CredentialKey, Generation};
+use evergrant_core::refresh::Failure;
 use evergrant_core::store::DueGrant;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -78,11 +79,15 @@ pub fn generation_of(answered: &Answered) -> u64 {
     answered.as_ref().unwrap().live.grant.facts.generation.0
 }
 
-pub fn reason_of(answered: &Answered) -> FailureReason {
+pub fn failure_of(answered: &Answered) -> &Failure {
     match answered {
-        Err(TokenError::Failed { failure, .. }) => failure.reason,
+        Err(TokenError::Failed { failure, .. }) => failure,
         other => panic!("not a failure: {other:?}"),
     }
+}
+
+pub fn reason_of(answered: &Answered) -> FailureReason {
+    failure_of(answered).reason
 }
 
 pub fn death_of(answered: &Answered) -> InvalidationReason {

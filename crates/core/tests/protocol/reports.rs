@@ -90,12 +90,9 @@ async fn a_delivery_that_failed_is_taken_again_and_one_that_did_not_is_not() {
     assert_eq!(generation_of(&replica.token(&key).await), 2);
 }
 
-#[tokio::test(start_paused = true)]
-async fn more_grants_than_a_change_takes_die_in_several() {
-    let world = World::new();
-    let replica = world.replica();
-    let registry = replica.broker.registry();
-    let tenants = 201;
+/// Connects one account for so many tenants: more than one change takes.
+async fn connect_many(world: &World, tenants: u64) {
+    let registry = world.replica().broker.registry();
     for tenant in 0..tenants {
         let name = format!("c{tenant}");
         let new = evergrant_core::change::plan::CreateCredential {
@@ -113,9 +110,34 @@ async fn more_grants_than_a_change_takes_die_in_several() {
         };
         registry.create_credential(&new).await.unwrap();
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_grants_than_a_change_takes_die_in_several() {
+    let (world, tenants) = (World::new(), 201);
+    connect_many(&world, tenants).await;
+    let registry = world.replica().broker.registry();
     let whole = report(&world, "1");
     let done = registry.report(&whole).await.unwrap().unwrap();
     assert_eq!((done.grants, done.credentials), (tenants, tenants));
+    assert_eq!(registry.report(&whole).await, Ok(None));
+    assert_eq!(world.events().await.len() as u64, tenants);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delivery_that_was_cut_off_between_two_changes_finishes_when_it_is_sent_again() {
+    let (world, tenants) = (World::new(), 201);
+    connect_many(&world, tenants).await;
+    let registry = world.replica().broker.registry();
+    let whole = report(&world, "1");
+    let first = world.store.faults().hold_next(Op::Apply);
+    world.store.faults().fail_next(Op::Apply, 1);
+    first.release();
+    assert!(registry.report(&whole).await.is_err());
+    let before = world.events().await.len() as u64;
+    assert!((1..tenants).contains(&before), "{before}");
+    let done = registry.report(&whole).await.unwrap().unwrap();
+    assert_eq!(done.grants, tenants - before);
     assert_eq!(registry.report(&whole).await, Ok(None));
     assert_eq!(world.events().await.len() as u64, tenants);
 }

@@ -7,7 +7,7 @@ use evergrant_core::events::EventKind;
 use evergrant_core::failure::FailureReason;
 use evergrant_core::grant::InvalidationReason;
 use evergrant_core::ids::CredentialKey;
-use evergrant_core::provider::{Revocation, Rotation, Verdict};
+use evergrant_core::provider::{Delivery, Revocation, Rotation, Verdict};
 use evergrant_core::revocation::RevokeError;
 use evergrant_core::secret::RefreshToken;
 use evergrant_core::store::GrantStore as _;
@@ -139,6 +139,23 @@ async fn a_provider_that_fails_keeps_the_credential_and_harms_nothing() {
         world.check(&key).await;
         assert_eq!(replica.revoke(&key).await, Ok(true), "it may be repeated");
     }
+}
+
+/// An entry that leads to where nothing may be sent, say: no later try would end otherwise.
+#[tokio::test(start_paused = true)]
+async fn a_revocation_that_cannot_be_asked_for_is_not_one_that_may_work_later() {
+    let (world, replica, key) = World::with_expired().await;
+    let mut fault = failure(
+        Verdict::Request,
+        "revoke_url leads to an address that is not public",
+    );
+    fault.delivery = Delivery::NotSent;
+    world.provider.answer_next_revocation(Err(fault));
+    assert_eq!(
+        reason(replica.revoke(&key).await),
+        FailureReason::GrantUnusable
+    );
+    assert!(world.is_active(&key).await);
 }
 
 #[tokio::test(start_paused = true)]

@@ -101,7 +101,7 @@ async fn a_provider_of_one_token_at_a_time_mints_for_one_set_of_scopes() {
     let (world, replica, key) = World::with_minted().await;
     world
         .provider
-        .set_profile(|profile| profile.single_active_token = true);
+        .set_profile(|profile| profile.renewal.single_active_token = true);
     let answer = replica.ask(&key, scoped(&["read"])).await;
     assert!(
         matches!(answer, Err(TokenError::Scopes { .. })),

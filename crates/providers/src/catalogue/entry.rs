@@ -5,6 +5,7 @@ mod grants;
 mod keys;
 mod request;
 mod response;
+mod urls;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -15,7 +16,7 @@ use evergrant_core::provider::Rotation;
 use http::HeaderValue;
 
 use super::template::{Fact, HostPattern, Template, UrlTemplate};
-use crate::classify::Meaning;
+use crate::classify::{Described, Meaning};
 
 pub use account::{AccountName, AccountNames};
 pub use grants::{GrantKind, ThenFacts, TokenGrant, TokenGrantFacts, TokenGrants};
@@ -24,6 +25,7 @@ pub use request::{
     BodyFormat, ClientAuth, Method, Parameter, RequestFacts, TokenCallFacts, TokenKind,
 };
 pub use response::{FailureRule, FailureSign, Pointers, ResponseFacts};
+pub use urls::Astray;
 
 /// A provider. Keys without a table of their own:
 ///
@@ -75,6 +77,9 @@ pub struct Entry {
     /// `[errors]`: code → `grant`, `client`, `request`, `transient` or `rate_limit`, or a table
     /// `{ verdict, reason, try_next_secret, try_alternate_client }`. It comes before the table of RFC 6749.
     pub errors: BTreeMap<String, Meaning>,
+    /// `[errors]`: code → what it means beside certain words, `{ …, described }`, or a list of such; the first whose
+    /// words are there. It comes before [`errors`](Self::errors).
+    pub described: BTreeMap<String, Vec<Described>>,
     /// `[uncoded]`: HTTP status 400 to 499 → the same words, for providers whose refusals carry no code.
     pub uncoded: BTreeMap<u16, Meaning>,
     /// `[rotation]`: `mode` is `none`, `rotates`, `single_use` or `grace`; with `grace`, `grace` says how long.
@@ -115,16 +120,6 @@ impl Entry {
     /// The names of all placeholders that somebody has to give a value, be it a grant, a consent, the client's
     /// configuration or the entry. Facts of a request, such as the client's id, are none of them.
     pub fn placeholder_names(&self) -> BTreeSet<&str> {
-        let urls = [
-            &self.authorize_url,
-            &self.revoke_url,
-            &self.introspect_url,
-            &self.device_url,
-        ]
-        .into_iter()
-        .flatten()
-        .chain(self.grants.iter().map(|grant| &grant.url.value))
-        .chain(self.openid.iter().map(|openid| &openid.jwks_url));
         let requests = self
             .grants
             .iter()
@@ -143,7 +138,8 @@ impl Entry {
         let issuer = self.openid.iter().map(|openid| &openid.issuer);
         let code = &self.grants.authorization_code;
         let in_then = code.then.iter().flat_map(ThenFacts::placeholders);
-        urls.map(UrlTemplate::template)
+        self.urls()
+            .map(|(_, url)| url.template())
             .chain(facts.map(|fact| &fact.value))
             .chain(issuer)
             .flat_map(Template::placeholders)
@@ -151,6 +147,17 @@ impl Entry {
             .chain(in_then.filter(|name| !code.gives(name)))
             .filter(|name| !OF_REQUESTS.contains(name))
             .collect()
+    }
+
+    /// Whether users consent, in a browser or on another device.
+    pub fn has_consents(&self) -> bool {
+        let kinds = [GrantKind::AuthorizationCode, GrantKind::DeviceCode];
+        kinds.iter().any(|kind| self.grant_types.contains(kind))
+    }
+
+    /// Whether tokens that a user consented to are renewed, with a refresh token or by themselves.
+    pub fn refreshes(&self) -> bool {
+        self.renewable && self.has_consents()
     }
 
     /// The requests that grants with a user behind them need, refreshing included.

@@ -17,17 +17,19 @@ use std::collections::BTreeMap;
 use evergrant_core::ids::ProviderName;
 use http::HeaderName;
 use toml::de::DeTable;
+use url::Url;
 
 use self::authorize::authorize;
 use self::base::on_base;
 use self::calls::{introspect, revoke};
 use self::grants::{Urls, grant_types, grants};
 use self::keys::{assertion, client_assertion, openid};
-use self::meaning::{meanings, uncoded};
+use self::meaning::{errors, uncoded};
 use self::request::{TOKEN_REQUEST, request};
 use self::response::response;
 use self::times::{lifetime, limits, renewal, rotation};
-use super::entry::{Entry, GrantKind, RequestFacts, ResponseFacts, TokenUse, is_header_value};
+use super::coherence;
+use super::entry::{Entry, RequestFacts, ResponseFacts, TokenUse, is_header_value};
 use super::problem::Problem;
 use super::section::{Located, Report, Section};
 use super::template::{Fact, HostPattern, Template, UrlTemplate};
@@ -43,8 +45,11 @@ pub(super) fn parse(text: &str) -> Result<Entry, Vec<Problem>> {
         }
         return Err(report.finish());
     }
-    let table = on_base(table, &mut report);
+    let (table, places) = on_base(table, &mut report);
     let entry = entry(Section::root(table), &mut report);
+    if let Some(entry) = &entry {
+        coherence::check(entry, &places, &mut report);
+    }
     let problems = report.finish();
     match entry {
         Some(entry) if problems.is_empty() => Ok(entry),
@@ -52,23 +57,25 @@ pub(super) fn parse(text: &str) -> Result<Entry, Vec<Problem>> {
     }
 }
 
+/// With a stand-in where the name or the token URL cannot be read, which was told then, so that all else can be looked at.
 fn entry(mut root: Section<'_>, report: &mut Report<'_>) -> Option<Entry> {
-    for key in ["name", "token_url"] {
+    for key in ["name", "token_url", "sources"] {
         if !root.has(key) {
             root.missing(report, key);
         }
     }
     let name = root
         .string(report, "name")
-        .and_then(|name| name.parse(report, |name| ProviderName::parse(&name)));
-    let allowed_hosts: Vec<HostPattern> = root
-        .strings(report, "allowed_hosts")
+        .and_then(|name| name.parse(report, |name| ProviderName::parse(&name)))
+        .or_else(|| ProviderName::parse("unread").ok());
+    let allowed_hosts: Vec<HostPattern> = strings_once(&mut root, report, "allowed_hosts")
         .unwrap_or_default()
         .into_iter()
         .filter_map(|host| host.parse(report, |host| HostPattern::parse(&host)))
         .collect();
     let mut url = |key: &str, report: &mut Report<'_>| url(&mut root, report, key, &allowed_hosts);
-    let token_url = url("token_url", report);
+    let stand_in = || UrlTemplate::parse("https://unread.invalid/", &[]).ok();
+    let token_url = url("token_url", report).or_else(stand_in);
     let refresh_url = url("refresh_url", report);
     let authorize_url = url("authorize_url", report);
     let revoke_url = url("revoke_url", report);
@@ -76,16 +83,8 @@ fn entry(mut root: Section<'_>, report: &mut Report<'_>) -> Option<Entry> {
     let device_url = url("device_url", report);
 
     let placeholders = root.string_map(report, "placeholders");
-    let sources = root.strings(report, "sources").unwrap_or_default();
+    let sources = sources(&mut root, report);
     let grant_types = grant_types(&mut root, report);
-    for (kind, key, missing) in [
-        (GrantKind::DeviceCode, "device_url", device_url.is_none()),
-        (GrantKind::JwtBearer, "assertion", !root.has("assertion")),
-    ] {
-        if grant_types.contains(&kind) && missing {
-            root.missing(report, key);
-        }
-    }
     let renewable = root.boolean(report, "renewable").unwrap_or(true);
     let flaky_refusals = root.boolean(report, "flaky_refusals").unwrap_or(false);
     let single_active_token = root.boolean(report, "single_active_token").unwrap_or(false);
@@ -110,7 +109,7 @@ fn entry(mut root: Section<'_>, report: &mut Report<'_>) -> Option<Entry> {
     let authorize = authorize(&mut root, report, code_names.unwrap_or(&request));
     let assertion = assertion(&mut root, report);
     let client_assertion = client_assertion(&mut root, report);
-    let errors = meanings(&mut root, report, "errors");
+    let errors = errors(&mut root, report);
     let uncoded = uncoded(&mut root, report);
     let rotation = rotation(&mut root, report);
     let lifetime = lifetime(&mut root, report);
@@ -122,7 +121,7 @@ fn entry(mut root: Section<'_>, report: &mut Report<'_>) -> Option<Entry> {
     let token = token_use(&mut root, report);
     root.finish(report);
 
-    let entry = Entry {
+    Some(Entry {
         name: name?,
         token_url: token_url?,
         refresh_url,
@@ -132,7 +131,7 @@ fn entry(mut root: Section<'_>, report: &mut Report<'_>) -> Option<Entry> {
         device_url,
         allowed_hosts,
         placeholders: plain(&placeholders),
-        sources: sources.into_iter().map(|source| source.value).collect(),
+        sources,
         grant_types,
         renewable,
         flaky_refusals,
@@ -143,7 +142,8 @@ fn entry(mut root: Section<'_>, report: &mut Report<'_>) -> Option<Entry> {
         assertion,
         client_assertion,
         response,
-        errors,
+        errors: errors.always,
+        described: errors.described,
         uncoded,
         rotation,
         lifetime,
@@ -153,14 +153,44 @@ fn entry(mut root: Section<'_>, report: &mut Report<'_>) -> Option<Entry> {
         introspect,
         limits,
         token,
-    };
-    let used = entry.placeholder_names();
-    for (placeholder, value) in &placeholders {
-        if !used.contains(placeholder.as_str()) {
-            report.add(value.at, &value.path, "is used nowhere");
+    })
+}
+
+/// The documents that the facts are from: URLs, or words that say which.
+fn sources(root: &mut Section<'_>, report: &mut Report<'_>) -> Vec<String> {
+    let list = strings_once(root, report, "sources").unwrap_or_default();
+    let list = list.into_iter();
+    list.filter_map(|text| text.parse(report, source)).collect()
+}
+
+fn source(text: String) -> Result<String, &'static str> {
+    if text.trim().is_empty() {
+        return Err("must name a document");
+    }
+    let url = Url::parse(&text);
+    let is_web = |url: &Url| ["https", "http"].contains(&url.scheme()) && url.has_host();
+    let is_words = text.contains(char::is_whitespace) || (url.is_err() && !text.contains("://"));
+    if is_words || url.is_ok_and(|url| is_web(&url)) {
+        Ok(text)
+    } else {
+        Err("is no URL of a document")
+    }
+}
+
+/// A list of strings that are all different, and at least one.
+fn strings_once(
+    table: &mut Section<'_>,
+    report: &mut Report<'_>,
+    key: &str,
+) -> Option<Vec<Located<String>>> {
+    table.refuse_empty(report, key, "must have one item or more");
+    let list = table.strings(report, key)?;
+    for (index, item) in list.iter().enumerate() {
+        if list[..index].iter().any(|other| other.value == item.value) {
+            report.add(item.at, &item.path, format!("has {:?} twice", item.value));
         }
     }
-    Some(entry)
+    Some(list)
 }
 
 fn url(

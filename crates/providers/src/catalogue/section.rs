@@ -1,6 +1,7 @@
 //! Reads TOML tables key by key, and notes every mistake with its place instead of stopping at the first.
 
 mod list;
+mod report;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,40 +9,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::problem::Problem;
-
-/// Collects the mistakes of one text.
-pub(super) struct Report<'t> {
-    text: &'t str,
-    problems: Vec<Problem>,
-}
-
-impl<'t> Report<'t> {
-    pub(super) fn new(text: &'t str) -> Self {
-        Self {
-            text,
-            problems: Vec::new(),
-        }
-    }
-
-    /// Notes a mistake in `field` at byte `at` of the text.
-    pub(super) fn add(&mut self, at: usize, field: &str, message: impl Into<String>) {
-        let before = self.text.get(..at).unwrap_or(self.text);
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        self.problems.push(Problem {
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
-            field: field.to_owned(),
-            message: message.into(),
-        });
-    }
-
-    /// All mistakes, by place.
-    pub(super) fn finish(mut self) -> Vec<Problem> {
-        self.problems.sort();
-        self.problems
-    }
-}
+pub(super) use self::report::Report;
 
 /// A value and where it stands.
 pub(super) struct Located<T> {
@@ -105,6 +73,15 @@ impl<'i> Section<'i> {
     /// Whether the key is there and not yet taken.
     pub(super) fn has(&self, key: &str) -> bool {
         self.fields.contains_key(key)
+    }
+
+    /// Notes that a list which is there has no items, although it must.
+    pub(super) fn refuse_empty(&self, report: &mut Report<'_>, key: &str, why: &str) {
+        if let Some((_, field)) = self.fields.get(key)
+            && matches!(&field.value, DeValue::Array(items) if items.is_empty())
+        {
+            report.add(field.at, &field.path, why);
+        }
     }
 
     pub(super) fn string(&mut self, report: &mut Report<'_>, key: &str) -> Option<Located<String>> {
@@ -290,6 +267,16 @@ pub(super) enum StringOrSection<'i> {
     Section(Section<'i>),
 }
 
+impl StringOrSection<'_> {
+    /// Notes a mistake about it as a whole.
+    pub(super) fn problem(&self, report: &mut Report<'_>, message: &str) {
+        match self {
+            Self::String(text) => report.add(text.at, &text.path, message),
+            Self::Section(table) => table.problem(report, message),
+        }
+    }
+}
+
 /// The thing that `word` stands for.
 pub(super) fn pick<T: Copy>(word: &str, words: &[(&str, T)]) -> Result<T, String> {
     let found = words.iter().find(|(known, _)| *known == word);
@@ -345,7 +332,7 @@ fn wrong<T>(
     None
 }
 
-fn join(path: &str, key: &str) -> String {
+pub(super) fn join(path: &str, key: &str) -> String {
     if path.is_empty() {
         key.to_owned()
     } else {

@@ -130,7 +130,8 @@ impl Template {
             .map(Some)
     }
 
-    fn has_optional(&self) -> bool {
+    /// Whether the text is left out where a value is missing.
+    pub(in crate::catalogue) fn has_optional(&self) -> bool {
         let optional = |part: &Part| matches!(part, Part::Placeholder { optional: true, .. });
         self.parts.iter().any(optional)
     }

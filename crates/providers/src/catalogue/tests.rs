@@ -5,15 +5,35 @@ use evergrant_core::provider::Rotation;
 use super::*;
 
 mod base;
+mod coherence;
 mod mistakes;
 mod tables;
+mod values;
 
-const MINIMAL: &str = "name = \"acme\"\ntoken_url = \"https://acme.example/token\"\n";
+const MINIMAL: &str = "name = \"acme\"\ntoken_url = \"https://acme.example/token\"\n\
+     sources = [\"https://acme.example/docs\"]\n";
 
 fn one(text: &str) -> Arc<Entry> {
     let mut catalogue = Catalogue::empty();
     let name = catalogue.add(text, "test").unwrap();
     catalogue.get(&name).unwrap().clone()
+}
+
+/// The mistakes of a sound entry of three lines with `rest` added.
+fn told(rest: &str) -> Vec<String> {
+    let problems = Catalogue::check(&format!("{MINIMAL}{rest}"));
+    problems.iter().map(Problem::to_string).collect()
+}
+
+/// Each text, and the one mistake in it.
+fn each(cases: &[(&str, &str)]) {
+    for (rest, mistake) in cases {
+        assert_eq!(told(rest), [*mistake], "{rest}");
+    }
+}
+
+fn sound(rest: &str) {
+    assert_eq!(told(rest), [""; 0], "{rest}");
 }
 
 fn builtin(name: &str) -> Arc<Entry> {
@@ -86,7 +106,8 @@ fn facts_of_built_in_entries_that_the_refresh_protocol_depends_on() {
 #[test]
 fn an_own_entry_replaces_a_built_in_one_of_its_name() {
     let dir = tempfile::tempdir().unwrap();
-    let slack = "name = \"slack\"\ntoken_url = \"https://slack.example/token\"\n";
+    let slack =
+        "name = \"slack\"\ntoken_url = \"https://slack.example/token\"\nsources = [\"a test\"]\n";
     fs::write(dir.path().join("mine.toml"), slack).unwrap();
     fs::write(dir.path().join("acme.toml"), MINIMAL).unwrap();
     fs::write(dir.path().join("README.md"), "no entry").unwrap();

@@ -1,6 +1,7 @@
 //! One question to an endpoint, asked with each of a client's secrets, and by each of its alternates, until one is
 //! not refused.
 
+mod alternates;
 mod express;
 mod trace;
 
@@ -18,10 +19,10 @@ use crate::catalogue::{
     AssertionFacts, Entry, Fact, Parameter, RequestFacts, ResponseFacts, TokenCallFacts,
     TokenGrant, UrlTemplate,
 };
-use crate::client::{Answer, SendFault};
+use crate::client::{Answer, SendFault, host};
 use crate::placeholders::Placeholders;
 use crate::request::Inexpressible;
-use crate::response::{ACCESS_TOKEN, Context, Granted, Refusal};
+use crate::response::{ACCESS_TOKEN, Context, Granted, Refusal, Skew};
 
 /// The metadata of a grant that names the client which was accepted, where there are alternates.
 const OAUTH_CLIENT: &str = "oauth_client";
@@ -44,6 +45,8 @@ pub(super) struct Ask<'a> {
     pub(super) assertion: Option<&'a AssertionFacts>,
     /// The token that a bearer header carries, where the client proves itself with one.
     pub(super) bearer: &'a str,
+    /// Whether a token is minted by it, for which the grant says by whom and for whom.
+    pub(super) mints: bool,
     /// Whether the client's alternates may ask too. A code belongs to the client that sent the user.
     pub(super) alternates: bool,
     /// What comes before the client's own parameters.
@@ -91,6 +94,10 @@ impl<'a> Ask<'a> {
                 _ => None,
             },
             bearer: "",
+            mints: matches!(
+                grant,
+                TokenGrant::ClientCredentials | TokenGrant::JwtBearer | TokenGrant::TokenExchange
+            ),
             alternates: grant == TokenGrant::RefreshToken,
             placeholders: Placeholders::default(),
             own: OwnCredentials::default(),
@@ -151,11 +158,20 @@ impl<'a> Ask<'a> {
             sends_scopes: false,
             assertion: None,
             bearer: "",
+            mints: false,
             alternates: false,
             placeholders: Placeholders::default(),
             own: OwnCredentials::default(),
             secrets: Vec::new(),
         }
+    }
+}
+
+impl Ask<'_> {
+    /// Whether the grant decides where the endpoint is, so that what it answers says little of the provider for others.
+    fn has_own_endpoint(&self) -> bool {
+        let mut placeholders = self.url.value.template().placeholders();
+        placeholders.any(|name| self.placeholders.get(name).is_some())
     }
 }
 
@@ -182,53 +198,6 @@ impl Outcome<'_, Granted> {
 }
 
 impl HttpProviders {
-    /// Asks as `client`; as each of its alternates after a refusal that the catalogue marks so. The one that the
-    /// grant's metadata names is the first to ask.
-    ///
-    /// That is safe, like trying another secret: a provider checks the client before the grant (RFC 6749 section
-    /// 5.2), so a refused client has spent nothing.
-    pub(super) async fn ask<'c, T>(
-        &'c self,
-        client: &'c Client,
-        ask: &Ask<'_>,
-        deadline: Instant,
-        read: impl Fn(Context<'_>, &Answer) -> Result<T, Refusal>,
-    ) -> Result<Outcome<'c, T>, CallError> {
-        let clients = self.candidates(client, ask);
-        let several = clients.len() > 1;
-        let mut untried = clients.into_iter().peekable();
-        loop {
-            let candidate = untried.next().expect("the client itself is one of them");
-            match self.ask_as(candidate, ask, deadline, &read).await {
-                Err(refusal)
-                    if refusal.try_alternate_client
-                        && untried.peek().is_some()
-                        && Instant::now() < deadline => {}
-                Err(refusal) => return Err(refusal.error),
-                Ok(value) => {
-                    return Ok(Outcome {
-                        value,
-                        alternate_of: several.then_some(candidate),
-                    });
-                }
-            }
-        }
-    }
-
-    /// The clients that may ask, the one that was accepted last time first.
-    fn candidates<'c>(&'c self, client: &'c Client, ask: &Ask<'_>) -> Vec<&'c Client> {
-        let mut clients = vec![client];
-        if !ask.alternates || ask.own.client_id.is_some() {
-            return clients;
-        }
-        let alternates = client.config.alternates.iter();
-        clients.extend(alternates.filter_map(|name| self.client_named(name)));
-        let last = ask.placeholders.get(OAUTH_CLIENT);
-        // A stable sort: the others stay in the order of the configuration.
-        clients.sort_by_key(|client| Some(client.config.name.as_str()) != last);
-        clients
-    }
-
     /// Asks until no other secret is worth trying. The secret that was accepted is the first to be tried from then
     /// on.
     async fn ask_as<T>(
@@ -293,15 +262,22 @@ impl HttpProviders {
     ) -> Result<T, Refusal> {
         let entry = &client.entry;
         let sent_at = self.clock.now();
-        let request = express(client, ask, client_secret, sent_at)
+        let signed_at = self.clocks.theirs(&entry.name, sent_at);
+        let request = express(client, ask, client_secret, signed_at)
             .map_err(|error| Refusal::of(cannot_ask(entry, &error)))?;
         trace::tell_request(&request);
+        let host = host(&request.url);
         let answer = self
             .http
             .send(request, deadline)
             .await
-            .map_err(|fault| Refusal::of(unanswered(entry, &ask.url.field, fault)))?;
+            .map_err(|fault| Refusal::of(unanswered(entry, &ask.url.field, &host, fault)))?;
         trace::tell_status(answer.status);
+        let now = self.clock.now();
+        if !ask.has_own_endpoint() {
+            self.clocks
+                .learn(&entry.name, Skew::of(entry, &answer, now));
+        }
         let public = [
             Parameter::GrantType,
             Parameter::TokenTypeHint,
@@ -316,10 +292,11 @@ impl HttpProviders {
         secrets.push(client_secret);
         let context = Context {
             entry,
+            field: &ask.url.field,
             facts: ask.response,
             wanted: ask.wanted,
             sent_at,
-            now: self.clock.now(),
+            now,
             secrets: &secrets,
             oddities: &self.oddities,
         };
@@ -332,8 +309,8 @@ fn cannot_ask(entry: &Entry, error: &Inexpressible) -> CallError {
     not_sent(Verdict::Request, message)
 }
 
-/// `field` is the key of the URL in the entry.
-fn unanswered(entry: &Entry, field: &str, fault: SendFault) -> CallError {
+/// `field` is the key of the URL in the entry, `host` where it leads.
+fn unanswered(entry: &Entry, field: &str, host: &str, fault: SendFault) -> CallError {
     let name = &entry.name;
     match fault {
         SendFault::NotAllowed(why) => not_sent(
@@ -342,11 +319,14 @@ fn unanswered(entry: &Entry, field: &str, fault: SendFault) -> CallError {
         ),
         SendFault::NotSent(why) => not_sent(
             Verdict::Transient,
-            format!("{name} cannot be reached: {why}"),
+            format!("{name} cannot be reached at {host} ({field}): {why}"),
         ),
         SendFault::Unknown(why) => CallError {
             delivery: Delivery::Unknown,
-            ..not_sent(Verdict::Transient, format!("{name} did not answer: {why}"))
+            ..not_sent(
+                Verdict::Transient,
+                format!("{name} did not answer at {host} ({field}): {why}"),
+            )
         },
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use evergrant_core::ids::ClientKey;
+use evergrant_core::ids::{ClientKey, ProviderName};
 use evergrant_core::provider::UnknownClient;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
@@ -53,11 +53,24 @@ pub enum IdTokenError {
     #[error(transparent)]
     UnknownClient(#[from] UnknownClient),
     /// The catalogue does not say how the provider's identity tokens are verified, or not with the values at hand.
-    #[error("the catalogue entry's openid.jwks_url cannot be used")]
-    NoKeys,
+    #[error("catalogue entry {0}: openid.jwks_url cannot be used")]
+    NoKeys(ProviderName),
     /// The token cannot be believed.
-    #[error("the id_token cannot be believed: {0}")]
-    Verify(#[from] VerifyError),
+    #[error("the id_token of {provider} cannot be believed: {}{error}", key_of(.error))]
+    Verify {
+        /// The provider.
+        provider: ProviderName,
+        /// Why.
+        error: VerifyError,
+    },
+}
+
+/// The key of the entry that an error is about, if it is about none of the token.
+fn key_of(error: &VerifyError) -> &'static str {
+    match error {
+        VerifyError::Unavailable(_) | VerifyError::Url(_) => "openid.jwks_url: ",
+        _ => "",
+    }
 }
 
 impl HttpProviders {
@@ -91,12 +104,14 @@ impl HttpProviders {
         id_token: IdToken<'_>,
     ) -> Result<String, IdTokenError> {
         let client = self.client(id_token.client)?;
-        let openid = client.entry.openid.as_ref().ok_or(IdTokenError::NoKeys)?;
+        let provider = &client.entry.name;
+        let no_keys = || IdTokenError::NoKeys(provider.clone());
+        let openid = client.entry.openid.as_ref().ok_or_else(no_keys)?;
         let placeholders = known(client, id_token.placeholders);
         let jwks_url = openid
             .jwks_url
             .fill(|name| placeholders.get(name), &client.entry.allowed_hosts)
-            .map_err(|_| IdTokenError::NoKeys)?;
+            .map_err(|_| no_keys())?;
         let place = Place {
             url: jwks_url,
             guarded: openid.jwks_url.has_open_host(),
@@ -113,20 +128,32 @@ impl HttpProviders {
             typ: None,
         };
         let token = id_token.token.expose_secret();
-        let claims: Map<String, Value> = key_sets.verify_from(&place, token, &expect).await?;
-        // Whom a token for several audiences was issued to.
-        if claims
-            .get("azp")
-            .is_some_and(|party| party.as_str() != Some(client_id))
-        {
-            let (name, why) = ("azp", "is not the expected one");
-            return Err(VerifyError::Claim { name, why }.into());
-        }
-        match claims.get(&openid.account) {
-            Some(Value::String(account)) if !account.is_empty() => Ok(account.clone()),
-            Some(Value::Number(account)) => Ok(account.to_string()),
-            _ => Err(VerifyError::Form.into()),
-        }
+        let claims = key_sets.verify_from(&place, token, &expect).await;
+        let account = claims.and_then(|claims| account(&claims, openid, client_id));
+        account.map_err(|error| IdTokenError::Verify {
+            provider: provider.clone(),
+            error,
+        })
+    }
+}
+
+fn account(
+    claims: &Map<String, Value>,
+    openid: &OpenIdFacts,
+    client_id: &str,
+) -> Result<String, VerifyError> {
+    // Whom a token for several audiences was issued to.
+    if claims
+        .get("azp")
+        .is_some_and(|party| party.as_str() != Some(client_id))
+    {
+        let (name, why) = ("azp", "is not the expected one");
+        return Err(VerifyError::Claim { name, why });
+    }
+    match claims.get(&openid.account) {
+        Some(Value::String(account)) if !account.is_empty() => Ok(account.clone()),
+        Some(Value::Number(account)) => Ok(account.to_string()),
+        _ => Err(VerifyError::Form),
     }
 }
 

@@ -35,13 +35,8 @@ impl HttpProviders {
             (Parameter::Token, token),
             (Parameter::TokenTypeHint, kind.name()),
         ];
-        let mut ask = Ask::call(
-            "a sign of success",
-            "revoke_url",
-            url,
-            &entry.revoke,
-            values,
-        );
+        let facts = &entry.revoke;
+        let mut ask = Ask::call(response::SUCCESS, "revoke_url", url, facts, values);
         ask.bearer = access_token;
         ask.secrets = vec![access_token];
         for (name, value) in &tokens.means.parameters {

@@ -258,7 +258,8 @@ async fn a_set_that_cannot_be_had_says_nothing_of_the_token_and_is_tried_again_l
     let token = signer.sign(&claims());
     for _ in 0..3 {
         let unknown = sets.verify::<Value>(&issuer.url, &token, &EXPECT).await;
-        let why = "the answer is no key set".to_owned();
+        let host = host(&Url::parse(&issuer.url).unwrap());
+        let why = format!("{host} answered no key set");
         assert_eq!(unknown, Err(VerifyError::Unavailable(why)));
     }
     assert_eq!(issuer.fetches(), 1);
@@ -377,7 +378,7 @@ async fn an_issuer_says_where_its_keys_are_and_wants_to_know_who_asks() {
     let error = sets.verify_with::<Value>(&at, &token, &expect).await;
     let error = error.unwrap_err().to_string();
     assert!(
-        error.ends_with("status 401") && !error.contains("wrong"),
+        error.ends_with("answered HTTP 401") && !error.contains("wrong"),
         "{error}"
     );
 }

@@ -10,7 +10,7 @@ use url::Url;
 use super::body::{self, Body};
 use super::skew::Skew;
 use super::{Context, Refusal, expiry};
-use crate::client::Answer;
+use crate::client::{Answer, BodyFault};
 
 /// What a device polls with, and what its user enters.
 pub(crate) struct DeviceAnswer {
@@ -31,20 +31,21 @@ pub(crate) fn device(context: Context<'_>, answer: &Answer) -> Result<DeviceAnsw
         texts.find(|text| fits(text)).map(str::to_owned)
     };
     let time = |name: &str| value.get(name).and_then(expiry::duration);
-    let whole = || {
-        Some(DeviceAnswer {
-            device_code: text(&["device_code"], |text| !text.is_empty())?.into(),
-            user_code: text(&["user_code"], is_code)?,
-            verification_uri: text(&["verification_uri", "verification_url"], is_address)?,
-            verification_uri_complete: text(
-                &["verification_uri_complete", "verification_url_complete"],
-                is_address,
-            ),
-            expires_in: time("expires_in"),
-            interval: time("interval"),
-        })
-    };
-    whole().ok_or_else(|| context.refused(answer, &body))
+    let lacking = |wanted| Context { wanted, ..context }.refused(answer, &body);
+    let device_code = text(&["device_code"], |text| !text.is_empty());
+    let user_code = text(&["user_code"], is_code);
+    let verification_uri = text(&["verification_uri", "verification_url"], is_address);
+    Ok(DeviceAnswer {
+        device_code: device_code.ok_or_else(|| lacking("a device_code"))?.into(),
+        user_code: user_code.ok_or_else(|| lacking("a usable user_code"))?,
+        verification_uri: verification_uri.ok_or_else(|| lacking("a usable verification_uri"))?,
+        verification_uri_complete: text(
+            &["verification_uri_complete", "verification_url_complete"],
+            is_address,
+        ),
+        expires_in: time("expires_in"),
+        interval: time("interval"),
+    })
 }
 
 /// What a person can read off a screen and type.
@@ -77,15 +78,21 @@ pub(crate) fn introspected(
     Ok(end.filter(|_| active))
 }
 
-/// Whether it was done: a status of `success`, or any of 200 to 299 if that is empty. A body is not needed.
+/// Whether it was done: a status of `success`, or any of 200 to 299 if that is empty. A body is not needed, and ignored
+/// where there is one (RFC 7009 section 2.2), but a success with a page of HTML or with something compressed, which was
+/// not asked for, is of a sign-in page or a proxy and not of such an endpoint.
 pub(crate) fn done(context: Context<'_>, answer: &Answer, success: &[u16]) -> Result<(), Refusal> {
     let body = body_of(context, answer)?;
+    let is_2xx = (200..300).contains(&answer.status);
+    if is_2xx && answer.is_packed && !matches!(body, Body::Empty | Body::Value(_)) {
+        return Err(context.broken(answer, &BodyFault::Packed));
+    }
     let status = match success {
-        [] => (200..300).contains(&answer.status),
+        [] => is_2xx,
         listed => listed.contains(&answer.status),
     };
     let failure = matches!(&body, Body::Value(value) if context.is_failure(value));
-    if status && !failure {
+    if status && !failure && !(is_2xx && body == Body::Page) {
         Ok(())
     } else {
         Err(context.refused(answer, &body))

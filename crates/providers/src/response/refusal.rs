@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use super::body::Body;
 use super::skew::{Skew, http_date};
-use super::{ACCESS_TOKEN, Context, MAX_TOKEN_BYTES, oddity, prose};
-use crate::classify::{Meaning, classify};
+use super::{ACCESS_TOKEN, Context, MAX_TOKEN_BYTES, SUCCESS, oddity, prose};
+use crate::classify::{Meaning, Said, classify};
 use crate::client::{Answer, BodyFault};
 
 /// Nobody waits for longer than this at a provider's word.
@@ -39,9 +39,9 @@ impl Refusal {
 
 impl Context<'_> {
     pub(super) fn odd_token(self, answer: &Answer) -> Refusal {
-        let (name, status) = (&self.entry.name, answer.status);
+        let answered = self.answered(answer);
         let message = format!(
-            "{name} answered HTTP {status} with an access token that is no visible ASCII of at most {MAX_TOKEN_BYTES} bytes"
+            "{answered} with an access token that is no visible ASCII of at most {MAX_TOKEN_BYTES} bytes"
         );
         let meaning = Meaning::of(Verdict::Protocol);
         // What else was issued with it is lost.
@@ -49,9 +49,7 @@ impl Context<'_> {
     }
 
     pub(super) fn odd_expiry(self, answer: &Answer) -> Refusal {
-        let status = answer.status;
-        let name = &self.entry.name;
-        let message = format!("{name} answered HTTP {status} with an expiry that is no number");
+        let message = format!("{} with an expiry that is no number", self.answered(answer));
         let meaning = Meaning::of(Verdict::Protocol);
         self.refusal(answer, meaning, Delivery::Answered, String::new(), message)
     }
@@ -71,21 +69,28 @@ impl Context<'_> {
         let code = value
             .and_then(|value| facts.error.find(value).find_map(code))
             .filter(|code| !secrets.contains(&code.as_str()));
-        let meaning = classify(status, code.as_deref(), &entry.errors, &entry.uncoded);
-        let mut message = match &code {
-            Some(code) => format!("{} answered HTTP {status} with {code}", entry.name),
-            None if (300..400).contains(&status) => format!(
-                "{} answered HTTP {status}, a redirect, which is not followed",
-                entry.name
-            ),
-            None => format!("{} answered HTTP {status} {}", entry.name, self.lack(body)),
-        };
         let description = value.and_then(|value| {
             let texts = facts.error_description.find(value);
             texts
                 .filter_map(Value::as_str)
                 .find(|text| !text.is_empty())
         });
+        let said = Said {
+            code: code.as_deref(),
+            description: description.unwrap_or_default(),
+        };
+        let meaning = classify(
+            status,
+            said,
+            &entry.errors,
+            &entry.described,
+            &entry.uncoded,
+        );
+        let mut message = match &code {
+            Some(code) => format!("{} with {code}", self.answered(answer)),
+            None if (300..400).contains(&status) => self.redirected(answer),
+            None => format!("{} {}", self.answered(answer), self.lack(body)),
+        };
         if let Some(description) = description {
             message.push_str(": ");
             message.push_str(&prose::clean(description, secrets));
@@ -97,6 +102,30 @@ impl Context<'_> {
             Delivery::Answered
         };
         self.refusal(answer, meaning, delivery, code.unwrap_or_default(), message)
+    }
+
+    /// That there is an answer, and of which endpoint unless it gives tokens.
+    fn answered(self, answer: &Answer) -> String {
+        let (name, status, field) = (&self.entry.name, answer.status, self.field);
+        match field == "token_url" || field.starts_with("grants.") {
+            true => format!("{name} answered HTTP {status}"),
+            false => format!("{name} answered HTTP {status} at its {field}"),
+        }
+    }
+
+    fn redirected(self, answer: &Answer) -> String {
+        let (name, status, field) = (&self.entry.name, answer.status, self.field);
+        let is_known = |host: &&String| {
+            let is_in = |secret: &&str| !secret.is_empty() && host.contains(*secret);
+            !host.is_empty() && !self.secrets.iter().any(is_in)
+        };
+        let to = match answer.redirect_to.as_ref().filter(is_known) {
+            Some(host) => format!(" to {host}"),
+            None => String::new(),
+        };
+        format!(
+            "{name} answered HTTP {status} at its {field}, a redirect{to}, which is not followed"
+        )
     }
 
     /// What an answer without what is wanted and without a code is instead: the names of its keys at most.
@@ -122,6 +151,7 @@ impl Context<'_> {
             Body::Value(_) => "with JSON that is no object".to_owned(),
             Body::Empty => "without a body".to_owned(),
             Body::Torn => "with JSON that ends too early".to_owned(),
+            Body::Page if wanted == SUCCESS => format!("with a page of HTML in place of {wanted}"),
             Body::Page => "with a page of HTML in place of JSON".to_owned(),
             Body::Foreign => "with a body that is no JSON".to_owned(),
         }
@@ -139,12 +169,13 @@ impl Context<'_> {
             ),
             BodyFault::Cut(why) => (format!("a broken body: {why}"), Verdict::Transient),
         };
-        let by_status = classify(status, None, &entry.errors, &BTreeMap::new());
+        let (none, uncoded) = (BTreeMap::new(), BTreeMap::new());
+        let by_status = classify(status, Said::default(), &entry.errors, &none, &uncoded);
         let meaning = match by_status.verdict {
             Verdict::Protocol if !(300..400).contains(&status) => Meaning::of(otherwise),
             _ => by_status,
         };
-        let message = format!("{} answered HTTP {status} with {why}", entry.name);
+        let message = format!("{} with {why}", self.answered(answer));
         self.refusal(answer, meaning, Delivery::Unknown, String::new(), message)
     }
 
@@ -171,6 +202,7 @@ impl Context<'_> {
                     let skew = Skew::of(self.entry, answer, self.now);
                     retry_after(text, skew.theirs(self.now))
                 }),
+                grant_specific: false,
             },
             try_next_secret: meaning.try_next_secret && delivery == Delivery::Answered,
             try_alternate_client: meaning.try_alternate_client && delivery == Delivery::Answered,
@@ -197,8 +229,13 @@ fn code(value: &Value) -> Option<String> {
         Value::Number(number) => number.to_string(),
         _ => return None,
     };
-    let nothing = ["", "0", "null", "undefined"].contains(&text.as_str());
-    (!nothing && is_short_word(&text)).then_some(text)
+    is_code(&text).then_some(text)
+}
+
+/// Whether an answer's text can be an error code.
+pub(crate) fn is_code(text: &str) -> bool {
+    let nothing = ["", "0", "null", "undefined"].contains(&text);
+    !nothing && is_short_word(text)
 }
 
 fn is_short_word(text: &str) -> bool {

@@ -14,19 +14,22 @@ const LARGEST: Duration = Duration::from_secs(86_400);
 
 /// By how many milliseconds the provider's clock is ahead of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Skew(i64);
+pub(crate) struct Skew(i64);
 
 impl Skew {
+    /// Both clocks show the same, as far as anybody knows.
+    pub(super) const NONE: Self = Self(0);
+
     /// What an answer that was there at `now` says of it; none if it has no usable date. It is told as
     /// `evergrant_provider_clock_skew_seconds`.
-    pub(super) fn of(entry: &Entry, answer: &Answer, now: Timestamp) -> Self {
+    pub(crate) fn of(entry: &Entry, answer: &Answer, now: Timestamp) -> Self {
         let Some(date) = answer.date.as_deref().and_then(http_date) else {
-            return Self(0);
+            return Self::NONE;
         };
         let ahead = date.as_millis().saturating_sub(now.as_millis());
         let size = Duration::from_millis(ahead.unsigned_abs());
         let skew = match size {
-            size if size < SMALLEST || size > LARGEST => Self(0),
+            size if size < SMALLEST || size > LARGEST => Self::NONE,
             _ => Self(ahead),
         };
         let seconds = Duration::from_millis(skew.0.unsigned_abs()).as_secs_f64();
@@ -39,7 +42,7 @@ impl Skew {
     }
 
     /// The time that the provider's clock shows when ours shows `at`.
-    pub(super) fn theirs(self, at: Timestamp) -> Timestamp {
+    pub(crate) fn theirs(self, at: Timestamp) -> Timestamp {
         Timestamp::from_millis(at.as_millis().saturating_add(self.0))
     }
 

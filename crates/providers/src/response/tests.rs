@@ -21,7 +21,8 @@ fn entry(toml: &str) -> Entry {
 
 fn acme(rest: &str) -> Entry {
     entry(&format!(
-        "name = \"acme\"\ntoken_url = \"https://acme.example/token\"\n{rest}"
+        "name = \"acme\"\ntoken_url = \"https://acme.example/token\"\n\
+         sources = [\"https://acme.example\"]\n{rest}"
     ))
 }
 
@@ -36,6 +37,7 @@ fn answer(status: u16, body: &str) -> Answer {
         content_type: String::new(),
         is_packed: false,
         retry_after: None,
+        redirect_to: None,
         date: None,
         body: Ok(Bytes::copy_from_slice(body.as_bytes())),
     }
@@ -48,6 +50,7 @@ fn read_answer(entry: &Entry, answer: &Answer) -> Result<Issued, CallError> {
 fn context<'a>(entry: &'a Entry, oddities: &'a Oddities) -> Context<'a> {
     Context {
         entry,
+        field: "token_url",
         facts: &entry.response,
         wanted: "an access token",
         sent_at: SENT_AT,

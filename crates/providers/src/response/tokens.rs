@@ -1,7 +1,6 @@
 //! The tokens in an answer, and what came with them.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use evergrant_core::clock::Timestamp;
 use evergrant_core::provider::Issued;
@@ -10,7 +9,7 @@ use secrecy::SecretString;
 use serde_json::Value;
 
 use super::skew::Skew;
-use super::{Context, expiry, jwt, oddity};
+use super::{Context, expiry, jwt, oddity, usual_end, usual_refresh_end};
 use crate::catalogue::{AccountNames, Pointers};
 
 /// Tokens, and what came with them.
@@ -27,11 +26,9 @@ pub(crate) struct Granted {
 impl Context<'_> {
     pub(super) fn granted(self, value: &Value, skew: Skew) -> Option<Granted> {
         let id_token = first_text(&self.facts.id_token, value);
-        let of_grant_type = self.facts.access_token_lifetime;
-        let lifetime = of_grant_type.or(self.entry.lifetime.access_token);
         Some(Granted {
             issued: self.issued(value, skew)?,
-            usual_end: lifetime.map(|lifetime| self.sent_at.plus(lifetime)),
+            usual_end: usual_end(self.entry, self.facts, self.sent_at),
             id_token: id_token.map(SecretString::from),
             account: account(&self.facts.account, value),
         })
@@ -52,7 +49,7 @@ impl Context<'_> {
             sent_at,
             skew,
         )
-        .or_else(|| self.usual_refresh_end(refresh_token.is_some()));
+        .or_else(|| usual_refresh_end(self.entry, refresh_token.is_some(), sent_at));
         self.tell_oddities(value, stated.is_some(), refresh_token.is_some());
         Some(Issued {
             access_token: AccessToken::new(access_token.to_owned()),
@@ -85,15 +82,6 @@ impl Context<'_> {
             tell("response.refresh_token", &facts.refresh_token, kind);
         }
     }
-
-    /// A new refresh token has its lifetime before it; an old one does not grow younger by being used, unless it is
-    /// idleness that ends it.
-    fn usual_refresh_end(self, is_new: bool) -> Option<Timestamp> {
-        let lifetime = self.entry.lifetime;
-        let of_age = lifetime.refresh_token.filter(|_| is_new);
-        let after = |duration: Option<Duration>| Some(self.sent_at.plus(duration?));
-        earlier(after(of_age), after(lifetime.refresh_token_idle))
-    }
 }
 
 /// An end by our clock. What is relative counts from `sent_at`; what is absolute is by the provider's clock.
@@ -114,7 +102,7 @@ fn ends_at(
 }
 
 /// The earlier of two ends, as far as they are known.
-fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
+pub(crate) fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
     match (one, other) {
         (Some(one), Some(other)) => Some(one.min(other)),
         (one, other) => one.or(other),

@@ -13,7 +13,7 @@ use evergrant_providers::catalogue::{Entry, GrantKind, TokenGrant};
 use evergrant_providers::sandbox::{Fault, FaultRule, Point};
 
 use self::grant::{minted, stored};
-use self::stage::{PATIENCE, Stage, fails, verdict};
+use self::stage::{PATIENCE, Stage, fails, in_own_words, verdict};
 
 /// Entries that the sandbox cannot play, and why.
 const NOT_PLAYED: [(&str, &str); 0] = [];
@@ -77,7 +77,13 @@ impl Played<'_> {
         let mode = spec.mode;
         let new = control.create_grant(spec).map_err(fails("no grant"))?;
         let self_renewing = self.entry.renewal.self_renewing;
-        let mut grant = stored(&self.client, &new, self_renewing, metadata);
+        let mut grant = stored(
+            self.stage.clock,
+            &self.client,
+            &new,
+            self_renewing,
+            metadata,
+        );
         for _ in 0..2 {
             self.renew(&mut grant).await?;
         }
@@ -111,7 +117,9 @@ impl Played<'_> {
             control.revoke_grant(&new.family).map_err(fails("no end"))?;
         }
         match self.stage.providers.refresh(&grant, PATIENCE).await {
-            Err(error) if matches!(error.verdict, Verdict::Grant(_)) => Ok(()),
+            Err(error) if matches!(error.verdict, Verdict::Grant(_)) => {
+                in_own_words(self.entry, &error)
+            }
             other => Err(format!("a spent token: {other:?}")),
         }
     }
@@ -145,7 +153,7 @@ impl Played<'_> {
             return Ok(());
         }
         let keys = &self.stage.keys;
-        let means = |key| minted(&self.client, self.entry, grant_type, key);
+        let means = |key| minted(self.stage.clock, &self.client, self.entry, grant_type, key);
         let issued = self
             .stage
             .providers
@@ -200,7 +208,13 @@ impl Played<'_> {
         let (spec, metadata) = control.terms_as(self.name()).map_err(fails("no terms"))?;
         let new = control.create_grant(spec).map_err(fails("no grant"))?;
         let self_renewing = self.entry.renewal.self_renewing;
-        let grant = stored(&self.client, &new, self_renewing, metadata);
+        let grant = stored(
+            self.stage.clock,
+            &self.client,
+            &new,
+            self_renewing,
+            metadata,
+        );
         if !self.stage.is_good(new.access_token.expose()).await {
             return Err("the token opens nothing".to_owned());
         }

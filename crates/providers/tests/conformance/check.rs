@@ -10,7 +10,7 @@ use evergrant_providers::ConsentError;
 use serde_json::Value;
 use url::Url;
 
-pub use self::answer::check_answer;
+pub use self::answer::{check_answer, stated};
 use crate::facts::{Answer, Assertion, Authorize, Exchange};
 use crate::perform::NOW;
 use crate::provider::Seen;
@@ -28,11 +28,13 @@ impl Mistakes {
         self.subject = subject;
     }
 
-    fn note(&mut self, mistake: String) {
+    /// One that no comparison finds.
+    pub fn note(&mut self, mistake: String) {
         self.found.insert(format!("{}: {mistake}", self.subject));
     }
 
-    fn equal<T: PartialEq + std::fmt::Debug>(&mut self, what: &str, is: &T, documented: &T) {
+    /// Notes it unless both are the same.
+    pub fn equal<T: PartialEq + std::fmt::Debug>(&mut self, what: &str, is: &T, documented: &T) {
         if is != documented {
             self.note(format!("{what} is {is:?}, documented is {documented:?}"));
         }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod against_the_sandbox;
+mod brought;
 mod check;
 mod facts;
 mod page;

@@ -11,9 +11,11 @@ use aws_lc_rs::rsa::{self, KeySize};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use evergrant_core::clock::{Clock, Timestamp};
+use evergrant_core::grant::GrantType;
 use evergrant_core::ids::{ClientKey, ClientName, ProviderName};
 use evergrant_core::provider::{CallError, Issued, Providers, Revocation};
 use evergrant_providers::catalogue::{Entry, SigningAlgorithm};
+use evergrant_providers::engine::{TokenResponse, Unreadable};
 use evergrant_providers::{
     Catalogue, CodeExchange, Consent, ConsentError, Consented, DeviceAuthorization, DevicePoll,
     HttpProviders, Network, OAuthClient,
@@ -206,6 +208,18 @@ impl Asker {
                 })
             }
         }
+    }
+
+    /// The tokens of an answer that somebody else got, and brings.
+    pub fn bring(&self, row: &Exchange, answer: &Answer) -> Result<Brought, Unreadable> {
+        let response = TokenResponse {
+            provider: &self.entry.name,
+            grant_type: GrantType::AuthorizationCode,
+            text: answer.body().1,
+            placeholders: &row.given,
+        };
+        let consented = self.providers.read_token_response(&response, NOW)?;
+        Ok(tokens(consented, &row.given))
     }
 
     /// What was sent for the row. Some providers are asked after each new token how long it lives.

@@ -94,6 +94,54 @@ async fn each_client_is_tried_once() {
     assert_eq!(outcome.unwrap_err().verdict, Verdict::Client);
 }
 
+#[tokio::test]
+async fn an_alternate_that_is_rejected_itself_is_passed_over_and_not_held_against_the_client() {
+    let names = ["main", "broken", "other"];
+    let ask = async |replies: Vec<Reply>| {
+        let endpoint = Endpoint::answering(replies).await;
+        let clients = vec![
+            with_alternates("main", &["broken", "other"]),
+            with_alternates("broken", &[]),
+            with_alternates("other", &[]),
+        ];
+        let providers = providers(&acme(&endpoint.authority, MARKED), clients).unwrap();
+        let outcome = providers
+            .refresh(&grant("acme"), Duration::from_secs(10))
+            .await;
+        let asked = endpoint.seen().into_iter();
+        let asked: Vec<String> = asked
+            .map(|seen| seen.fields()["client_id"].clone())
+            .collect();
+        assert_eq!(asked, names.map(|name| format!("{name}-id")));
+        outcome
+    };
+    let found = ask(vec![
+        bad("unauthorized_client"),
+        bad("invalid_client"),
+        good(),
+    ]);
+    assert_eq!(found.await.unwrap().metadata["oauth_client"], "other");
+
+    let refused = ask(vec![
+        bad("unauthorized_client"),
+        bad("invalid_client"),
+        bad("unauthorized_client"),
+    ]);
+    let refused = refused.await.unwrap_err();
+    assert_eq!(refused.verdict, Verdict::Client);
+    assert_eq!(
+        refused.code, "unauthorized_client",
+        "it is what main was told"
+    );
+    assert!(refused.grant_specific);
+    assert_eq!(
+        refused.message.matches("HTTP 401").count(),
+        3,
+        "{}",
+        refused.message
+    );
+}
+
 // R2, R4: what may have spent the refresh token is not sent again.
 #[tokio::test]
 async fn no_other_refusal_is_followed_by_a_second_request() {

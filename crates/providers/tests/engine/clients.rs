@@ -139,7 +139,7 @@ fn without_a_name_the_only_client_of_a_provider_is_meant() {
 fn a_profile_tells_what_the_catalogue_knows() {
     let entry = acme(
         LOOPBACK,
-        "flaky_refusals = true\ngrant_types = [\"static\"]\n[rotation]\nmode = \"grace\"\ngrace = \"10m\"\n\
+        "flaky_refusals = true\n[rotation]\nmode = \"grace\"\ngrace = \"10m\"\n\
          [token]\nheader = \"X-Token\"\nscheme = \"\"",
     );
     let providers = providers(&entry, vec![client("acme", "main", &["s"])]).unwrap();
@@ -148,10 +148,9 @@ fn a_profile_tells_what_the_catalogue_knows() {
         providers.profile(&key).unwrap(),
         Profile {
             rotation: Rotation::Grace(Duration::from_secs(600)),
-            grant_types: vec![GrantType::Static],
+            grant_types: vec![GrantType::AuthorizationCode, GrantType::Static],
             flaky_refusals: true,
             renewal: Renewal::default(),
-            single_active_token: false,
             header_name: "X-Token".to_owned(),
             header_scheme: String::new(),
             limits: evergrant_core::provider::Limits::default(),

@@ -145,7 +145,7 @@ fn no_scope_parameter_is_sent_without_scopes_or_where_there_is_none() {
 #[test]
 fn a_consent_stays_within_the_allowed_hosts_and_its_errors_name_entry_and_field() {
     let entry = "name = \"salesforce\"\ntoken_url = \"https://login.salesforce.com/token\"\n\
-                 authorize_url = \"https://{host}/authorize\"\nallowed_hosts = [\"*.salesforce.com\"]";
+                 authorize_url = \"https://{host}/authorize\"\nallowed_hosts = [\"*.salesforce.com\"]\nsources = [\"a test\"]";
     let mut asked = question(&[]);
     asked.placeholders = map(&[("host", "acme.my.salesforce.com")]);
     let (url, _) = asked.ask(entry).unwrap();

@@ -13,8 +13,10 @@ use crate::support::{Endpoint, Reply, Seen, acme, client, grant, providers, repl
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 fn device(endpoint: &Endpoint, rest: &str) -> HttpProviders {
-    let url = format!("device_url = \"http://{}/device\"\n", endpoint.authority);
-    let entry = acme(&endpoint.authority, &format!("{url}{rest}"));
+    let authority = &endpoint.authority;
+    let url = format!("device_url = \"http://{authority}/device\"\n");
+    let types = "grant_types = [\"device_code\"]\n";
+    let entry = acme(authority, &format!("{url}{types}{rest}"));
     providers(&entry, vec![client("acme", "main", &["s"])]).unwrap()
 }
 
@@ -80,7 +82,7 @@ async fn what_a_provider_leaves_out_is_as_the_rfc_has_it() {
     assert_eq!(error.verdict, Verdict::Protocol);
     assert_eq!(
         error.message,
-        "acme answered HTTP 200 without a device code, but with user_code"
+        "acme answered HTTP 200 at its device_url without a device_code, but with user_code"
     );
 }
 
@@ -152,7 +154,15 @@ async fn what_a_person_is_shown_is_plain_and_what_they_open_is_an_address() {
         let answer =
             format!(r#"{{"device_code":"d","user_code":"{code}","verification_uri":"{uri}"}}"#);
         let (_, outcome) = begin("", &answer).await;
-        assert_eq!(outcome.unwrap_err().verdict, Verdict::Protocol, "{answer}");
+        let error = outcome.unwrap_err();
+        assert_eq!(error.verdict, Verdict::Protocol, "{answer}");
+        let lacking = if uri == odd[0].1 {
+            "user_code"
+        } else {
+            "verification_uri"
+        };
+        let lacking = format!("without a usable {lacking} in the answer of its device_url");
+        assert!(error.message.contains(&lacking), "{}", error.message);
     }
     let slow = r#"{"device_code":"d","user_code":"A","verification_uri":"https://a.example","interval":100000}"#;
     let (_, outcome) = begin("", slow).await;

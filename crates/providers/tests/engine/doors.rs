@@ -9,7 +9,9 @@ use crate::support::{Endpoint, acme, client, grant, moved, providers, refresh, r
 
 /// An entry whose host is the grant's, with what it allows.
 fn open(url: &str, allowed: &str) -> String {
-    format!("name = \"acme\"\ntoken_url = \"{url}\"\nallowed_hosts = [\"{allowed}\"]")
+    format!(
+        "name = \"acme\"\ntoken_url = \"{url}\"\nallowed_hosts = [\"{allowed}\"]\nsources = [\"a test\"]"
+    )
 }
 
 fn at(host: &str) -> Grant {
@@ -73,7 +75,7 @@ async fn a_name_that_leads_to_this_machine_is_not_asked() {
     assert_eq!(endpoint.seen().len(), 0);
 
     // The same address is asked where the entry itself leads there.
-    let fixed = open(&format!("http://{host}/token"), &host);
+    let fixed = acme(&host, "");
     assert!(refresh(&fixed, &grant("acme")).await.is_ok());
     assert_eq!(endpoint.seen().len(), 1);
 }
@@ -107,7 +109,10 @@ async fn a_redirect_of_an_open_host_is_refused_too() {
     assert_eq!(error.verdict, Verdict::Protocol);
     assert_eq!(
         error.message,
-        "acme answered HTTP 307, a redirect, which is not followed"
+        format!(
+            "acme answered HTTP 307 at its token_url, a redirect to {}, which is not followed",
+            elsewhere.authority
+        )
     );
     assert_eq!(elsewhere.seen().len(), 0);
 }

@@ -32,8 +32,20 @@ async fn a_closed_port_got_nothing() {
         .unwrap_err();
     assert_eq!(error.verdict, Verdict::Transient);
     assert_eq!(error.delivery, Delivery::NotSent);
-    assert!(error.message.starts_with("acme cannot be reached: "));
-    assert!(!error.message.contains(&authority), "{}", error.message);
+    let start = format!("acme cannot be reached at {authority} (token_url): ");
+    assert!(error.message.starts_with(&start), "{}", error.message);
+}
+
+#[tokio::test]
+async fn a_name_without_an_address_is_told_with_the_key_of_its_url_and_nothing_else_of_it() {
+    let urls = "refresh_url = \"https://no.such.host.invalid:8443/path?key=value\"\n";
+    let error = refresh(&acme("127.0.0.1:9", urls), &grant("acme"))
+        .await
+        .unwrap_err();
+    assert_eq!(error.verdict, Verdict::Transient);
+    let start = "acme cannot be reached at no.such.host.invalid:8443 (refresh_url): ";
+    assert!(error.message.starts_with(start), "{}", error.message);
+    assert!(!error.message.contains("path") && !error.message.contains("value"));
 }
 
 #[tokio::test]

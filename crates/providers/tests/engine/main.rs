@@ -8,6 +8,7 @@ mod device;
 mod doors;
 mod expiry;
 mod faults;
+mod grant_specific;
 mod keys;
 mod minted;
 mod quirks;

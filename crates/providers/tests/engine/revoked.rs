@@ -126,3 +126,67 @@ async fn failures_are_told_and_a_refused_secret_is_followed_by_the_next() {
     assert_eq!(secrets, ["new", "old"]);
     assert_eq!(outcome.unwrap(), Revocation::Revoked);
 }
+
+// RFC 7009 section 2.2: the body of a success is ignored.
+#[tokio::test]
+async fn a_success_is_believed_whatever_it_says() {
+    for (content_type, body) in [
+        ("application/json", "{}"),
+        ("application/json", r#"{"revoked":true}"#),
+        ("text/plain", "OK"),
+        ("text/plain", "Token revoked; bye <user>"),
+        ("text/html; charset=utf-8", ""),
+        ("text/html", " \r\n"),
+        ("text/html", "revoked"),
+    ] {
+        let answer = reply(200, body).with("content-type", content_type);
+        let (_, outcome) = revoke("", answer).await;
+        assert_eq!(
+            outcome.unwrap(),
+            Revocation::Revoked,
+            "{content_type} {body}"
+        );
+    }
+    let empty = reply(200, "").with("content-encoding", "gzip");
+    let (_, outcome) = revoke("", empty).await;
+    assert_eq!(outcome.unwrap(), Revocation::Revoked);
+}
+
+#[tokio::test]
+async fn a_page_and_a_compressed_answer_confirm_nothing() {
+    let page =
+        reply(200, "\n<!doctype html><form action=/login>").with("content-type", "text/html");
+    let packed = reply(200, "\u{1f}packed").with("content-encoding", "gzip");
+    for (answer, what) in [
+        (page, "with a page of HTML in place of a sign of success"),
+        (packed, "with a compressed body, which it was asked not to"),
+    ] {
+        let (_, outcome) = revoke("", answer).await;
+        let error = outcome.unwrap_err();
+        assert_eq!(error.verdict, Verdict::Protocol);
+        let message = format!("acme answered HTTP 200 at its revoke_url {what}");
+        assert_eq!(error.message, message);
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_is_told_with_the_endpoint_and_the_host_that_it_leads_to_and_no_more() {
+    for (location, to) in [
+        (
+            "https://login.acme.example/sign-in?next=hush",
+            " to login.acme.example",
+        ),
+        (
+            "https://login.acme.example:8443/",
+            " to login.acme.example:8443",
+        ),
+        ("https://old-refresh.acme.example/", ""),
+        ("https://", ""),
+    ] {
+        let (_, outcome) = revoke("", reply(302, "<p>moved").with("location", location)).await;
+        let message = format!(
+            "acme answered HTTP 302 at its revoke_url, a redirect{to}, which is not followed"
+        );
+        assert_eq!(outcome.unwrap_err().message, message, "{location}");
+    }
+}

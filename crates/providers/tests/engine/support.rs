@@ -194,6 +194,8 @@ pub fn moved(name: &str, authority: &str) -> String {
             let list = line.starts_with("allowed_hosts");
             return if list {
                 format!("allowed_hosts = [\"{authority}\"]")
+            } else if line.starts_with("host = ") {
+                format!("host = \"{authority}\"")
             } else {
                 line.to_owned()
             };
@@ -207,7 +209,9 @@ pub fn moved(name: &str, authority: &str) -> String {
 
 /// An entry of the name `acme` whose token URL is on loopback.
 pub fn acme(authority: &str, rest: &str) -> String {
-    format!("name = \"acme\"\ntoken_url = \"http://{authority}/token\"\n{rest}")
+    format!(
+        "name = \"acme\"\ntoken_url = \"http://{authority}/token\"\nsources = [\"a test\"]\n{rest}"
+    )
 }
 
 pub struct Fixed;

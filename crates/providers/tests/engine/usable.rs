@@ -14,7 +14,7 @@ use crate::support::{client, grant, providers};
 fn entry(rest: &str) -> String {
     format!(
         "name = \"acme\"\ntoken_url = \"https://{{shop}}.acme.example/token\"\n\
-         allowed_hosts = [\"*.acme.example\"]\n{rest}"
+         allowed_hosts = [\"*.acme.example\"]\nsources = [\"a test\"]\n{rest}"
     )
 }
 

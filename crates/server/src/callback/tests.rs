@@ -20,7 +20,8 @@ use tokio_util::task::TaskTracker;
 use super::*;
 use crate::clock::SystemClock;
 use crate::consent::{
-    Authority, Begin, Denied, DeviceAnswer, DeviceCodes, Facts, Granted, Parts, Pending, Unfit, Way,
+    Answer, Authority, Begin, Denied, DeviceAnswer, DeviceCodes, Facts, Granted, Outcome, Parts,
+    Pending, Unfit, Way,
 };
 use crate::seal::{Sealer, SealingKey};
 use crate::store::{SqlStore, StoreOptions, StoreUrl};
@@ -35,7 +36,10 @@ struct Absent(AtomicUsize);
 impl Authority for Absent {
     fn facts(&self, _client: &ClientKey) -> Result<Facts, UnknownClient> {
         Ok(Facts {
-            redirect_uris: vec!["https://evergrant.example/oauth/callback".into()],
+            redirect_uris: vec![
+                "https://evergrant.example/oauth/callback".into(),
+                "http://127.0.0.1/callback".into(),
+            ],
             ..Facts::default()
         })
     }
@@ -119,6 +123,10 @@ impl Scene {
     }
 
     async fn begin(&self, return_url: &str) -> String {
+        self.begin_for("", return_url).await
+    }
+
+    async fn begin_for(&self, redirect_uri: &str, return_url: &str) -> String {
         let begun = self.consents.begin(Begin {
             key: CredentialKey {
                 tenant: TenantId::parse("t1").unwrap(),
@@ -130,7 +138,7 @@ impl Scene {
             },
             labels: BTreeMap::new(),
             scopes: Vec::new(),
-            redirect_uri: String::new(),
+            redirect_uri: redirect_uri.to_owned(),
             parameters: BTreeMap::new(),
             placeholders: BTreeMap::new(),
             allow_account_change: false,
@@ -230,4 +238,28 @@ async fn an_address_that_brings_nothing_is_told_so() {
     let refusal = format!("state={state}&error=access_denied&error_description=%3Cb%3Eno");
     let refused = text(scene.visit(Method::GET, &refusal, &[]).await).await;
     assert!(refused.contains("access_denied: &lt;b&gt;no"), "{refused}");
+}
+
+/// Whoever answers there compares the state with a session, which this callback cannot.
+#[tokio::test]
+async fn a_consent_that_is_to_end_elsewhere_does_not_end_here_and_stays_good() {
+    let scene = Scene::new().await;
+    let state = scene.begin_for("http://127.0.0.1:5555/callback", "").await;
+    for query in ["code=c", "error=access_denied"] {
+        let query = format!("state={state}&{query}");
+        let stray = scene.visit(Method::GET, &query, &[]).await;
+        assert_eq!(stray.status(), StatusCode::BAD_REQUEST);
+        let page = text(stray).await;
+        assert!(page.contains("an address of its own"), "{page}");
+    }
+    assert_eq!(scene.asked(), 0);
+
+    let answer = Answer {
+        state: state.into(),
+        outcome: Outcome::Code("c".into()),
+        issuer: String::new(),
+    };
+    let ended = scene.consents.complete(answer, None).await;
+    assert!(matches!(ended.result, Err(ConsentError::Failed { .. })));
+    assert_eq!(scene.asked(), 1, "its own caller has the code redeemed");
 }

@@ -39,8 +39,9 @@ Examples:
   evergrant connect shopify --placeholder shop=my-shop.myshopify.com   # whose host is in the URLs
   evergrant connect github --device                                 # the user enters a code elsewhere
 
-Credentials of the same account and client share one grant, and each consent replaces its tokens:
-ask for all scopes each time, or use another client.
+A consent takes no scope from another credential of the same account: with fewer scopes it gets a
+grant of its own. A few providers end the older grant then, and the other credential is found dead:
+there ask for all scopes each time, or use another client.
 
 The client needs a redirect URI on this machine: http://127.0.0.1/callback among its redirect_uris
 in the server's configuration and at the provider. Where the provider compares ports, register one

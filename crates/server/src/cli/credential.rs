@@ -38,7 +38,8 @@ enum Verb {
     /// Store a new credential with its tokens, or with the means to mint them
     #[command(after_help = "\
 Examples:
-  evergrant credential create slack-7 --provider slack --material tokens.json
+  evergrant credential create slack-7 --provider slack --token-response answer.json
+  evergrant credential create shop-3 --provider shopify --placeholder shop=acme.myshopify.com --material tokens.json
   vault read -format=json … | evergrant credential create github-1 --provider github --grant-type static --material -
   evergrant credential create google-1 --provider google --grant-type jwt-bearer --signing-key service-account.json")]
     Create(Create),
@@ -71,7 +72,7 @@ struct Create {
     /// authorization-code, static, or one that is minted: client-credentials, jwt-bearer, token-exchange
     #[arg(long, default_value = "authorization-code", value_parser = grant_type, value_name = "TYPE")]
     grant_type: GrantType,
-    /// Account at the provider; credentials with the same account share one grant
+    /// Account at the provider; credentials with the same account share a grant if none loses a scope by it
     #[arg(long, default_value = "", hide_default_value = true)]
     account: String,
     /// A note of your own; may be given several times

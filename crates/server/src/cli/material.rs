@@ -11,40 +11,79 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use super::exit::Failure;
-use super::wire::to_wire;
+use super::wire::{parse_pair, to_wire};
 
 const LONGEST: u64 = 1024 * 1024;
 
 /// Where the token material is.
 #[derive(Debug, Args)]
 pub struct MaterialFile {
-    /// Token material as a JSON object, or - for standard input: access_token, refresh_token,
-    /// token_type, expires_at (RFC 3339) or expires_in (seconds), refresh_expires_at or refresh_expires_in,
-    /// scopes (list) or scope (text), metadata. A token endpoint's own answer fits. For grants that are minted:
-    /// signing_key, parameters (an object of texts), scopes
+    /// Tokens by name, a JSON object in a file, or - for standard input: access_token, refresh_token, token_type,
+    /// expires_at (RFC 3339) or expires_in (seconds), refresh_expires_at or refresh_expires_in, scopes (list) or scope
+    /// (text), metadata. For grants that are minted: signing_key, parameters (an object of texts), scopes. What a
+    /// provider answered is for --token-response
     #[arg(long, value_name = "FILE|-")]
     material: Option<PathBuf>,
+    /// What the provider's token endpoint answered when the user consented, as it came, in a file, or - for standard
+    /// input. The server reads it with the provider's catalogue entry, as the answer of this moment
+    #[arg(long, value_name = "FILE|-", conflicts_with = "material")]
+    token_response: Option<PathBuf>,
+    /// A value that the provider's URLs need, e.g. shop, kept with the tokens as metadata; may be given several times. A
+    /// grant that is minted takes it as --parameter
+    #[arg(long = "placeholder", value_parser = parse_pair, value_name = "KEY=VALUE")]
+    placeholders: Vec<(String, String)>,
 }
 
 impl MaterialFile {
     /// The file that was named.
     pub fn path(&self) -> Option<&Path> {
-        self.material.as_deref()
+        let path = self.material.as_deref();
+        path.or(self.token_response.as_deref())
     }
 
     /// Reads the material, if any was named. Times in seconds count from `now`.
     pub fn read(&self, now: Timestamp) -> Result<Option<TokenMaterial>, Failure> {
-        let Some(path) = &self.material else {
-            return Ok(None);
+        let mut material = match (&self.material, &self.token_response) {
+            (None, None) if self.placeholders.is_empty() => return Ok(None),
+            (None, None) => TokenMaterial::default(),
+            (Some(path), _) => read_named(path, now)?,
+            (None, Some(path)) => read_answer(path)?,
         };
-        let text = read_secret("--material", path)?;
-        let (material, others) =
-            parse(&text, now).map_err(|why| Failure::Usage(format!("--material: {why}")))?;
-        if !others.is_empty() {
-            eprintln!("evergrant: --material: not stored: {}", others.join(", "));
+        for (name, value) in &self.placeholders {
+            let before = material.metadata.insert(name.clone(), value.clone());
+            if before.is_some() {
+                let why = format!("--placeholder: {name} is given twice");
+                return Err(Failure::Usage(why));
+            }
         }
         Ok(Some(material))
     }
+}
+
+fn read_named(path: &Path, now: Timestamp) -> Result<TokenMaterial, Failure> {
+    let text = read_secret("--material", path)?;
+    let (material, others) =
+        parse(&text, now).map_err(|why| Failure::Usage(format!("--material: {why}")))?;
+    if !others.is_empty() {
+        eprintln!(
+            "evergrant: --material: not stored: {}; --token-response takes what a provider answered as it came",
+            others.join(", ")
+        );
+    }
+    Ok(material)
+}
+
+/// What it means is for the server to say, which knows the provider.
+fn read_answer(path: &Path) -> Result<TokenMaterial, Failure> {
+    let text = read_secret("--token-response", path)?;
+    if text.trim().is_empty() {
+        let why = format!("--token-response {} is empty", path.display());
+        return Err(Failure::Usage(why));
+    }
+    Ok(TokenMaterial {
+        token_response: text.to_string(),
+        ..TokenMaterial::default()
+    })
 }
 
 /// Reads the file that `argument` names, or standard input for `-`.
@@ -71,7 +110,7 @@ pub fn read_secret(argument: &str, path: &Path) -> Result<Zeroizing<String>, Fai
     }
 }
 
-/// The material, and the fields that are none: a token endpoint's answer has more than is stored.
+/// The material, and the fields that are none.
 ///
 /// No message quotes a value, which may be a secret.
 fn parse(text: &str, now: Timestamp) -> Result<(TokenMaterial, Vec<String>), String> {
@@ -105,6 +144,7 @@ fn parse(text: &str, now: Timestamp) -> Result<(TokenMaterial, Vec<String>), Str
             Some(file) => file.to_string(),
         },
         parameters: take(fields, "parameters", "an object of texts")?.unwrap_or_default(),
+        token_response: String::new(),
     };
     Ok((material, object.into_iter().map(|(name, _)| name).collect()))
 }
@@ -150,90 +190,4 @@ fn time(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse_at_100(text: &str) -> Result<TokenMaterial, String> {
-        parse(text, Timestamp::from_second(100).unwrap()).map(|(material, _)| material)
-    }
-
-    #[test]
-    fn an_answer_of_a_token_endpoint_is_material() {
-        let material = parse_at_100(
-            r#"{"access_token":"a","refresh_token":"r","token_type":"Bearer","expires_in":3600,"scope":"x y"}"#,
-        )
-        .unwrap();
-        assert_eq!(material.access_token, "a");
-        assert_eq!(material.refresh_token, "r");
-        assert_eq!(material.scopes, ["x", "y"]);
-        assert_eq!(material.expires_at.unwrap().seconds, 3_700);
-    }
-
-    #[test]
-    fn times_lists_and_a_service_account_file_are_taken() {
-        let material = parse_at_100(
-            r#"{"expires_at":"1970-01-01T01:00:00+01:00","scopes":["x"],"metadata":{"team_id":"T"},
-                "signing_key":{"type":"service_account"},"parameters":{"subject":"s"}}"#,
-        )
-        .unwrap();
-        assert_eq!(material.expires_at.unwrap().seconds, 0);
-        assert_eq!(material.signing_key, r#"{"type":"service_account"}"#);
-        assert_eq!(material.metadata["team_id"], "T");
-        assert_eq!(material.parameters["subject"], "s");
-    }
-
-    #[test]
-    fn a_mistake_is_told_without_the_secret() {
-        for (text, why) in [
-            (
-                r#"{"access_token":"hush","expires_at":"x","expires_in":1}"#,
-                "expires_at and expires_in exclude each other",
-            ),
-            (
-                r#"{"scopes":[],"scope":""}"#,
-                "scopes and scope exclude each other",
-            ),
-            (
-                r#"{"expires_at":"hush"}"#,
-                "expires_at must be a time in RFC 3339, such as 2030-01-31T12:00:00Z",
-            ),
-            (
-                r#""hush""#,
-                "no object of token material at line 1 column 6",
-            ),
-            (
-                r#"{"expires_in":"hush"}"#,
-                "expires_in must be a whole number of seconds",
-            ),
-            (
-                r#"{"expires_in":-5}"#,
-                "expires_in must be a whole number of seconds",
-            ),
-            (
-                r#"{"access_token":["hush"]}"#,
-                "access_token must be a text",
-            ),
-        ] {
-            assert_eq!(parse_at_100(text).unwrap_err(), why);
-        }
-    }
-
-    #[test]
-    fn a_file_of_more_than_a_mebibyte_is_told_as_such() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "x".repeat(1024 * 1024 + 1)).unwrap();
-        let error = read_secret("--material", file.path()).unwrap_err();
-        let expected = format!("--material {} is larger than 1 MiB", file.path().display());
-        assert_eq!(error.to_string(), expected);
-        std::fs::write(file.path(), "x".repeat(1024 * 1024)).unwrap();
-        assert!(read_secret("--material", file.path()).is_ok());
-    }
-
-    #[test]
-    fn what_is_not_stored_is_named() {
-        let text = r#"{"ok":true,"access_token":"a","id_token":"hush","team":{"id":"T"}}"#;
-        let (material, others) = parse(text, Timestamp::UNIX_EPOCH).unwrap();
-        assert_eq!(material.access_token, "a");
-        assert_eq!(others, ["id_token", "ok", "team"]);
-    }
-}
+mod tests;

@@ -19,10 +19,15 @@ pub struct MeansFiles {
     /// standard input; may be given several times
     #[arg(long = "parameter-file", value_parser = parse_pair, value_name = "NAME=FILE|-")]
     parameter_files: Vec<(String, String)>,
+    /// A parameter that the provider's grant needs and that is no secret, e.g. subject, account_id; may be given several
+    /// times
+    #[arg(long = "parameter", value_parser = parse_pair, value_name = "NAME=VALUE")]
+    parameters: Vec<(String, String)>,
     /// The credential whose token is exchanged (token-exchange)
     #[arg(long, value_name = "CREDENTIAL")]
     subject_credential: Option<String>,
-    /// A scope to ask for where a request names none (grants that are minted); may be given several times
+    /// A scope to ask for where a request names none (grants that are minted), or that was asked for
+    /// (--token-response); may be given several times
     #[arg(long = "scope", value_name = "SCOPE")]
     scopes: Vec<String>,
 }
@@ -55,11 +60,13 @@ impl MeansFiles {
         let Self {
             signing_key,
             parameter_files,
+            parameters,
             subject_credential,
             scopes,
         } = self;
         signing_key.is_none()
             && parameter_files.is_empty()
+            && parameters.is_empty()
             && subject_credential.is_none()
             && scopes.is_empty()
     }
@@ -80,6 +87,18 @@ impl MeansFiles {
                 return Err(twice(name, "--parameter-file"));
             }
         }
+        for (name, value) in &self.parameters {
+            if is_name_of_secret(name) {
+                return Err(Failure::Usage(format!(
+                    "--parameter: {name} is the name of a secret, and arguments can be seen by others on this \
+                     machine: give it with --parameter-file"
+                )));
+            }
+            let value = value.clone();
+            if material.parameters.insert(name.clone(), value).is_some() {
+                return Err(twice(name, "--parameter"));
+            }
+        }
         if let Some(subject) = &self.subject_credential {
             let name = "subject_credential";
             let before = material.parameters.insert(name.into(), subject.clone());
@@ -93,6 +112,14 @@ impl MeansFiles {
         material.scopes.extend_from_slice(&self.scopes);
         Ok(())
     }
+}
+
+/// Whether a parameter of that name may be a secret. What each provider's grant needs is not known here, so this errs on
+/// the side of a file.
+fn is_name_of_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let words = ["secret", "password", "token", "key", "assertion", "code"];
+    words.iter().any(|word| name.contains(word))
 }
 
 fn twice(name: &str, argument: &str) -> Failure {
@@ -175,6 +202,27 @@ mod tests {
         let both = ["--signing-key", "-", "--material", "-"];
         let why = given(&both, None).unwrap_err();
         assert_eq!(why, "standard input can be read once");
+    }
+
+    #[test]
+    fn a_parameter_may_be_an_argument_unless_its_name_is_that_of_a_secret() {
+        let arguments = ["--parameter", "subject=a@b.example"];
+        let material = given(&arguments, None).unwrap();
+        assert_eq!(material.parameters["subject"], "a@b.example");
+        let again = given(&arguments, Some(material)).unwrap_err();
+        assert_eq!(again, "--parameter: subject is given twice");
+        for name in [
+            "client_secret",
+            "corpsecret",
+            "api_key",
+            "Password",
+            "subject_token",
+        ] {
+            let argument = format!("{name}=hush");
+            let why = given(&["--parameter", &argument], None).unwrap_err();
+            assert!(why.contains("give it with --parameter-file"), "{why}");
+            assert!(!why.contains("hush"), "{why}");
+        }
     }
 
     #[test]

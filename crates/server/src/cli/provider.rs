@@ -13,7 +13,7 @@ use evergrant_proto::v1::{BrakeVerdict, ReleaseBrakeRequest};
 use evergrant_providers::Catalogue;
 
 use self::view::{EntryList, EntryView};
-use super::connection::Connection;
+use super::connection::Server;
 use super::exit::Failure;
 use super::output::{Out, Output};
 use super::provider_standing::StandingList;
@@ -42,7 +42,7 @@ Examples:
         #[command(flatten)]
         config: ConfigFile,
         #[command(flatten)]
-        connection: Connection,
+        server: Server,
     },
     /// Show what is known of a provider
     Show {
@@ -53,7 +53,7 @@ Examples:
         #[command(flatten)]
         config: ConfigFile,
     },
-    /// Decide about the grants that are held because the provider refuses too many at once
+    /// Decide about the grants, of all tenants, that are held because the provider refuses too many at once
     #[command(after_help = "\
 Examples:
   evergrant provider release slack --retry         # the provider was wrong: try them again
@@ -67,7 +67,7 @@ Examples:
         #[command(flatten)]
         verdict: Verdict,
         #[command(flatten)]
-        connection: Connection,
+        server: Server,
     },
     /// Say whether a catalogue entry is sound, or every mistake in it and where
     Check {
@@ -94,16 +94,16 @@ impl Provider {
             Verb::List {
                 offline: false,
                 output,
-                connection,
+                server,
                 ..
-            } if connection.is_given() => {
-                output.print(out, &StandingList::ask(&connection).await?)?;
+            } if server.is_given() => {
+                output.print(out, &StandingList::ask(&server).await?)?;
             }
             Verb::Release {
                 provider,
                 client,
                 verdict,
-                connection,
+                server,
             } => {
                 let Verdict {
                     retry: _,
@@ -118,7 +118,7 @@ impl Provider {
                     client,
                     verdict: verdict.into(),
                 };
-                let mut service = ProviderServiceClient::new(connection.connect().await?);
+                let mut service = ProviderServiceClient::new(server.connect().await?);
                 let response = service.release_brake(request).await?.into_inner();
                 match response.was_engaged {
                     true => writeln!(out, "{} grants {done}", response.grants)?,

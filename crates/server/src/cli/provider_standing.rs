@@ -6,7 +6,7 @@ use evergrant_proto::v1::{
 };
 use serde::Serialize;
 
-use super::connection::Connection;
+use super::connection::Server;
 use super::exit::Failure;
 use super::output::{Printable, Table};
 use super::wire::{name_of, rfc3339, short};
@@ -57,8 +57,8 @@ struct BudgetView {
 
 impl StandingList {
     /// Asks the server.
-    pub async fn ask(connection: &Connection) -> Result<Self, Failure> {
-        let mut service = ProviderServiceClient::new(connection.connect().await?);
+    pub async fn ask(server: &Server) -> Result<Self, Failure> {
+        let mut service = ProviderServiceClient::new(server.connect().await?);
         let response = service
             .list_providers(ListProvidersRequest::default())
             .await?;

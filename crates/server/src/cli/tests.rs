@@ -62,6 +62,26 @@ fn help_succeeds_and_bad_usage_is_64() {
     }
 }
 
+/// A verb that decides for all tenants offers no limit that it would not keep.
+#[test]
+fn a_brake_is_released_for_all_tenants_or_not_at_all() {
+    let told = |end: &[&str]| {
+        let arguments = ["evergrant", "provider", "release", "slack", "--invalidate"];
+        let arguments = arguments.iter().chain(end).map(OsString::from);
+        parse(BUILD, arguments).unwrap_err().to_string()
+    };
+    let refused = told(&["--tenant", "t1"]);
+    assert!(
+        refused.contains("unexpected argument '--tenant'"),
+        "{refused}"
+    );
+    let help = told(&["--help"]);
+    assert!(
+        help.contains("of all tenants") && !help.contains("EVERGRANT_TENANT"),
+        "{help}"
+    );
+}
+
 #[test]
 fn a_server_that_is_not_there_is_69_in_one_line() {
     // A port that was free a moment ago.

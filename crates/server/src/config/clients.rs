@@ -124,7 +124,7 @@ impl Client {
     }
 
     /// That its provider is known, that it has what that provider demands and no parameter besides, and that its
-    /// alternates are other clients of that provider.
+    /// alternates are other clients of that provider. No parameter may lead a request astray.
     pub(super) fn check(
         &self,
         name: &ClientName,
@@ -167,7 +167,10 @@ impl Client {
         let known = entry.placeholder_names();
         let mut keys = self.parameter_keys.iter();
         match keys.find(|(name, _)| !known.contains(name.as_str())) {
-            None => Ok(()),
+            None => match entry.astray(&self.parameters) {
+                None => Ok(()),
+                Some(astray) => Err(self.parameter_keys[&astray.placeholder].refuse(astray.why)),
+            },
             Some((_, key)) => {
                 let known: Vec<&str> = known.into_iter().collect();
                 let known = known.join(", ");

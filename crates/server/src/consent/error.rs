@@ -26,6 +26,11 @@ pub enum ConsentError {
     /// There is no such state, or no more.
     #[error("the state is unknown, was used before, or is older than ten minutes; begin again")]
     StateInvalid,
+    /// It came to the server's own callback, and is to end at another redirect URI.
+    #[error(
+        "the consent was begun for another redirect URI than this callback; its state is still good there"
+    )]
+    Elsewhere,
     /// The provider or the user said no.
     #[error("{message}")]
     Refused {
@@ -70,7 +75,7 @@ impl ConsentError {
             Self::Unknown(UnknownClient::Client { .. } | UnknownClient::Unnamed { .. }) => {
                 ErrorReason::UnknownClient
             }
-            Self::StateInvalid => ErrorReason::AuthorizationStateInvalid,
+            Self::StateInvalid | Self::Elsewhere => ErrorReason::AuthorizationStateInvalid,
             Self::Refused { .. } => ErrorReason::AuthorizationRefused,
             Self::AccountMismatch(_) => ErrorReason::AccountMismatch,
             Self::Exists(_) => ErrorReason::CredentialExists,
@@ -95,6 +100,10 @@ impl ConsentError {
         match self {
             Self::Refused { message, .. } => message.clone(),
             Self::StateInvalid => "the link was used before or is too old".to_owned(),
+            Self::Elsewhere => {
+                "this sign-in was begun by an application that ends it at an address of its own"
+                    .to_owned()
+            }
             Self::AccountMismatch(_) => {
                 "this is another account than the one connected before".to_owned()
             }

@@ -1,5 +1,6 @@
 //! The end of a consent.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use evergrant_core::change::plan::{CreateCredential, CreateError, Reconnect, ReconnectError};
@@ -8,6 +9,7 @@ use evergrant_core::failure::FailureReason;
 use evergrant_core::grant::{GrantType, Means, TokenSet};
 use evergrant_core::ids::{CredentialKey, Generation, TenantId};
 use evergrant_core::integration::Integration;
+use evergrant_core::provider::Issued;
 use evergrant_core::store::{CredentialView, GrantStore as _, StoreError};
 use secrecy::{ExposeSecret as _, SecretString};
 use tracing::{info, warn};
@@ -78,16 +80,32 @@ pub struct Completed {
     pub integrations: Vec<Integration>,
 }
 
-pub(super) async fn finish(parts: &Parts, answer: Answer, tenants: Option<Vec<TenantId>>) -> Ended {
+/// Through which door an answer comes in.
+pub(super) enum Door {
+    /// A caller, for credentials of these tenants; `None` for all.
+    Caller(Option<Vec<TenantId>>),
+    /// The server's own callback, from a stranger.
+    Callback,
+}
+
+pub(super) async fn finish(parts: &Parts, answer: Answer, door: Door) -> Ended {
     let unknown = |error| Ended {
         about: None,
         result: Err(error),
     };
     let hash = StateHash::of(answer.state.expose_secret());
-    let tenants = tenants.as_deref();
+    let tenants = match &door {
+        Door::Caller(tenants) => tenants.as_deref(),
+        Door::Callback => None,
+    };
     // Anybody may ask with any state. Who guesses shall not take turns of SQLite's one writer.
     match parts.store.look_at_authorization(&hash, tenants).await {
-        Ok(Some(_)) => {}
+        Ok(Some(payload)) => {
+            let elsewhere = |pending: Pending| !pending.ends_at_callback();
+            if matches!(door, Door::Callback) && Pending::read(&payload).is_some_and(elsewhere) {
+                return unknown(ConsentError::Elsewhere);
+            }
+        }
         Ok(None) => return unknown(ConsentError::StateInvalid),
         Err(error) => return unknown(error.into()),
     }
@@ -204,7 +222,7 @@ pub(super) async fn store(
             message: "the provider's name of the account cannot be stored".to_owned(),
         });
     }
-    let tokens = tokens(pending, granted);
+    let tokens = token_set(granted.issued, &pending.placeholders, &pending.scopes);
     for left in (0..TRIES).rev() {
         match store_once(parts, pending, account.clone(), tokens.clone()).await {
             Ok(Some(done)) => return Ok(done),
@@ -257,6 +275,9 @@ async fn create(
             integrations: Vec::new(),
         })),
         Err(ChangeError::Refused(CreateError::Exists(_))) => Ok(None),
+        Err(ChangeError::Refused(CreateError::AccountMismatch(other))) => {
+            Err(ConsentError::AccountMismatch(other))
+        }
         Err(ChangeError::Store(error)) => Err(error.into()),
     }
 }
@@ -286,9 +307,12 @@ async fn reconnect(
             integrations,
         })),
         Err(ChangeError::Refused(ReconnectError::NotFound(_))) => Ok(None),
-        Err(ChangeError::Refused(ReconnectError::AccountMismatch { .. })) => {
-            keep_unwanted(parts, view, &ask.tokens).await;
-            Err(ConsentError::AccountMismatch(ask.key))
+        Err(ChangeError::Refused(ReconnectError::AccountMismatch { credential })) => {
+            // Of another credential they are stored already.
+            if credential == ask.key {
+                keep_unwanted(parts, view, &ask.tokens).await;
+            }
+            Err(ConsentError::AccountMismatch(credential))
         }
         Err(ChangeError::Store(error)) => Err(error.into()),
     }
@@ -309,10 +333,14 @@ async fn keep_unwanted(parts: &Parts, view: &CredentialView, tokens: &TokenSet) 
     }
 }
 
-/// Scopes are those that the provider states; if it states none, they are those asked for (RFC 6749 section 5.1).
-fn tokens(pending: &Pending, granted: Granted) -> TokenSet {
-    let issued = granted.issued;
-    let mut metadata = pending.placeholders.clone();
+/// What a consent with these placeholders, for these scopes, has brought. Scopes are those that the provider states; if
+/// it states none, they are those asked for (RFC 6749 section 5.1).
+pub fn token_set(
+    issued: Issued,
+    placeholders: &BTreeMap<String, String>,
+    scopes: &[String],
+) -> TokenSet {
+    let mut metadata = placeholders.clone();
     metadata.extend(issued.metadata);
     TokenSet {
         access_token: issued.access_token,
@@ -322,7 +350,7 @@ fn tokens(pending: &Pending, granted: Granted) -> TokenSet {
             .refresh_expires_at
             .filter(|_| issued.refresh_token.is_some()),
         refresh_token: issued.refresh_token,
-        scopes: issued.scopes.unwrap_or_else(|| pending.scopes.clone()),
+        scopes: issued.scopes.unwrap_or_else(|| scopes.to_vec()),
         metadata,
         means: Means::default(),
     }

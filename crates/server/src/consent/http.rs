@@ -225,7 +225,10 @@ fn asks_who(pending: &Pending) -> bool {
 
 fn not_believed(error: IdTokenError) -> Denied {
     let reason = match &error {
-        IdTokenError::Verify(VerifyError::Unavailable(_)) => FailureReason::ProviderUnavailable,
+        IdTokenError::Verify {
+            error: VerifyError::Unavailable(_),
+            ..
+        } => FailureReason::ProviderUnavailable,
         _ => FailureReason::ProviderProtocolError,
     };
     Denied {

@@ -8,7 +8,10 @@ use evergrant_core::ids::{
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+use url::Url;
 use zeroize::Zeroizing;
+
+use crate::callback;
 
 /// All that is needed to complete a consent, on whichever replica.
 #[derive(Debug, Clone)]
@@ -62,6 +65,13 @@ struct Rest {
 }
 
 impl Pending {
+    /// Whether it is to end at the server's own callback: its redirect URI leads there, whatever host and folder a proxy
+    /// gives it, or it was begun with an address that only that callback sends a browser to.
+    pub(super) fn ends_at_callback(&self) -> bool {
+        let path = Url::parse(&self.redirect_uri).map(|uri| uri.path().ends_with(callback::PATH));
+        self.return_url.is_some() || path.unwrap_or(false)
+    }
+
     /// As bytes, to be sealed.
     pub(super) fn write(&self) -> Zeroizing<Vec<u8>> {
         let written = Written {
@@ -165,6 +175,34 @@ mod tests {
             assert_eq!(secret(&after), secret(&before));
         }
         assert!(!format!("{:?}", pending()).contains("hush"));
+    }
+
+    #[test]
+    fn the_callback_is_known_by_its_path_and_by_an_address_to_go_on_to() {
+        let ends = |uri: &str, return_url: Option<&str>| {
+            let pending = Pending {
+                redirect_uri: uri.to_owned(),
+                return_url: return_url.map(str::to_owned),
+                ..pending()
+            };
+            pending.ends_at_callback()
+        };
+        assert!(ends("https://evergrant.example/oauth/callback", None));
+        assert!(ends("http://127.0.0.1:7074/oauth/callback", None));
+        assert!(ends(
+            "https://app.example/evergrant/oauth/callback?x=1",
+            None
+        ));
+        for elsewhere in [
+            "http://127.0.0.1:5555/callback",
+            "https://app.example/oauth/callback/",
+            "https://app.example/callback?at=/oauth/callback",
+            "com.example.app:/oauth",
+            "",
+        ] {
+            assert!(!ends(elsewhere, None), "{elsewhere}");
+            assert!(ends(elsewhere, Some("https://app.example/done")));
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::status::ApiError;
 pub mod credential;
 pub mod event;
 pub mod integration;
+pub mod material;
 pub mod means;
 
 /// The tenant of callers that name none.

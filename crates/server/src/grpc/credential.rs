@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use evergrant_core::broker::Broker;
 use evergrant_core::clock::{Clock, Timestamp};
-use evergrant_core::grant::{GrantType, TokenSet};
+use evergrant_core::grant::GrantType;
 use evergrant_core::ids::{ClientKey, ClientName, CredentialKey, ProviderName};
 use evergrant_core::registry::Registry;
 use evergrant_core::store::{CredentialView, Store};
@@ -26,7 +26,8 @@ use tonic::{Request, Response, Status};
 
 use self::delete::Deletions;
 use super::call::Call;
-use super::convert::credential::{to_credential, tokens};
+use super::convert::credential::to_credential;
+use super::convert::material::{Brought, brought};
 use super::convert::means::{refuse_incomplete, unusable};
 use super::gate::Gate;
 use super::status::{ApiError, store_error};
@@ -88,22 +89,24 @@ impl Credentials {
         Ok(Some(to_credential(self.view(key).await?)))
     }
 
-    /// The tokens or the means that a request brings, if new ones can be had with them.
-    fn tokens(
+    /// What a request brings, if new tokens can be had with it.
+    fn brought(
         &self,
         client: &ClientKey,
         grant_type: GrantType,
         material: Option<v1::TokenMaterial>,
         now: Timestamp,
-    ) -> Result<TokenSet, ApiError> {
-        let tokens = tokens(grant_type, material, now)?;
-        if let Some(entry) = self.providers.entry(&client.provider) {
+    ) -> Result<Brought, ApiError> {
+        let provider = &client.provider;
+        let brought = brought(&self.providers, provider, grant_type, material, now)?;
+        let tokens = &brought.tokens;
+        if let Some(entry) = self.providers.entry(provider) {
             refuse_incomplete(entry, grant_type, &tokens.means)?;
         }
         self.providers
-            .check_grant(client, grant_type, &tokens)
+            .check_grant(client, grant_type, tokens)
             .map_err(|why| unusable(grant_type, &why))?;
-        Ok(tokens)
+        Ok(brought)
     }
 
     fn client(&self, provider: &str, client: &str) -> Result<ClientKey, ApiError> {

@@ -21,6 +21,7 @@ use super::caller::Permission;
 use super::convert::credential::to_grant_type;
 use super::convert::to_timestamp;
 use super::gate::Gate;
+use super::meant::did_you_mean;
 use super::status::{ApiError, store_error};
 
 /// Serves ProviderService.
@@ -145,7 +146,7 @@ impl Providers {
             verdict,
         } = request;
         let provider = self.entry(&provider)?.name.clone();
-        let client = self.client(provider, &client)?;
+        let client = self.client(provider, &client).await?;
         call.concerns(&client);
         let verdict = match v1::BrakeVerdict::try_from(verdict) {
             Ok(v1::BrakeVerdict::Retry) => Verdict::Retry,
@@ -162,15 +163,40 @@ impl Providers {
         })
     }
 
-    /// A client that is named need not be configured any more: what it left behind may still be held.
-    fn client(&self, provider: ProviderName, client: &str) -> Result<ClientKey, ApiError> {
+    /// A client that is named need not be configured any more, as long as what it left behind is held.
+    async fn client(&self, provider: ProviderName, client: &str) -> Result<ClientKey, ApiError> {
         if client.is_empty() {
             let only = self.providers.resolve_client(&provider, None);
             return only.map_err(|error| unknown(&error, "client"));
         }
         let client = ClientName::parse(client)
             .map_err(|why| ApiError::invalid("client", why.to_string()))?;
-        Ok(ClientKey { provider, client })
+        let key = ClientKey { provider, client };
+        if self.providers.clients().any(|known| *known == key) {
+            return Ok(key);
+        }
+        let standings = self.store.clients().await;
+        let mut standings = standings
+            .map_err(|error| store_error(&error))?
+            .into_iter()
+            .filter(|standing| standing.brake.is_some() || standing.held > 0);
+        if standings.any(|standing| standing.client == key) {
+            return Ok(key);
+        }
+        Err(self.unknown_client(&key))
+    }
+
+    fn unknown_client(&self, key: &ClientKey) -> ApiError {
+        let clients = self.providers.clients();
+        let of_provider = clients.filter(|known| known.provider == key.provider);
+        let known = of_provider.map(|known| known.client.to_string()).collect();
+        let unknown = UnknownClient::Client {
+            provider: key.provider.to_string(),
+            client: key.client.to_string(),
+        };
+        let hint = did_you_mean(key.client.as_str(), known);
+        let why = format!("{unknown}, and nothing of it is held{hint}");
+        ApiError::new(ErrorReason::UnknownClient, why).about("client")
     }
 
     fn entry(&self, name: &str) -> Result<&Entry, ApiError> {

@@ -63,10 +63,12 @@ impl ApiError {
         self
     }
 
-    /// The same error, with a fact for programs in its ErrorInfo.
+    /// The same error, with a fact for programs in its ErrorInfo. An empty one is left out.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: String) -> Self {
-        self.metadata.push((name, value));
+        if !value.is_empty() {
+            self.metadata.push((name, value));
+        }
         self
     }
 
@@ -216,16 +218,11 @@ pub fn token_error(error: TokenError, now: Timestamp) -> ApiError {
             invalidation,
             ..
         } => {
-            let mut api = ApiError::new(ErrorReason::CredentialInvalidated, message);
-            api.metadata = vec![
-                ("generation", generation.to_string()),
-                (
-                    "invalidation_reason",
-                    super::convert::invalidation_name(invalidation.reason).to_owned(),
-                ),
-                ("provider_error", invalidation.provider_error),
-            ];
-            api
+            let reason = super::convert::invalidation_name(invalidation.reason);
+            ApiError::new(ErrorReason::CredentialInvalidated, message)
+                .with("generation", generation.to_string())
+                .with("invalidation_reason", reason.to_owned())
+                .with("provider_error", invalidation.provider_error)
         }
         TokenError::InProgress(_) => {
             ApiError::new(ErrorReason::RefreshInProgress, message).retry_after(SOON)
@@ -308,6 +305,7 @@ impl From<CreateError> for ApiError {
                 ErrorReason::CredentialExists,
                 format!("{message}; use ReconnectCredential"),
             ),
+            CreateError::AccountMismatch(_) => Self::new(ErrorReason::AccountMismatch, message),
         }
     }
 }

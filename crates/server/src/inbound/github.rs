@@ -6,7 +6,7 @@
 use evergrant_core::grant::InvalidationReason;
 use evergrant_core::report::Subject;
 use http::{HeaderMap, HeaderName};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::answer::Answer;
 use super::receiver::{Death, Said};
@@ -32,15 +32,22 @@ struct Payload {
 #[derive(Deserialize)]
 struct Account {
     id: u64,
-    login: String,
+    /// An enterprise has a slug in its place.
+    login: Option<String>,
     r#type: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct Installation {
     id: u64,
-    /// Only where the event is about the installation: others name it by its id alone.
-    account: Option<Account>,
+    /// Only where the event is about the installation: others name it by its id alone. It may be `null` then.
+    #[serde(default, deserialize_with = "named")]
+    account: Option<Option<Account>>,
+}
+
+/// What is there, even if it is `null`.
+fn named<'de, T: Deserialize<'de>, D: Deserializer<'de>>(input: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(input).map(Some)
 }
 
 impl GitHub {
@@ -115,9 +122,9 @@ impl Payload {
             return Err(malformed);
         };
         let mut subjects = vec![Subject::Account(format!("installation:{id}"))];
-        if account.r#type.as_deref() == Some("Organization") {
-            subjects.extend(account.subjects());
-        }
+        let organization =
+            account.filter(|account| account.r#type.as_deref() == Some("Organization"));
+        subjects.extend(organization.into_iter().flat_map(Account::subjects));
         Ok(Some((event, reason, subjects)))
     }
 }
@@ -125,8 +132,8 @@ impl Payload {
 impl Account {
     /// A login of digits alone could be somebody else's id.
     fn subjects(self) -> Vec<Subject> {
-        let is_id = self.login.bytes().all(|byte| byte.is_ascii_digit());
-        let login = Some(self.login).filter(|_| !is_id);
+        let is_id = |login: &String| login.bytes().all(|byte| byte.is_ascii_digit());
+        let login = self.login.filter(|login| !is_id(login));
         let names = [Some(self.id.to_string()), login];
         names.into_iter().flatten().map(Subject::Account).collect()
     }

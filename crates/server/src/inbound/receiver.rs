@@ -103,7 +103,8 @@ impl Receiver {
         given.eq_ignore_ascii_case(wanted)
     }
 
-    /// Authenticates a delivery and does what it says. Cancelled, it has happened whole or not at all.
+    /// Authenticates a delivery and does what it says. Cancelled, it may have happened in part, and is not remembered: the same
+    /// delivery, sent again, finishes it ([`Registry::report`]).
     pub(super) async fn deal_with(
         &self,
         headers: &HeaderMap,

@@ -15,6 +15,7 @@ mod m0008_audit;
 mod m0009_attempts;
 mod m0010_kills;
 mod m0011_requirement;
+mod m0012_accounts;
 mod m0013_probes;
 
 use std::time::{Duration, Instant};
@@ -68,6 +69,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0009_attempts::Attempts),
             Box::new(m0010_kills::Kills),
             Box::new(m0011_requirement::Requirement),
+            Box::new(m0012_accounts::Accounts),
             Box::new(m0013_probes::Probes),
         ]
     }

@@ -3,14 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use evergrant_core::change::{AccountKey, Scope, Snapshot};
+use evergrant_core::change::{Connecting, Scope, Snapshot};
 use evergrant_core::clock::Timestamp;
-use evergrant_core::ids::{ClientKey, CredentialKey, IntegrationKey};
+use evergrant_core::ids::{ClientKey, CredentialKey, GrantId, IntegrationKey, TenantId};
 use evergrant_core::store::StoreError;
 use sea_orm::sea_query::Query;
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder,
-    QuerySelect,
 };
 
 use super::SqlStore;
@@ -30,6 +29,7 @@ struct Rows {
     revision: i64,
     now: i64,
     grants: Vec<grant::Model>,
+    same_token: Vec<String>,
     credentials: Vec<credential::Model>,
     integrations: IntegrationPage,
     client: Option<client::Model>,
@@ -43,11 +43,14 @@ impl SqlStore {
         let rows = self.database.read(read).await?;
         let grants = rows.grants.into_iter();
         let grants = grants.map(|grant| row::facts(grant, rows.now));
+        let same_token = rows.same_token.iter();
+        let same_token = same_token.map(|id| row::name(GrantId::parse, id));
         let credentials = rows.credentials.into_iter().map(row::credential);
         Ok(Snapshot {
             revision: number(rows.revision),
             now: Timestamp::from_millis(rows.now),
             grants: grants.collect::<Result<_, _>>()?,
+            same_token: same_token.collect::<Result<_, _>>()?,
             credentials: credentials.collect::<Result<_, _>>()?,
             integrations: integrations(rows.integrations)?,
             client: rows.client.map(row::client).transpose()?,
@@ -68,6 +71,7 @@ impl SqlStore {
             revision: first.try_get("", "revision")?,
             now: first.try_get("", "now")?,
             grants: Vec::new(),
+            same_token: Vec::new(),
             credentials: Vec::new(),
             integrations: (Vec::new(), Vec::new()),
             client: None,
@@ -102,10 +106,12 @@ impl SqlStore {
                 let id = [id.to_string()].into();
                 add_grants(database, id, None, &mut rows).await?;
             }
-            Scope::Credential { key, account } => {
+            Scope::Credential { key, connecting } => {
                 let mut grants = BTreeSet::new();
-                if let Some(account) = account {
-                    grants.extend(read_grant_of_account(database, account).await?);
+                if let Some(wanted) = connecting {
+                    grants.extend(of_account(database, &key.tenant, wanted).await?);
+                    rows.same_token = with_token(database, &key.tenant, wanted).await?;
+                    grants.extend(rows.same_token.iter().cloned());
                 }
                 let found = read_credentials(database, is_credential(key)).await?;
                 grants.extend(found.into_iter().map(|row| row.grant_id));
@@ -204,20 +210,48 @@ async fn read_client(database: &Session, key: &ClientKey) -> Result<Option<clien
     client::Entity::find_by_id(key).one(database).await
 }
 
-async fn read_grant_of_account(
+async fn of_account(
     database: &Session,
-    account: &AccountKey,
-) -> Result<Option<String>, DbErr> {
-    grant::Entity::find()
-        .select_only()
-        .column(grant::Column::Id)
-        .filter(grant::Column::Tenant.eq(account.tenant.as_str()))
-        .filter(grant::Column::Provider.eq(account.client.provider.as_str()))
-        .filter(grant::Column::Client.eq(account.client.client.as_str()))
-        .filter(grant::Column::Account.eq(account.account.as_str()))
-        .into_tuple()
-        .one(database)
-        .await
+    tenant: &TenantId,
+    wanted: &Connecting,
+) -> Result<Vec<String>, DbErr> {
+    let Some(account) = &wanted.account else {
+        return Ok(Vec::new());
+    };
+    let is_of_account = Sql::new("account = ?", [account.as_str().into()]);
+    grants_where(database, tenant, wanted, is_of_account).await
+}
+
+async fn with_token(
+    database: &Session,
+    tenant: &TenantId,
+    wanted: &Connecting,
+) -> Result<Vec<String>, DbErr> {
+    let Some(hash) = wanted.refresh_token else {
+        return Ok(Vec::new());
+    };
+    let has_token = Sql::new("refresh_hash = ?", [hash.to_vec().into()]);
+    grants_where(database, tenant, wanted, has_token).await
+}
+
+async fn grants_where(
+    database: &Session,
+    tenant: &TenantId,
+    wanted: &Connecting,
+    is_wanted: Sql,
+) -> Result<Vec<String>, DbErr> {
+    let of_client = Sql::new(
+        "SELECT id FROM grants WHERE tenant = ? AND provider = ? AND client = ? AND ",
+        [
+            tenant.as_str().into(),
+            wanted.client.provider.as_str().into(),
+            wanted.client.client.as_str().into(),
+        ],
+    );
+    let query = of_client.then(is_wanted).then(Sql::text(" ORDER BY id"));
+    let query = query.build(database.get_database_backend());
+    let rows = database.query_all_raw(query).await?.into_iter();
+    rows.map(|row| row.try_get::<String>("", "id")).collect()
 }
 
 fn needs_of(key: &IntegrationKey) -> sea_orm::sea_query::SelectStatement {

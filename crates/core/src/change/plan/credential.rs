@@ -7,6 +7,7 @@ use thiserror::Error;
 use super::derived::{derived_alive, forget_derived};
 use super::grant::{dependants, find, tell_restored, users, uses};
 use super::integration::restatus;
+use super::share::{self, OtherAccount};
 use crate::ageing::Life;
 use crate::change::{ChangeSet, NewGrant, Snapshot, Write};
 use crate::clock::Timestamp;
@@ -44,6 +45,9 @@ pub enum CreateError {
     /// There is one of that name.
     #[error("credential {0} exists already")]
     Exists(CredentialKey),
+    /// The refresh token is that of a credential of another account.
+    #[error("the refresh token is that of credential {0}, which belongs to another account")]
+    AccountMismatch(CredentialKey),
 }
 
 /// Why a credential gets no new labels.
@@ -57,8 +61,9 @@ pub enum UpdateLabelsError {
     EtagMismatch(CredentialKey),
 }
 
-/// A new credential. If the account has a grant already, the new tokens become that grant's next generation,
-/// and whatever waited for it is healed.
+/// A new credential. If another grant of the tenant and client holds the refresh token already, or is of the account and
+/// loses nothing by it, the new tokens become that grant's next generation, and whatever waited for it is healed.
+/// Otherwise it gets a grant of its own.
 pub fn create_credential(
     snapshot: &Snapshot,
     new: &CreateCredential,
@@ -71,12 +76,14 @@ pub fn create_credential(
         return Err(CreateError::Exists(new.key.clone()));
     }
     let (mut writes, mut events) = (Vec::new(), Vec::new());
-    let shared = grant_of_account(snapshot, &new.key, &new.client, new.account.as_deref());
+    let shared = share::for_new(snapshot, new)
+        .map_err(|OtherAccount(of)| CreateError::AccountMismatch(of))?;
     let grant = match shared {
         Some(grant) => {
             let next = grant.generation.next();
             let consent = (&new.tokens, new.issued_at, &new.renewal);
-            writes.push(store(grant, next, consent, None));
+            writes.push(store(grant, next, consent, new.account.clone()));
+            forget_derived(snapshot, &grant.id, &mut writes);
             tell_restored(snapshot, grant, next, &mut events);
             grant.id.clone()
         }
@@ -207,20 +214,6 @@ pub fn update_labels(
             labels,
         }],
         events: Vec::new(),
-    })
-}
-
-pub(super) fn grant_of_account<'a>(
-    snapshot: &'a Snapshot,
-    key: &CredentialKey,
-    client: &ClientKey,
-    account: Option<&str>,
-) -> Option<&'a GrantFacts> {
-    let account = account?;
-    snapshot.grants.iter().find(|grant| {
-        grant.tenant == key.tenant
-            && grant.client == *client
-            && grant.account.as_deref() == Some(account)
     })
 }
 

@@ -2,10 +2,11 @@
 
 use thiserror::Error;
 
-use super::credential::{grant_of_account, store};
+use super::credential::store;
 use super::derived::forget_derived;
 use super::grant::{find, restored, tell_restored, users, uses};
 use super::integration::restatus_with;
+use super::share::{self, Destination, OtherAccount};
 use crate::ageing::Life;
 use crate::change::{ChangeSet, NewGrant, Snapshot, Write};
 use crate::clock::Timestamp;
@@ -41,7 +42,8 @@ pub enum ReconnectError {
     /// There is none of that name.
     #[error("credential {0} does not exist")]
     NotFound(CredentialKey),
-    /// Another account was connected, and that is not allowed.
+    /// Another account was connected, and that is not allowed; or the refresh token is that of a credential of another
+    /// account.
     #[error("credential {credential} belongs to another account than the one connected now")]
     AccountMismatch {
         /// The credential.
@@ -53,8 +55,8 @@ pub enum ReconnectError {
 /// healed, and an attempt of the old generation that is still in flight can no longer write. What was derived from the
 /// grant is deleted, since it may have other means now.
 ///
-/// Answers the change and the integrations whose status it changes. Where another account was connected, the
-/// credential leaves a grant that others use, and joins the one that the account has already.
+/// Answers the change and the integrations whose status it changes. The credential leaves a grant that others use where
+/// they would lose something, or are of another account. It joins one of the account that loses nothing, or gets its own.
 pub fn reconnect(
     snapshot: &Snapshot,
     ask: &Reconnect,
@@ -76,34 +78,37 @@ pub fn reconnect(
         });
     }
 
-    let account = ask.account.as_deref();
-    let target = grant_of_account(snapshot, &ask.key, &current.client, account)
-        .filter(|grant| grant.id != current.id);
-    let is_shared = users(snapshot, &current.id).count() > 1;
+    let destination = share::for_known(snapshot, ask, credential, current);
+    let destination = destination
+        .map_err(|OtherAccount(credential)| ReconnectError::AccountMismatch { credential })?;
     let consent = (&ask.tokens, ask.issued_at, &ask.renewal);
 
     let (mut writes, mut events) = (Vec::new(), Vec::new());
-    let works = if let Some(target) = target {
-        let next = above(current, target);
-        writes.push(store(target, next, consent, None));
-        tell_restored(snapshot, target, next, &mut events);
-        writes.extend(leave(snapshot, credential, &target.id));
-        tell_left(snapshot, credential, current, next, &mut events);
-        target.id.clone()
-    } else if account_changes && is_shared {
-        let new = own_grant(ask, current);
-        let (id, next) = (new.id.clone(), new.generation);
-        writes.push(Write::InsertGrant(Box::new(new)));
-        writes.extend(leave(snapshot, credential, &id));
-        tell_left(snapshot, credential, current, next, &mut events);
-        id
-    } else {
-        let next = current.generation.next();
-        let account = ask.account.clone();
-        writes.push(store(current, next, consent, account));
-        forget_derived(snapshot, &current.id, &mut writes);
-        tell_restored(snapshot, current, next, &mut events);
-        current.id.clone()
+    let works = match destination {
+        Destination::Stays => {
+            let next = current.generation.next();
+            writes.push(store(current, next, consent, ask.account.clone()));
+            forget_derived(snapshot, &current.id, &mut writes);
+            tell_restored(snapshot, current, next, &mut events);
+            current.id.clone()
+        }
+        Destination::Joins(target) => {
+            let next = above(current, target);
+            writes.push(store(target, next, consent, ask.account.clone()));
+            forget_derived(snapshot, &target.id, &mut writes);
+            tell_restored(snapshot, target, next, &mut events);
+            leave(snapshot, credential, &target.id, &mut writes);
+            tell_left(snapshot, credential, current, next, &mut events);
+            target.id.clone()
+        }
+        Destination::Own => {
+            let new = own_grant(ask, current);
+            let (id, next) = (new.id.clone(), new.generation);
+            writes.push(Write::InsertGrant(Box::new(new)));
+            leave(snapshot, credential, &id, &mut writes);
+            tell_left(snapshot, credential, current, next, &mut events);
+            id
+        }
     };
     restatus_with(
         snapshot,
@@ -132,7 +137,7 @@ fn own_grant(ask: &Reconnect, left: &GrantFacts) -> NewGrant {
         id,
         tenant: ask.key.tenant.clone(),
         client: left.client.clone(),
-        account: ask.account.clone(),
+        account: ask.account.clone().or_else(|| left.account.clone()),
         grant_type: left.grant_type,
         parent: None,
         generation: left.generation.next(),
@@ -147,19 +152,19 @@ fn above(current: &GrantFacts, target: &GrantFacts) -> Generation {
 }
 
 /// The credential moves from its grant, which goes with its last credential, to another.
-fn leave(snapshot: &Snapshot, credential: &Credential, to: &GrantId) -> [Write; 2] {
+fn leave(snapshot: &Snapshot, credential: &Credential, to: &GrantId, writes: &mut Vec<Write>) {
     let from = credential.grant.clone();
-    let left = if users(snapshot, &from).count() == 1 {
-        Write::DeleteGrant(from.clone())
-    } else {
-        Write::TouchGrant(from.clone())
-    };
-    let moved = Write::MoveCredential {
+    writes.push(Write::MoveCredential {
         key: credential.key.clone(),
-        from,
+        from: from.clone(),
         to: to.clone(),
-    };
-    [moved, left]
+    });
+    if users(snapshot, &from).count() == 1 {
+        forget_derived(snapshot, &from, writes);
+        writes.push(Write::DeleteGrant(from));
+    } else {
+        writes.push(Write::TouchGrant(from));
+    }
 }
 
 /// Tells that a credential works as `generation`, if the grant that it left is dead.

@@ -84,6 +84,7 @@ impl Scene {
             revision: 7,
             now: NOW,
             grants: Vec::new(),
+            same_token: Vec::new(),
             credentials: Vec::new(),
             integrations: Vec::new(),
             client: None,

@@ -4,8 +4,6 @@
 //! its way. Once the provider has taken it back it is forgotten, so that nobody hands it out and nobody asks for it twice:
 //! what failed half-way goes on from there when it is asked for again.
 
-use std::time::Duration;
-
 use tokio::time::Instant;
 use tracing::info;
 
@@ -15,7 +13,8 @@ use crate::grant::Grant;
 use crate::ids::GrantId;
 use crate::leader::{Held, Leadership};
 use crate::provider::Revocation;
-use crate::refresh::flight::{FIRST_POLL, LAST_POLL, shutting_down};
+use crate::refresh::flight::shutting_down;
+use crate::refresh::polls::Polls;
 use crate::refresh::{Failure, Refresher};
 
 /// What became of the tokens of other sets of scopes.
@@ -68,7 +67,7 @@ impl Refresher {
     ) -> Result<Option<Revocation>, Failure> {
         // Subscribed before the first look, so that no news falls between a look and a wait.
         let mut notices = self.ports.bus.subscribe();
-        let mut poll = FIRST_POLL;
+        let mut polls = Polls::new();
         loop {
             if self.stop.is_cancelled() {
                 return Err(shutting_down());
@@ -78,25 +77,23 @@ impl Refresher {
                 // It made room for another, which only one does whose token has ended.
                 return Ok(Some(Revocation::Revoked));
             };
-            let mut wait = poll;
-            match self.leader.claim(id).await {
+            let lock_left = match self.leader.claim(id).await {
                 Leadership::Leader(held) => {
                     let tried = self.take_back(parent, &grant, place, &held).await;
                     held.release().await;
                     if let Some(revocation) = tried? {
                         return Ok(Some(revocation));
                     }
+                    None
                 }
-                Leadership::Follower { left } => {
-                    wait = wait.min(left.max(Duration::from_millis(10)));
-                }
-            }
+                Leadership::Follower { left } => Some(left),
+            };
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Ok(None);
             }
-            self.wait_for_news(id, &mut notices, wait.min(left)).await;
-            poll = (poll * 2).min(LAST_POLL);
+            let wait = polls.next(lock_left).min(left);
+            self.wait_for_news(id, &mut notices, wait).await;
         }
     }
 

@@ -1,7 +1,5 @@
 //! A grant that was killed is taken back at its provider, and its row stays.
 
-use std::time::Duration;
-
 use tokio::time::Instant;
 
 use crate::budget::Urgency;
@@ -9,7 +7,8 @@ use crate::failure::FailureReason;
 use crate::grant::InvalidationReason;
 use crate::ids::{Generation, GrantId};
 use crate::leader::Leadership;
-use crate::refresh::flight::{FIRST_POLL, LAST_POLL, no_place};
+use crate::refresh::flight::shutting_down;
+use crate::refresh::polls::Polls;
 use crate::refresh::revoke::derived::Derived;
 use crate::refresh::{Failure, Refresher};
 use crate::revocation::Withdrawn;
@@ -22,8 +21,13 @@ impl Refresher {
         generation: Generation,
     ) -> Result<Withdrawn, Failure> {
         let deadline = Instant::now() + self.longest_hold();
-        let mut poll = FIRST_POLL;
+        // Subscribed before the first look, so that no news falls between a look and a wait.
+        let mut notices = self.ports.bus.subscribe();
+        let mut polls = Polls::new();
         loop {
+            if self.stop.is_cancelled() {
+                return Err(shutting_down());
+            }
             let store = &self.ports.store;
             let grant = store.grant(id).await;
             let grant = grant.map_err(|error| Failure::from_store(&error))?;
@@ -40,14 +44,8 @@ impl Refresher {
                 return Err(Failure::new(reason, unknown.to_string()));
             }
             // Refreshes come first, those in the background too: they may not wait.
-            let profile = self.ports.providers.profile(&grant.facts.client);
-            let limits = profile.map(|profile| profile.limits).unwrap_or_default();
-            let client = &grant.facts.client;
-            let place = self
-                .budgets
-                .enter(client, limits, Urgency::Background)
-                .await;
-            let place = place.map_err(|full| no_place(full, self.ports.clock.now()))?;
+            let place = self.place(&grant.facts.client, Urgency::Background).await;
+            let place = place.map_err(|none| self.without_place(none))?;
             let derived = self.revoke_derived(id, &place, deadline).await?;
             match derived {
                 // The grant was told of as changed.
@@ -55,8 +53,7 @@ impl Refresher {
                 Derived::Busy => return Err(busy()),
                 Derived::None | Derived::NotSupported => {}
             }
-            let mut wait = poll;
-            match self.leader.claim(id).await {
+            let left = match self.leader.claim(id).await {
                 Leadership::Leader(held) => {
                     let began = Instant::now();
                     let asked = self.revoke_tokens(&grant, &place, false, began).await;
@@ -64,19 +61,16 @@ impl Refresher {
                     match asked? {
                         Some(true) if derived == Derived::None => return Ok(Withdrawn::Revoked),
                         Some(_) => return Ok(Withdrawn::NotSupported),
-                        None => {}
+                        None => None,
                     }
                 }
-                Leadership::Follower { left } => {
-                    wait = wait.min(left.max(Duration::from_millis(10)));
-                }
-            }
+                Leadership::Follower { left } => Some(left),
+            };
             drop(place);
             if Instant::now() >= deadline {
                 return Err(busy());
             }
-            tokio::time::sleep(wait).await;
-            poll = (poll * 2).min(LAST_POLL);
+            self.wait_for_news(id, &mut notices, polls.next(left)).await;
         }
     }
 }

@@ -6,7 +6,7 @@ use tracing::{error, info, warn};
 use super::count;
 use crate::change::{Scope, plan};
 use crate::failure::FailureReason;
-use crate::grant::PassingFailure;
+use crate::grant::{GrantFacts, PassingFailure};
 use crate::ids::ClientKey;
 use crate::provider::CallError;
 use crate::refresh::attempt::Attempt;
@@ -44,6 +44,24 @@ impl Refresher {
             .refusal(client)
             .map(|refusal| now.plus(refusal.retry_after));
         self.tell_failed(attempt, failure).await
+    }
+
+    /// Takes note of a refusal of the client that may be about what one grant brings. Many of them in a row are about the
+    /// client. What is told of it then repeats no words that the provider found for one grant: other tenants read it.
+    pub(super) async fn grant_rejected(&self, grant: &GrantFacts, error: &CallError) {
+        let client = &grant.client;
+        if !self.breaker.doubt(client, &grant.id) {
+            return;
+        }
+        let message = match error.code.as_str() {
+            "" => "several grants of the client were refused in a row".to_owned(),
+            code => format!("several grants of the client were refused in a row with {code}"),
+        };
+        let error = CallError {
+            message,
+            ..error.clone()
+        };
+        self.client_rejected(client, &error).await;
     }
 
     async fn client_rejected(&self, client: &ClientKey, error: &CallError) {

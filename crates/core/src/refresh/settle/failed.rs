@@ -49,6 +49,10 @@ impl Refresher {
             Verdict::Client if concerns_grant_alone(&attempt, &error) => {
                 FailureReason::ClientRejected
             }
+            Verdict::Client if error.grant_specific => {
+                self.grant_rejected(&attempt.grant.facts, &error).await;
+                FailureReason::ClientRejected
+            }
             Verdict::Client => return self.settle_client_rejected(&attempt, error).await,
             Verdict::RateLimit => FailureReason::ProviderRateLimited,
             Verdict::Request | Verdict::Protocol => FailureReason::ProviderProtocolError,

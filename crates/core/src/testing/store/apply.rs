@@ -1,7 +1,5 @@
 //! Applying a change in memory: every expectation is checked first, then everything is written.
 
-use std::collections::BTreeSet;
-
 use super::state::{GrantRow, Now, State};
 use crate::ageing::Dates;
 use crate::brake::WINDOW;
@@ -228,20 +226,13 @@ impl State {
         }
     }
 
-    /// Every credential has its grant, every derived grant its parent, and no two grants have the same account.
+    /// Every credential has its grant, and every derived grant its parent.
     fn is_consistent(&self) -> bool {
-        let mut accounts = BTreeSet::new();
-        let mut facts = self.grants.values().map(|row| &row.grant.facts);
-        facts.all(|facts| match &facts.account {
-            Some(account) => accounts.insert((&facts.tenant, &facts.client, account)),
-            None => true,
-        }) && self
-            .credentials
-            .values()
-            .all(|row| self.grants.contains_key(&row.grant))
-            && (self.grants.values())
-                .filter_map(|row| row.grant.facts.parent.as_ref())
-                .all(|parent| self.grants.contains_key(parent))
+        let mut used = self.credentials.values().map(|row| &row.grant);
+        let rows = self.grants.values();
+        let mut parents = rows.filter_map(|row| row.grant.facts.parent.as_ref());
+        used.all(|grant| self.grants.contains_key(grant))
+            && parents.all(|parent| self.grants.contains_key(parent))
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::state::{Now, State};
+use super::state::{GrantRow, Now, State};
 use crate::ageing::EndOf;
-use crate::change::{AccountKey, Scope, Snapshot};
+use crate::change::{Connecting, Scope, Snapshot};
 use crate::grant::Grant;
-use crate::ids::{ClientKey, CredentialId, CredentialKey, GrantId};
+use crate::ids::{ClientKey, CredentialId, CredentialKey, GrantId, TenantId};
 use crate::integration::{Fault, Integration, Need};
+use crate::secret::RefreshToken;
 use crate::store::{
     ClientStanding, Credential, CredentialQuery, CredentialView, Forecast, ForecastPlace,
     ForecastQuery, IntegrationQuery,
@@ -153,18 +154,19 @@ impl State {
         let mut client = None;
         let mut delivered = false;
         let mut refusals = None;
+        let mut same_token = Vec::new();
         match scope {
             Scope::Grant(id) => {
                 grants.insert(id.clone());
             }
-            Scope::Credential { key, account } => {
+            Scope::Credential { key, connecting } => {
                 credentials.insert(key.clone());
                 grants.extend(self.credentials.get(key).map(|row| row.grant.clone()));
-                grants.extend(
-                    account
-                        .as_ref()
-                        .and_then(|account| self.grant_of_account(account)),
-                );
+                if let Some(wanted) = connecting {
+                    grants.extend(self.of_account(&key.tenant, wanted));
+                    same_token = self.with_token(&key.tenant, wanted);
+                    grants.extend(same_token.iter().cloned());
+                }
             }
             Scope::Integration {
                 key,
@@ -238,6 +240,7 @@ impl State {
                 .iter()
                 .filter_map(|id| Some(self.grants.get(id)?.view(now).facts))
                 .collect(),
+            same_token,
             credentials: credentials
                 .iter()
                 .filter_map(|key| self.credentials.get(key).cloned())
@@ -260,14 +263,33 @@ impl State {
         known.into_iter().map(standing).collect()
     }
 
-    pub(super) fn grant_of_account(&self, account: &AccountKey) -> Option<GrantId> {
-        let mut facts = self.grants.values().map(|row| &row.grant.facts);
-        let shared = facts.find(|facts| {
-            facts.tenant == account.tenant
-                && facts.client == account.client
-                && facts.account.as_deref() == Some(&account.account)
-        });
-        shared.map(|facts| facts.id.clone())
+    fn of_account(&self, tenant: &TenantId, wanted: &Connecting) -> Vec<GrantId> {
+        self.grants_where(tenant, wanted, |row| {
+            wanted.account.is_some() && row.grant.facts.account == wanted.account
+        })
+    }
+
+    fn with_token(&self, tenant: &TenantId, wanted: &Connecting) -> Vec<GrantId> {
+        self.grants_where(tenant, wanted, |row| {
+            let token = row.grant.tokens.refresh_token.as_ref();
+            let hash = token.map(RefreshToken::sha512_twice);
+            hash.is_some() && hash == wanted.refresh_token
+        })
+    }
+
+    fn grants_where(
+        &self,
+        tenant: &TenantId,
+        wanted: &Connecting,
+        is_wanted: impl Fn(&GrantRow) -> bool,
+    ) -> Vec<GrantId> {
+        let rows = self.grants.values();
+        rows.filter(|row| {
+            let facts = &row.grant.facts;
+            facts.tenant == *tenant && facts.client == wanted.client && is_wanted(row)
+        })
+        .map(|row| row.grant.facts.id.clone())
+        .collect()
     }
 }
 

@@ -217,57 +217,24 @@ pub async fn every_kind_of_write_expects_its_row(harness: &impl StoreHarness) {
     subject.conflicts(vec![health(false)]).await;
 }
 
-pub async fn no_two_grants_have_one_account_and_no_two_rows_one_name(harness: &impl StoreHarness) {
+pub async fn several_grants_have_one_account_and_no_two_rows_one_name(harness: &impl StoreHarness) {
     let subject = Subject::of(harness);
-    let with_account = |tenant: &str| {
+    let with_account = || {
         Box::new(NewGrant {
             account: Some("T0".into()),
-            ..new_grant(tenant, "slack")
+            ..new_grant("t1", "slack")
         })
     };
-    let first = with_account("t1");
-    subject.write(vec![Write::InsertGrant(first.clone())]).await;
-    subject
-        .conflicts(vec![Write::InsertGrant(with_account("t1"))])
-        .await;
-    subject
-        .conflicts(vec![Write::InsertGrant(first.clone())])
-        .await;
-    let other = with_account("t2");
-    let two = vec![
-        Write::InsertGrant(other.clone()),
-        Write::InsertGrant(with_account("t2")),
-    ];
-    subject.conflicts(two).await;
-    subject.write(vec![Write::InsertGrant(other)]).await;
+    let [first, second] = [with_account(), with_account()];
+    let both = [&first, &second].map(|new| Write::InsertGrant(new.clone()));
+    subject.write(both.into()).await;
+    for known in [&first, &second] {
+        let stored = subject.0.grant(&known.id).await.unwrap().unwrap();
+        assert_eq!(stored.facts.account, known.account);
+    }
+    subject.conflicts(vec![Write::InsertGrant(first)]).await;
 
     let learnt = subject.add_slack(&["a"]).await;
-    let Write::StoreTokens {
-        grant,
-        base,
-        next,
-        tokens,
-        issued_at,
-        dates,
-        consent,
-        ..
-    } = store_tokens(&learnt, 1)
-    else {
-        unreachable!()
-    };
-    let account = Some("T0".to_owned());
-    let taken = Write::StoreTokens {
-        grant,
-        base,
-        next,
-        tokens,
-        issued_at,
-        dates,
-        consent,
-        account,
-    };
-    subject.conflicts(vec![taken]).await;
-
     let again = || Write::InsertCredential(new_credential(key("a"), &learnt));
     let fresh = || Write::InsertCredential(new_credential(key("b"), &learnt));
     subject.conflicts(vec![again()]).await;

@@ -82,7 +82,7 @@ pub async fn a_grant_has_those_that_are_derived_from_it(harness: &impl StoreHarn
     assert_eq!(subject.grants_of(Scope::Grant(parent.clone())).await, all);
     let credential = Scope::Credential {
         key: key("a"),
-        account: None,
+        connecting: None,
     };
     assert_eq!(subject.grants_of(credential).await, all);
     let integration = Scope::Integration {

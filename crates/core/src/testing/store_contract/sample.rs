@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::StoreHarness;
 use crate::ageing::Dates;
-use crate::change::{AccountKey, ChangeSet, NewGrant, Scope, Write};
+use crate::change::{ChangeSet, Connecting, NewGrant, Scope, Write};
 use crate::clock::Timestamp;
 use crate::events::{CredentialRestored, EventBody};
 use crate::grant::{GrantType, Invalidation, InvalidationReason, Means, TokenSet};
@@ -50,11 +50,12 @@ pub(super) fn client(provider: &str) -> ClientKey {
     }
 }
 
-pub(super) fn account(name: &str) -> AccountKey {
-    AccountKey {
-        tenant: tenant("t1"),
+/// Tokens without a refresh token, of an account at Slack.
+pub(super) fn connecting(account: &str) -> Connecting {
+    Connecting {
         client: client("slack"),
-        account: name.to_owned(),
+        account: Some(account.to_owned()),
+        refresh_token: None,
     }
 }
 

@@ -2,10 +2,10 @@
 
 use super::StoreHarness;
 use super::sample::{
-    Subject, T0, account, client, credential_id, faults, integration_key, key, new_grant,
-    new_integration,
+    Subject, T0, client, connecting, credential_id, faults, integration_key, key, new_grant,
+    new_integration, tokens,
 };
-use crate::change::{ClientHealth, NewGrant, Scope, Snapshot, Write};
+use crate::change::{ClientHealth, Connecting, NewGrant, Scope, Snapshot, Write};
 use crate::grant::GrantState;
 use crate::ids::GrantId;
 
@@ -68,20 +68,20 @@ pub async fn a_credential_that_does_not_exist_has_the_integrations_that_need_it(
     let subject = Subject::of(harness);
     subject.add(new_grant("t2", "slack"), &["t2/new"]).await;
     subject.add_integration("i1", &["new"]).await;
-    let scope = |account| Scope::Credential {
+    let scope = |connecting| Scope::Credential {
         key: key("new"),
-        account,
+        connecting,
     };
     let snapshot = subject.snapshot(scope(None)).await;
     assert!(snapshot.grants.is_empty() && snapshot.credentials.is_empty());
     assert_eq!(integrations(&snapshot), ["i1"]);
     assert_eq!(faults(&snapshot.integrations[0]), [("new", "deleted")]);
 
-    let snapshot = subject.snapshot(scope(Some(account("nobody")))).await;
+    let snapshot = subject.snapshot(scope(Some(connecting("nobody")))).await;
     assert_eq!(integrations(&snapshot), ["i1"]);
 }
 
-pub async fn an_account_has_the_grant_that_its_credentials_share(harness: &impl StoreHarness) {
+pub async fn an_account_has_all_its_grants(harness: &impl StoreHarness) {
     let subject = Subject::of(harness);
     let old = subject.add_slack(&["a", "b"]).await;
     let shared = NewGrant {
@@ -89,6 +89,11 @@ pub async fn an_account_has_the_grant_that_its_credentials_share(harness: &impl 
         ..new_grant("t1", "slack")
     };
     let shared = subject.add(shared, &["c"]).await;
+    let second = NewGrant {
+        account: Some("T0".into()),
+        ..new_grant("t1", "slack")
+    };
+    let second = subject.add(second, &["d"]).await;
     for elsewhere in [new_grant("t2", "slack"), new_grant("t1", "google")] {
         let account = Some("T0".into());
         let elsewhere = NewGrant {
@@ -103,14 +108,52 @@ pub async fn an_account_has_the_grant_that_its_credentials_share(harness: &impl 
     let snapshot = subject
         .snapshot(Scope::Credential {
             key: key("a"),
-            account: Some(account("T0")),
+            connecting: Some(connecting("T0")),
         })
         .await;
-    let mut both = [old, shared];
-    both.sort();
-    assert_eq!(grants(&snapshot), both);
-    assert_eq!(credentials(&snapshot), ["a", "b", "c"]);
+    let mut all = [old, shared, second];
+    all.sort();
+    assert_eq!(grants(&snapshot), all);
+    assert_eq!(snapshot.same_token, []);
+    assert_eq!(credentials(&snapshot), ["a", "b", "c", "d"]);
     assert_eq!(integrations(&snapshot), ["i1", "i2"]);
+}
+
+pub async fn a_refresh_token_is_found_in_every_grant_of_its_tenant_and_client(
+    harness: &impl StoreHarness,
+) {
+    let subject = Subject::of(harness);
+    let with = |name: &str, grant: NewGrant| NewGrant {
+        tokens: tokens(name),
+        ..grant
+    };
+    let dead = subject
+        .add(with("one", new_grant("t1", "slack")), &["a"])
+        .await;
+    subject.invalidate(&dead, "gone").await;
+    subject
+        .add(with("two", new_grant("t1", "slack")), &["b"])
+        .await;
+    for elsewhere in [new_grant("t2", "slack"), new_grant("t1", "google")] {
+        subject.add(with("one", elsewhere), &[]).await;
+    }
+    subject.add_integration("i1", &["a"]).await;
+    let refresh_token = |name: &str| tokens(name).refresh_token.map(|token| token.sha512_twice());
+    let scope = |name: &str| Scope::Credential {
+        key: key("new"),
+        connecting: Some(Connecting {
+            refresh_token: refresh_token(name),
+            ..connecting("nobody")
+        }),
+    };
+    let snapshot = subject.snapshot(scope("one")).await;
+    let holder = [dead];
+    assert_eq!(snapshot.same_token, holder);
+    assert_eq!(grants(&snapshot), holder);
+    assert_eq!(credentials(&snapshot), ["a"]);
+    assert_eq!(integrations(&snapshot), ["i1"]);
+    let snapshot = subject.snapshot(scope("three")).await;
+    assert!(snapshot.same_token.is_empty() && snapshot.grants.is_empty());
 }
 
 pub async fn an_integration_has_its_credentials_and_the_wanted_ones(harness: &impl StoreHarness) {

@@ -118,8 +118,13 @@ impl TokenGrantFacts {
     /// Whether the placeholder of that name, in [`then`](Self::then), is something that the first answer gives: a token,
     /// the account, or a fact that is kept.
     pub fn gives(&self, placeholder: &str) -> bool {
-        ThenFacts::ALWAYS_GIVEN.contains(&placeholder)
-            || self.response.metadata.contains_key(placeholder)
+        self.given().any(|given| given == placeholder)
+    }
+
+    /// The names of all that.
+    pub(in crate::catalogue) fn given(&self) -> impl Iterator<Item = &str> {
+        let kept = self.response.metadata.keys().map(String::as_str);
+        ThenFacts::ALWAYS_GIVEN.into_iter().chain(kept)
     }
 }
 

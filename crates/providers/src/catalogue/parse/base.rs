@@ -6,20 +6,22 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::catalogue::BUILTIN;
+use crate::catalogue::places::Places;
 use crate::catalogue::section::Report;
 
-/// The table, laid over the built-in entry that its key `base` names; as it is without that key.
+/// The table, laid over the built-in entry that its key `base` names; as it is without that key. And where all of it stands.
 ///
 /// Tables are merged; everything else replaces what the base has under that key. A mistake that the base makes only together
 /// with what is laid over it is told at `base`.
 pub(super) fn on_base<'i>(
     table: Spanned<DeTable<'i>>,
     report: &mut Report<'_>,
-) -> Spanned<DeTable<'i>> {
+) -> (Spanned<DeTable<'i>>, Places) {
+    let places = Places::of(table.get_ref());
     let span = table.span();
     let mut own = table.into_inner();
     let Some(base) = own.remove("base") else {
-        return Spanned::new(span, own);
+        return (Spanned::new(span, own), places);
     };
     let at = base.span();
     let found = match base.get_ref() {
@@ -31,11 +33,12 @@ pub(super) fn on_base<'i>(
             let mut whole = moved(base, &at);
             whole.remove("name");
             lay(own, &mut whole);
-            Spanned::new(span, whole)
+            let places = places.with_base(&whole);
+            (Spanned::new(span, whole), places)
         }
         Err(why) => {
             report.add(at.start, "base", why);
-            Spanned::new(span, own)
+            (Spanned::new(span, own), places)
         }
     }
 }

@@ -27,11 +27,31 @@ pub(super) fn revoke(
     let Some(mut table) = root.section(report, "revoke") else {
         return usual;
     };
-    let facts = call(&mut table, report, usual);
+    let tokens = [TokenKind::AccessToken, TokenKind::RefreshToken].map(|kind| (kind.name(), kind));
+    let token = table.choice(report, "token", &tokens);
+    table.refuse_empty(report, "success", "must have one item or more");
+    let success = table
+        .integers(report, "success")
+        .into_iter()
+        .filter_map(|status| {
+            status.parse(report, |number| match u16::try_from(number) {
+                Ok(408 | 429) => Err("says nothing of the token"),
+                // Of a token that is gone already, some providers say so.
+                Ok(status @ (200..=299 | 400..=499)) => Ok(status),
+                _ => Err("is no HTTP status of 200 to 299 or 400 to 499"),
+            })
+        })
+        .collect();
+    let facts = TokenCallFacts {
+        token: token.unwrap_or(usual.token),
+        success,
+        ..call(&mut table, report, usual)
+    };
     table.finish(report);
     facts
 }
 
+/// What is asked about is the access token, and a success is any of 200 to 299 (RFC 7662 section 2.2).
 pub(super) fn introspect(
     root: &mut Section<'_>,
     report: &mut Report<'_>,
@@ -86,26 +106,13 @@ pub(super) fn usual_request(token_request: &RequestFacts) -> RequestFacts {
 }
 
 fn call(table: &mut Section<'_>, report: &mut Report<'_>, usual: TokenCallFacts) -> TokenCallFacts {
-    let tokens = [TokenKind::AccessToken, TokenKind::RefreshToken].map(|kind| (kind.name(), kind));
-    let token = table.choice(report, "token", &tokens);
-    let success = table
-        .integers(report, "success")
-        .into_iter()
-        .filter_map(|status| {
-            status.parse(report, |number| match u16::try_from(number) {
-                Ok(status @ 200..=599) => Ok(status),
-                _ => Err("is no HTTP status of 200 to 599"),
-            })
-        })
-        .collect();
     let mut response = usual.response;
     if let Some(rule) = failure(table, report) {
         response.failure = vec![rule];
     }
     TokenCallFacts {
         request: request(table, report, &usual.request, &TOKEN_CALL),
-        token: token.unwrap_or(usual.token),
-        success,
         response,
+        ..usual
     }
 }

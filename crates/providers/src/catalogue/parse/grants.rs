@@ -3,7 +3,7 @@
 use super::request::{TOKEN_REQUEST, request};
 use super::response::response;
 use super::then::then;
-use super::url;
+use super::{strings_once, url};
 use crate::catalogue::entry::{
     GrantKind, RequestFacts, ResponseFacts, TokenGrant, TokenGrantFacts, TokenGrants,
 };
@@ -11,7 +11,7 @@ use crate::catalogue::section::{Located, Report, Section, pick};
 use crate::catalogue::template::{Fact, HostPattern, UrlTemplate};
 
 pub(super) fn grant_types(root: &mut Section<'_>, report: &mut Report<'_>) -> Vec<GrantKind> {
-    let Some(words) = root.strings(report, "grant_types") else {
+    let Some(words) = strings_once(root, report, "grant_types") else {
         return vec![GrantKind::AuthorizationCode, GrantKind::Static];
     };
     words
@@ -110,26 +110,18 @@ fn grant_facts(
         TokenGrant::AuthorizationCode => table.section(report, "then"),
         _ => None,
     };
+    let second = second.and_then(|table| {
+        let allowed_hosts = urls.allowed_hosts;
+        then(table, report, allowed_hosts, base_request, base_response)
+    });
     table.finish(report);
-    let mut facts = TokenGrantFacts {
+    Some(TokenGrantFacts {
         url: own_url.or(usual_url)?,
         grant_type: grant_type.map_or(usual_grant_type, |text| text.value),
         request,
         default_scopes,
         required,
         response,
-        then: None,
-    };
-    if let Some(second) = second {
-        let allowed_hosts = urls.allowed_hosts;
-        facts.then = then(
-            second,
-            report,
-            &facts,
-            allowed_hosts,
-            base_request,
-            base_response,
-        );
-    }
-    Some(facts)
+        then: second,
+    })
 }

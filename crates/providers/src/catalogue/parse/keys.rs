@@ -7,7 +7,7 @@ use super::times::positive;
 use super::{template, templates, url};
 use crate::catalogue::entry::{AssertionFacts, OpenIdFacts, SigningAlgorithm};
 use crate::catalogue::section::{Report, Section};
-use crate::catalogue::template::{Fact, HostPattern, Template};
+use crate::catalogue::template::{Fact, HostPattern, Template, TemplateError, UrlTemplate};
 
 /// Long enough for clocks that differ, short enough for every provider.
 const LIFETIME: Duration = Duration::from_secs(180);
@@ -119,7 +119,7 @@ pub(super) fn openid(
     }
     let issuer = table
         .string(report, "issuer")
-        .and_then(|text| text.parse(report, |text| Template::parse(&text)));
+        .and_then(|text| text.parse(report, issuer));
     let jwks_url = url(&mut table, report, "jwks_url", allowed_hosts);
     let account = table.string(report, "account");
     table.finish(report);
@@ -128,4 +128,11 @@ pub(super) fn openid(
         jwks_url: jwks_url?,
         account: account.map_or("sub".to_owned(), |text| text.value),
     })
+}
+
+/// OpenID Connect Discovery section 3: a URL of https without a query. Some issuers go without that of a document, so none
+/// is asked for.
+fn issuer(text: String) -> Result<Template, TemplateError> {
+    let template = UrlTemplate::parse_anywhere(&text)?;
+    Ok(template.template().clone())
 }

@@ -6,29 +6,73 @@ use evergrant_core::grant::InvalidationReason;
 use evergrant_core::provider::Verdict;
 
 use crate::catalogue::section::{Report, Section, StringOrSection, pick};
-use crate::classify::Meaning;
+use crate::classify::{Described, Meaning};
+use crate::response::is_code;
 
-pub(super) fn meanings(
-    root: &mut Section<'_>,
-    report: &mut Report<'_>,
-    key: &str,
-) -> BTreeMap<String, Meaning> {
-    let mut meanings = BTreeMap::new();
-    if let Some(mut table) = root.section(report, key) {
+/// The table `[errors]`.
+#[derive(Default)]
+pub(super) struct Errors {
+    pub(super) always: BTreeMap<String, Meaning>,
+    pub(super) described: BTreeMap<String, Vec<Described>>,
+}
+
+pub(super) fn errors(root: &mut Section<'_>, report: &mut Report<'_>) -> Errors {
+    let mut errors = Errors::default();
+    if let Some(mut table) = root.section(report, "errors") {
         for code in table.keys() {
-            if let Some(meaning) = meaning(&mut table, report, &code) {
-                meanings.insert(code, meaning);
+            if !is_code(&code) {
+                table.problem(
+                    report,
+                    format!(
+                        "{code:?} is no error code: 1 to 64 of a-z, A-Z, 0-9, _ . : -, and not 0"
+                    ),
+                );
             }
+            meanings(&mut table, report, code, &mut errors);
         }
     }
-    meanings
+    errors
+}
+
+/// What one code means: one meaning or a list, of which the first counts whose words are there.
+fn meanings(table: &mut Section<'_>, report: &mut Report<'_>, code: String, errors: &mut Errors) {
+    table.refuse_empty(report, &code, "must have one item or more");
+    let list = table.strings_or_sections(report, &code);
+    let mut bound = Vec::new();
+    let mut ended = false;
+    for item in list.unwrap_or_default() {
+        if ended {
+            let why = "comes behind one that always counts: only the last of a list goes without described";
+            item.problem(report, why);
+        }
+        let (words, meaning) = meaning(item, report);
+        ended |= words.is_none();
+        match (words, meaning) {
+            (Some(words), Some(meaning)) => bound.push(Described { words, meaning }),
+            (None, Some(meaning)) => {
+                errors.always.insert(code.clone(), meaning);
+            }
+            (_, None) => {}
+        }
+    }
+    if !bound.is_empty() {
+        errors.described.insert(code, bound);
+    }
 }
 
 pub(super) fn uncoded(root: &mut Section<'_>, report: &mut Report<'_>) -> BTreeMap<u16, Meaning> {
     let mut statuses = BTreeMap::new();
     if let Some(mut table) = root.section(report, "uncoded") {
         for status in table.keys() {
-            let meaning = meaning(&mut table, report, &status);
+            let meaning = table
+                .string_or_section(report, &status)
+                .map(|value| meaning(value, report));
+            let meaning = meaning.and_then(|(described, meaning)| {
+                if described.is_some() {
+                    table.problem(report, "described belongs to [errors]: here is no code");
+                }
+                meaning
+            });
             match status.parse() {
                 Ok(number @ 400..=499) if number != 408 && number != 429 => {
                     statuses.extend(meaning.map(|meaning| (number, meaning)));
@@ -43,7 +87,11 @@ pub(super) fn uncoded(root: &mut Section<'_>, report: &mut Report<'_>) -> BTreeM
     statuses
 }
 
-fn meaning(table: &mut Section<'_>, report: &mut Report<'_>, key: &str) -> Option<Meaning> {
+/// The words that it is bound to, if any, and the meaning, if it can be read.
+fn meaning(
+    value: StringOrSection<'_>,
+    report: &mut Report<'_>,
+) -> (Option<String>, Option<Meaning>) {
     let words = [
         ("grant", Verdict::Grant(InvalidationReason::GrantRevoked)),
         ("client", Verdict::Client),
@@ -60,10 +108,10 @@ fn meaning(table: &mut Section<'_>, report: &mut Report<'_>, key: &str) -> Optio
         ("access_denied", InvalidationReason::AccessDenied),
         ("rotation_lost", InvalidationReason::RotationLost),
     ];
-    match table.string_or_section(report, key)? {
+    match value {
         StringOrSection::String(word) => {
-            let verdict = word.parse(report, |word| pick(&word, &words))?;
-            Some(Meaning::of(verdict))
+            let verdict = word.parse(report, |word| pick(&word, &words));
+            (None, verdict.map(Meaning::of))
         }
         StringOrSection::Section(mut detail) => {
             if !detail.has("verdict") {
@@ -88,12 +136,20 @@ fn meaning(table: &mut Section<'_>, report: &mut Report<'_>, key: &str) -> Optio
                     "only the verdict client can try an alternate client",
                 );
             }
+            let described = detail.string(report, "described");
+            let described = described.and_then(|words| {
+                words.parse(report, |words| match words.trim().is_empty() {
+                    true => Err("must be words of the description"),
+                    false => Ok(words),
+                })
+            });
             detail.finish(report);
-            Some(Meaning {
-                verdict: reason.map_or(verdict?, Verdict::Grant),
+            let meaning = verdict.map(|verdict| Meaning {
+                verdict: reason.map_or(verdict, Verdict::Grant),
                 try_next_secret,
                 try_alternate_client,
-            })
+            });
+            (described, meaning)
         }
     }
 }

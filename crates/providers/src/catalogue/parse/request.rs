@@ -84,6 +84,13 @@ pub(super) fn renamed(
         .string_map(report, "names")
         .into_iter()
         .filter_map(|(usual, other)| {
+            if other.value.is_empty() {
+                report.add(
+                    other.at,
+                    &other.path,
+                    "must be a name: omit leaves a parameter out",
+                );
+            }
             let usual = beside(&other, usual);
             let parameter = usual.parse(report, |name| pick(&name, known))?;
             Some((parameter, other.value))

@@ -15,6 +15,8 @@ pub(super) fn response(
         return base.clone();
     };
     let account = account_or(&mut table, report, &base.account);
+    let why = "must lead somewhere: without it no answer holds a token";
+    table.refuse_empty(report, "access_token", why);
     let mut read = |key: &str, base: &Pointers| pointers_or(&mut table, report, key, base);
     let mut facts = ResponseFacts {
         access_token: read("access_token", &base.access_token),
@@ -67,9 +69,14 @@ pub(super) fn failure(table: &mut Section<'_>, report: &mut Report<'_>) -> Optio
     let differs = rule
         .scalar(report, "differs_from")
         .map(FailureSign::DiffersFrom);
-    let present = rule
-        .boolean(report, "present")
-        .map(|_| FailureSign::Present);
+    let present = rule.boolean(report, "present");
+    if present == Some(false) {
+        rule.problem(
+            report,
+            "present must be true; what is absent marks no failure",
+        );
+    }
+    let present = present.map(|_| FailureSign::Present);
     let mut signs = [equals, differs, present].into_iter().flatten();
     let sign = signs.next();
     if sign.is_none() || signs.next().is_some() {
@@ -103,10 +110,17 @@ pub(super) fn pointers(list: Vec<Located<String>>, report: &mut Report<'_>) -> P
     )
 }
 
+/// RFC 6901 section 3. A key without a name is allowed there, and in no answer.
 pub(super) fn pointer_text(text: String) -> Result<String, &'static str> {
-    if text.starts_with('/') {
-        Ok(text)
-    } else {
-        Err("must be a JSON pointer, which begins with /")
+    let Some(steps) = text.strip_prefix('/') else {
+        return Err("must be a JSON pointer, which begins with /");
+    };
+    if steps.split('/').any(str::is_empty) {
+        return Err("must be a JSON pointer, which has a name behind each /");
     }
+    let mut escapes = steps.split('~').skip(1);
+    if escapes.any(|rest| !rest.starts_with(['0', '1'])) {
+        return Err("must be a JSON pointer, in which ~0 stands for ~ and ~1 for /");
+    }
+    Ok(text)
 }

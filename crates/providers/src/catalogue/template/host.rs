@@ -64,6 +64,11 @@ impl HostPattern {
         }
     }
 
+    /// Whether it admits a host that begins with `start`, a piece of a URL's host before its first placeholder.
+    pub(super) fn may_begin_with(&self, start: &str) -> bool {
+        self.below || self.host.starts_with(&start.to_ascii_lowercase())
+    }
+
     pub(super) fn is_loopback(&self) -> bool {
         let url = Url::parse(&format!("http://{}/", self.host));
         !self.below && url.is_ok_and(|url| is_loopback(&url))

@@ -18,12 +18,8 @@ impl UrlTemplate {
     /// Reads a URL. It must be https unless its host is a loopback address; a host with a placeholder needs
     /// one of `allowed`, and may be http only if all of those are loopback addresses.
     pub fn parse(text: &str, allowed: &[HostPattern]) -> Result<Self, TemplateError> {
-        let template = Template::parse(text)?;
-        if template.has_optional() {
-            return Err(TemplateError::OptionalInUrl);
-        }
-        let open_host = opens_host(&template)?;
-        if open_host {
+        let url = Self::parse_anywhere(text)?;
+        if url.open_host {
             if allowed.is_empty() {
                 return Err(TemplateError::HostNotAllowed(listed(allowed)));
             }
@@ -36,14 +32,17 @@ impl UrlTemplate {
                 return Err(TemplateError::NoHostFits(end.to_owned()));
             }
         }
-        let sample = template.fill_with(|_, before| {
-            Ok(match Place::after(before) {
-                Place::Origin => "https://host.example".to_owned(),
-                Place::Host if text.starts_with("http:") => "127.0.0.1".to_owned(),
-                _ => "x".to_owned(),
-            })
-        })?;
-        check(&sample)?;
+        Ok(url)
+    }
+
+    /// The same of a URL that nothing is sent to, so that it may lead anywhere.
+    pub(in crate::catalogue) fn parse_anywhere(text: &str) -> Result<Self, TemplateError> {
+        let template = Template::parse(text)?;
+        if template.has_optional() {
+            return Err(TemplateError::OptionalInUrl);
+        }
+        let open_host = opens_host(&template)?;
+        check(&template.fill_with(|_, before| Ok(sample(text, before)))?)?;
         Ok(Self {
             template,
             open_host,
@@ -58,6 +57,47 @@ impl UrlTemplate {
     /// Whether a placeholder decides which host it leads to.
     pub fn has_open_host(&self) -> bool {
         self.open_host
+    }
+
+    /// Whether a host that fits `pattern` can stand in it.
+    pub(in crate::catalogue) fn may_lead_to(&self, pattern: &HostPattern) -> bool {
+        let text = &self.template.text;
+        self.open_host
+            && pattern.may_begin_with(fixed_start(text))
+            && pattern.may_end_in(fixed_end(text))
+    }
+
+    /// The host, with its port if it is not the usual one, to which these values lead although it is none of `allowed`.
+    /// `None` if it is one of them, or if a value of which the host is made is not known yet. Values for other parts of
+    /// the URL are not needed.
+    pub fn strays_to<'v>(
+        &self,
+        lookup: impl Fn(&str) -> Option<&'v str>,
+        allowed: &[HostPattern],
+    ) -> Result<Option<String>, TemplateError> {
+        let text = &self.template.text;
+        let filled = self.template.fill_with(|name, before| {
+            let place = Place::after(before);
+            match lookup(name) {
+                Some(value) => place
+                    .fit(value)
+                    .ok_or_else(|| TemplateError::BadValue(name.to_owned())),
+                None if [Place::Origin, Place::Host].contains(&place) => {
+                    Err(TemplateError::NoValue(name.to_owned()))
+                }
+                None => Ok(sample(text, before)),
+            }
+        });
+        let url = match filled {
+            Err(TemplateError::NoValue(_)) => return Ok(None),
+            filled => check(&filled?)?,
+        };
+        if !self.open_host || allowed.iter().any(|pattern| pattern.matches(&url)) {
+            return Ok(None);
+        }
+        let port = url.port().map(|port| format!(":{port}"));
+        let host = url.host_str().unwrap_or_default();
+        Ok(Some(format!("{host}{}", port.unwrap_or_default())))
     }
 
     /// The URL for these values. No value can change the scheme, lead to a host outside `allowed`, or add
@@ -142,6 +182,15 @@ fn check(text: &str) -> Result<Url, TemplateError> {
     }
 }
 
+/// A value that fits the place behind `before` in the URL `text`.
+fn sample(text: &str, before: &str) -> String {
+    match Place::after(before) {
+        Place::Origin => "https://host.example".to_owned(),
+        Place::Host if text.starts_with("http:") => "127.0.0.1".to_owned(),
+        _ => "x".to_owned(),
+    }
+}
+
 fn opens_host(template: &Template) -> Result<bool, TemplateError> {
     let mut before = String::new();
     let mut open = false;
@@ -168,6 +217,12 @@ fn fixed_end(url: &str) -> &str {
     let after_scheme = url.split_once("://").map_or("", |(_, rest)| rest);
     let authority = after_scheme.split(['/', '?']).next().unwrap_or_default();
     authority.rsplit_once('}').map_or("", |(_, end)| end)
+}
+
+/// What of a URL's host stands before the first placeholder in it, e.g. `oidc.`.
+fn fixed_start(url: &str) -> &str {
+    let after_scheme = url.split_once("://").map_or("", |(_, rest)| rest);
+    after_scheme.split('{').next().unwrap_or_default()
 }
 
 /// Everything but the unreserved characters of RFC 3986 section 2.3.

@@ -12,6 +12,7 @@ fn a_grant_type_replaces_single_values_and_lists_and_merges_tables() {
     let entry = one(&format!(
         r#"{MINIMAL}
         refresh_url = "https://acme.example/refresh"
+        authorize_url = "https://acme.example/authorize"
         grant_types = ["authorization_code", "client_credentials"]
         [request]
         client_auth = "basic"

@@ -19,7 +19,8 @@ fn entry(toml: &str) -> Entry {
 
 fn acme(rest: &str) -> Entry {
     entry(&format!(
-        "name = \"acme\"\ntoken_url = \"https://acme.example/token\"\n{rest}"
+        "name = \"acme\"\ntoken_url = \"https://acme.example/token\"\n\
+         sources = [\"https://acme.example\"]\n{rest}"
     ))
 }
 
@@ -198,6 +199,7 @@ fn a_get_request_puts_everything_into_the_query() {
         r#"
         name = "instagram"
         token_url = "https://graph.instagram.com/refresh_access_token?v=1"
+        sources = ["https://acme.example"]
         [request]
         method = "GET"
         client_auth = "none"
@@ -224,14 +226,14 @@ fn headers_and_parameters_may_hold_placeholders() {
         User-Agent = "web:{client_id}:v1 (by {contact})"
         [request.parameters]
         scope = "openid profile"
-        redirect_uri = "{redirect_uri}"
+        return_to = "{redirect_uri}"
         "#,
     );
     let case = Case::new(&[], &[("contact", "ops")]);
     let request = case.refresh(&entry).unwrap();
     assert_eq!(header(&request, "user-agent"), "web:the id:v1 (by ops)");
     let body = request.body.unwrap();
-    assert!(body.ends_with("&redirect_uri=https%3A%2F%2Fus.example%2Fback&scope=openid+profile"));
+    assert!(body.ends_with("&return_to=https%3A%2F%2Fus.example%2Fback&scope=openid+profile"));
 }
 
 #[test]
@@ -333,8 +335,7 @@ fn scopes_are_joined_as_the_grant_type_has_it() {
 
 #[test]
 fn a_request_is_guarded_where_a_credential_names_the_host() {
-    let open =
-        "name = \"acme\"\ntoken_url = \"https://{host}/t\"\nallowed_hosts = [\"*.acme.example\"]";
+    let open = "name = \"acme\"\ntoken_url = \"https://{host}/t\"\nsources = [\"a test\"]\nallowed_hosts = [\"*.acme.example\"]";
     let case = Case::new(&[("host", "a.acme.example")], &[]);
     assert!(case.refresh(&entry(open)).unwrap().guarded);
     assert!(!refreshed(&acme("")).guarded);

@@ -65,6 +65,11 @@ async fn verify(
     providers.verify_id_token(&key_sets, id_token).await
 }
 
+fn not_believed(error: VerifyError) -> Result<String, IdTokenError> {
+    let provider = client().provider;
+    Err(IdTokenError::Verify { provider, error })
+}
+
 fn claims() -> Value {
     json!({
         "iss": "https://acme.example", "aud": "client-1", "exp": NOW + 60, "nonce": "n1",
@@ -88,7 +93,7 @@ async fn the_account_is_the_claim_that_the_entry_names() {
         assert_eq!(found.as_deref(), Ok(account));
         let without = signer.sign(&with(claim, Value::Null));
         let missing = verify(&providers, without, Some("n1")).await;
-        assert_eq!(missing, Err(VerifyError::Form.into()));
+        assert_eq!(missing, not_believed(VerifyError::Form));
     }
 }
 
@@ -111,14 +116,35 @@ async fn a_token_of_another_consent_client_or_issuer_is_not_believed() {
             Some("n1"),
         )
         .await;
-        let Err(IdTokenError::Verify(VerifyError::Claim { name: told, .. })) = refused else {
+        let Err(IdTokenError::Verify {
+            error: VerifyError::Claim { name: told, .. },
+            ..
+        }) = refused
+        else {
             panic!("{name} = {value}: {refused:?}");
         };
         assert_eq!(told, name);
     }
     let forged = Signer::ed("k").sign(&claims());
     let refused = verify(&providers, forged, Some("n1")).await;
-    assert_eq!(refused, Err(VerifyError::Signature.into()));
+    assert_eq!(refused, not_believed(VerifyError::Signature));
+}
+
+#[tokio::test]
+async fn keys_that_cannot_be_had_are_told_with_entry_key_and_host() {
+    let signer = Signer::ed("k");
+    let keys = Issuer::with(&[]).await;
+    *keys.document.lock().unwrap() = json!("away");
+    let providers = providers(&keys.url, "https://acme.example", "sub");
+    let refused = verify(&providers, signer.sign(&claims()), Some("n1")).await;
+    let host = crate::client::host(&keys.url.parse().unwrap());
+    assert_eq!(
+        refused.unwrap_err().to_string(),
+        format!(
+            "the id_token of acme cannot be believed: openid.jwks_url: the issuer's key set cannot be fetched: \
+             {host} answered no key set"
+        )
+    );
 }
 
 #[tokio::test]

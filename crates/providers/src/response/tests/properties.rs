@@ -16,6 +16,7 @@ proptest! {
             is_packed: false,
             content_type,
             retry_after: Some(String::from_utf8_lossy(&body).into_owned()),
+            redirect_to: Some(String::from_utf8_lossy(&body).into_owned()),
             date: Some(String::from_utf8_lossy(&body).into_owned()),
             body: Ok(body.into()),
         };

@@ -270,12 +270,12 @@ fn a_redirect_a_page_and_a_token_that_is_no_text_are_told_as_such() {
         (
             302,
             "",
-            "acme answered HTTP 302, a redirect, which is not followed",
+            "acme answered HTTP 302 at its token_url, a redirect, which is not followed",
         ),
         (
             307,
             "<html>moved</html>",
-            "acme answered HTTP 307, a redirect, which is not followed",
+            "acme answered HTTP 307 at its token_url, a redirect, which is not followed",
         ),
         (
             200,

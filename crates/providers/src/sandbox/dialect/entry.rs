@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use toml::{Table, Value};
 
-use crate::catalogue::{Entry, TokenGrant, UrlTemplate};
+use crate::catalogue::{Entry, GrantKind, TokenGrant, UrlTemplate};
 use crate::sandbox::token_call::GRANTS;
 
 /// An entry in TOML that is called `name` and speaks as `entry`, whose text is `text`, at the sandbox at `base_url`.
@@ -32,7 +32,15 @@ pub(in crate::sandbox) fn entry(entry: &Entry, text: &str, name: &str, base_url:
         ("introspect_url", &entry.introspect_url, "introspect"),
         ("device_url", &entry.device_url, "device"),
     ] {
-        if let Some(url) = url {
+        // What no grant type needs may only be inherited.
+        let is_for = match key {
+            "authorize_url" => Some(GrantKind::AuthorizationCode),
+            "device_url" => Some(GrantKind::DeviceCode),
+            _ => None,
+        };
+        if let Some(url) = url
+            && is_for.is_none_or(|kind| entry.grant_types.contains(&kind))
+        {
             own.insert(key.to_owned(), here(url, segment));
         }
     }

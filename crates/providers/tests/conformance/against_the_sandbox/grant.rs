@@ -11,10 +11,11 @@ use evergrant_core::secret::{AccessToken, Parameter, RefreshToken, SigningKey};
 use evergrant_providers::catalogue::{Entry, TokenGrant};
 use evergrant_providers::sandbox::NewGrant;
 
-use super::stage::Now;
+use super::stage::Start;
 
 /// A grant that a user of the sandbox gave.
 pub fn stored(
+    clock: Start,
     client: &ClientKey,
     new: &NewGrant,
     self_renewing: bool,
@@ -27,11 +28,17 @@ pub fn stored(
         metadata,
         ..nothing()
     };
-    grant(client, GrantType::AuthorizationCode, tokens)
+    grant(clock, client, GrantType::AuthorizationCode, tokens)
 }
 
 /// A grant without a user that has all that its entry asks for.
-pub fn minted(client: &ClientKey, entry: &Entry, grant_type: GrantType, key: &str) -> Grant {
+pub fn minted(
+    clock: Start,
+    client: &ClientKey,
+    entry: &Entry,
+    grant_type: GrantType,
+    key: &str,
+) -> Grant {
     let of_type = match grant_type {
         GrantType::JwtBearer => TokenGrant::JwtBearer,
         _ => TokenGrant::ClientCredentials,
@@ -53,7 +60,7 @@ pub fn minted(client: &ClientKey, entry: &Entry, grant_type: GrantType, key: &st
         },
         ..nothing()
     };
-    grant(client, grant_type, tokens)
+    grant(clock, client, grant_type, tokens)
 }
 
 fn nothing() -> TokenSet {
@@ -69,8 +76,8 @@ fn nothing() -> TokenSet {
     }
 }
 
-fn grant(client: &ClientKey, grant_type: GrantType, tokens: TokenSet) -> Grant {
-    let now = Now.now();
+fn grant(clock: Start, client: &ClientKey, grant_type: GrantType, tokens: TokenSet) -> Grant {
+    let now = clock.now();
     // Old enough to be renewed by providers that want a token to have lived a while.
     let before = now.minus(Duration::from_hours(48));
     Grant {

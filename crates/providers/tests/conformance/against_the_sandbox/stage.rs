@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rsa::{KeyPair, KeySize};
@@ -14,7 +14,7 @@ use evergrant_core::clock::{Clock, Timestamp};
 use evergrant_core::ids::{ClientKey, ClientName};
 use evergrant_core::provider::{CallError, Limits, Verdict};
 use evergrant_providers::catalogue::Entry;
-use evergrant_providers::sandbox::{Control, Sandbox, SandboxOptions};
+use evergrant_providers::sandbox::{Control, GrantSpec, Sandbox, SandboxOptions};
 use evergrant_providers::{Catalogue, HttpProviders, OAuthClient};
 use tokio_util::sync::CancellationToken;
 
@@ -25,18 +25,21 @@ pub const CLIENT_ID: &str = "sandbox";
 /// What reads otherwise when it is form-encoded once too often or too seldom.
 const SECRET: &str = "s+c r%65t:&=";
 
-/// The clock on the wall, which the sandbox goes by too.
-pub struct Now;
+/// Stands at when the sandbox began, since assertions are held against the sandbox's own clock.
+#[derive(Clone, Copy)]
+pub struct Start(Timestamp);
 
-impl Clock for Now {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "assertions are held against the sandbox's own clock"
-    )]
+impl Clock for Start {
     fn now(&self) -> Timestamp {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        Timestamp::from_millis(i64::try_from(since.unwrap().as_millis()).unwrap())
+        self.0
     }
+}
+
+/// When the sandbox has its first entry in its ledger.
+fn start(sandbox: &Sandbox) -> Start {
+    let control = sandbox.control();
+    control.create_grant(GrantSpec::default()).unwrap();
+    Start(Timestamp::from_millis(control.ledger().entries[0].wall_ms))
 }
 
 /// Private keys in PEM.
@@ -48,6 +51,7 @@ pub struct Keys {
 
 pub struct Stage {
     pub providers: HttpProviders,
+    pub clock: Start,
     sandbox: Sandbox,
     pub keys: Keys,
     pub http: reqwest::Client,
@@ -63,9 +67,11 @@ impl Stage {
         let stop = CancellationToken::new();
         let sandbox = Sandbox::start(SandboxOptions::default(), stop.clone()).await;
         let sandbox = sandbox.unwrap();
+        let clock = start(&sandbox);
         let (known, public) = key();
         let stage = Self {
-            providers: engine(&sandbox),
+            providers: engine(&sandbox, clock),
+            clock,
             sandbox,
             keys: Keys {
                 known,
@@ -120,7 +126,7 @@ impl Stage {
 }
 
 /// The real client, with the entries that the sandbox gives out.
-fn engine(sandbox: &Sandbox) -> HttpProviders {
+fn engine(sandbox: &Sandbox, clock: Start) -> HttpProviders {
     let mut catalogue = Catalogue::empty();
     let mut clients = Vec::new();
     for entry in Catalogue::builtin().iter() {
@@ -142,7 +148,7 @@ fn engine(sandbox: &Sandbox) -> HttpProviders {
             limits: Limits::default(),
         });
     }
-    HttpProviders::new(Arc::new(catalogue), clients, Arc::new(Now)).unwrap()
+    HttpProviders::new(Arc::new(catalogue), clients, Arc::new(clock)).unwrap()
 }
 
 impl Drop for Stage {
@@ -169,6 +175,15 @@ fn key() -> (String, String) {
 /// Puts what went wrong behind what was tried.
 pub fn fails<E: Debug>(what: &'static str) -> impl FnOnce(E) -> String {
     move |error| format!("{what}: {error:?}")
+}
+
+/// Whether a refusal is in the provider's own words, if its entry has any for what happened.
+pub fn in_own_words(entry: &Entry, error: &CallError) -> Result<(), String> {
+    let mut own = entry.errors.values();
+    if own.any(|it| it.verdict == error.verdict) && !entry.errors.contains_key(&error.code) {
+        return Err(format!("the provider does not say {}", error.code));
+    }
+    Ok(())
 }
 
 /// Whether a call failed, and with this verdict.

@@ -87,7 +87,8 @@ fn leave_out_what_is_not_documented(is: &mut Taken, documented: &Taken) {
     }
 }
 
-fn stated(issued: Issued, account: Option<String>) -> facts::Issued {
+/// What was brought, as a row would have it.
+pub fn stated(issued: Issued, account: Option<String>) -> facts::Issued {
     let seconds = |at: Timestamp| at.since(NOW).as_secs();
     facts::Issued {
         access_token: issued.access_token.expose().to_owned(),

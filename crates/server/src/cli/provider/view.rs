@@ -29,7 +29,11 @@ pub struct EntryView {
     pkce: bool,
     /// Parameters without which a grant cannot be created, by grant type.
     required: BTreeMap<&'static str, Vec<String>>,
-    rotation: RotationView,
+    /// Every placeholder that somebody may fill, with the entry's own value; null if it has none.
+    placeholders: BTreeMap<String, Option<String>>,
+    allowed_hosts: Vec<String>,
+    /// Null where there is nothing to rotate.
+    rotation: Option<RotationView>,
     lifetime: LifetimeView,
     renewal: RenewalView,
     openid_issuer: Option<String>,
@@ -94,7 +98,13 @@ impl EntryView {
             single_active_token: entry.single_active_token,
             pkce: entry.authorize.pkce,
             required: required(entry),
-            rotation: rotation(entry.rotation),
+            placeholders: placeholders(entry),
+            allowed_hosts: entry
+                .allowed_hosts
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+            rotation: entry.refreshes().then(|| rotation(entry.rotation)),
             lifetime: LifetimeView {
                 access_token: shown(entry.lifetime.access_token),
                 refresh_token: shown(entry.lifetime.refresh_token),
@@ -121,13 +131,45 @@ impl EntryView {
 
     fn rotation_in_words(&self) -> String {
         match &self.rotation {
-            RotationView { mode, grace: None } => (*mode).to_owned(),
-            RotationView {
+            None => "-".to_owned(),
+            Some(RotationView { mode, grace: None }) => (*mode).to_owned(),
+            Some(RotationView {
                 mode,
                 grace: Some(grace),
-            } => format!("{mode} {grace}"),
+            }) => format!("{mode} {grace}"),
         }
     }
+
+    /// When a refresh token ends, as far as that is known without an answer.
+    fn refresh_token_in_words(&self) -> String {
+        if self.rotation.is_none() {
+            return "none".to_owned();
+        }
+        if self.renewal.self_renewing {
+            return "none; the access token renews itself".to_owned();
+        }
+        let lifetime = &self.lifetime;
+        let ends = [
+            (&lifetime.refresh_token, "after its issue"),
+            (&lifetime.refresh_token_idle, "after its last use"),
+            (&lifetime.grant, "after the consent"),
+        ];
+        let ends = ends.into_iter();
+        let known: Vec<String> = ends
+            .filter_map(|(time, of)| Some(format!("{} {of}", time.as_ref()?)))
+            .collect();
+        match known.as_slice() {
+            [] => "not known to end".to_owned(),
+            known => format!("ends {}", known.join(", ")),
+        }
+    }
+}
+
+fn placeholders(entry: &Entry) -> BTreeMap<String, Option<String>> {
+    let names = entry.placeholder_names().into_iter();
+    names
+        .map(|name| (name.to_owned(), entry.placeholders.get(name).cloned()))
+        .collect()
 }
 
 fn required(entry: &Entry) -> BTreeMap<&'static str, Vec<String>> {
@@ -173,13 +215,19 @@ impl Printable for EntryView {
         for (grant, required) in &self.required {
             table.field("required", format!("{grant}: {}", required.join(", ")));
         }
+        for (name, value) in &self.placeholders {
+            let value = value.as_ref();
+            let value = value.map_or("no value of its own".to_owned(), ToString::to_string);
+            table.field("placeholder", format!("{name}: {value}"));
+        }
+        for host in &self.allowed_hosts {
+            table.field("allowed host", host);
+        }
         table.field("pkce", truth(self.pkce));
         table.field("renewable", truth(self.renewable));
         table.field("rotation", self.rotation_in_words());
         table.field("access token", or_nothing(&self.lifetime.access_token));
-        table.field("refresh token", or_nothing(&self.lifetime.refresh_token));
-        table.field("idle", or_nothing(&self.lifetime.refresh_token_idle));
-        table.field("grant", or_nothing(&self.lifetime.grant));
+        table.field("refresh token", self.refresh_token_in_words());
         table.field("renews itself", truth(self.renewal.self_renewing));
         table.field("minimum age", or_nothing(&self.renewal.min_age));
         let while_valid = self.renewal.refresh_only_while_valid;
@@ -221,22 +269,23 @@ mod tests {
 
     #[test]
     fn an_entry_is_shown_under_the_names_of_its_keys() {
-        let mut catalogue = Catalogue::empty();
-        let text = r#"
+        let view = view(
+            r#"
             name = "acme"
-            token_url = "https://acme.example/token"
-            introspect_url = "https://acme.example/introspect"
-            grant_types = ["client_credentials", "static"]
+            token_url = "https://{region}.acme.example/token"
+            introspect_url = "https://{shop}.acme.example/introspect"
+            allowed_hosts = ["*.acme.example"]
+            sources = ["https://acme.example/docs"]
+            grant_types = ["device_code", "client_credentials", "static"]
             single_active_token = true
-            [grants.authorization_code.then]
-            url = "https://acme.example/exchange"
-            parameters = { token = "{access_token}" }
+            device_url = "https://acme.example/device"
+            [placeholders]
+            region = "eu"
             [grants.client_credentials]
             required = ["account_id"]
-            [grants.jwt_bearer]
-            required = ["subject"]
             [lifetime]
             refresh_token_idle = "30d"
+            grant = "365d"
             [renewal]
             min_age = "24h"
             [openid]
@@ -244,15 +293,25 @@ mod tests {
             jwks_url = "https://acme.example/keys"
             [limits]
             per_minute = 60
-        "#;
-        catalogue.add(text, "test").unwrap();
-        let name = ProviderName::parse("acme").unwrap();
-        let view = EntryView::new(catalogue.get(&name).unwrap());
+        "#,
+        );
         let shown = serde_json::to_value(&view).unwrap();
         for (key, value) in [
-            ("introspect_url", json!("https://acme.example/introspect")),
-            ("then_url", json!("https://acme.example/exchange")),
-            ("grant_types", json!(["client_credentials", "static"])),
+            (
+                "introspect_url",
+                json!("https://{shop}.acme.example/introspect"),
+            ),
+            ("device_url", json!("https://acme.example/device")),
+            (
+                "grant_types",
+                json!(["device_code", "client_credentials", "static"]),
+            ),
+            ("allowed_hosts", json!(["*.acme.example"])),
+            (
+                "placeholders",
+                json!({ "region": "eu", "shop": null, "tid": null }),
+            ),
+            ("rotation", json!({ "mode": "single_use", "grace": null })),
             ("single_active_token", json!(true)),
             ("required", json!({ "client_credentials": ["account_id"] })),
             ("openid_issuer", json!("https://acme.example/{tid}")),
@@ -263,5 +322,50 @@ mod tests {
         assert_eq!(shown["lifetime"]["refresh_token_idle"], "30d");
         assert_eq!(shown["renewal"]["min_age"], "1d");
         assert_eq!(shown["renewal"]["self_renewing"], false);
+        let table = view.table().to_string();
+        for (field, value) in [
+            ("placeholder", "region: eu"),
+            ("placeholder", "shop: no value of its own"),
+            ("allowed host", "*.acme.example"),
+            (
+                "refresh token",
+                "ends 30d after its last use, 365d after the consent",
+            ),
+        ] {
+            let has = |line: &str| line.starts_with(field) && line.ends_with(value);
+            assert!(table.lines().any(has), "{field}: {value} in {table}");
+        }
+    }
+
+    #[test]
+    fn what_has_no_refresh_tokens_has_nothing_to_rotate() {
+        let minimal =
+            "name = \"acme\"\ntoken_url = \"https://acme.example/t\"\nsources = [\"a test\"]\n";
+        let then = "authorize_url = \"https://acme.example/a\"\n[grants.authorization_code.then]\n\
+                    url = \"https://acme.example/x\"\nclient_auth = \"bearer_access_token\"";
+        for (rest, rotation, refresh_token) in [
+            ("grant_types = [\"client_credentials\"]", "-", "none"),
+            ("renewable = false", "-", "none"),
+            ("", "single_use", "not known to end"),
+            (
+                "[renewal]\nself_renewing = true",
+                "single_use",
+                "none; the access token renews itself",
+            ),
+        ] {
+            let view = view(&format!("{minimal}{rest}"));
+            assert_eq!(view.rotation_in_words(), rotation, "{rest}");
+            assert_eq!(view.refresh_token_in_words(), refresh_token, "{rest}");
+            let shown = serde_json::to_value(&view).unwrap();
+            assert_eq!(shown["rotation"].is_null(), rotation == "-", "{rest}");
+        }
+        let then = serde_json::to_value(view(&format!("{minimal}{then}"))).unwrap();
+        assert_eq!(then["then_url"], "https://acme.example/x");
+    }
+
+    fn view(text: &str) -> EntryView {
+        let mut catalogue = Catalogue::empty();
+        let name: ProviderName = catalogue.add(text, "test").unwrap();
+        EntryView::new(catalogue.get(&name).unwrap())
     }
 }

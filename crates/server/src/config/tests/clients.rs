@@ -19,6 +19,45 @@ fn a_parameter_of_a_client_must_be_a_placeholder_of_its_provider() {
 }
 
 #[test]
+fn a_parameter_of_a_client_leads_to_no_host_outside_the_allow_list() {
+    let client = |provider: &str, parameter: &str, value: &str| {
+        let text = format!(
+            "[clients.a]\nprovider = \"{provider}\"\nclient_id = \"x\"\nclient_secret = \"s\"\n\
+             parameters = {{ {parameter} = \"{value}\" }}"
+        );
+        load(&text, &[]).unwrap().catalogue().map(|_| ())
+    };
+    let told =
+        |provider, parameter, value| client(provider, parameter, value).unwrap_err().to_string();
+    assert!(client("shopify", "shop", "mine.myshopify.com").is_ok());
+    assert_eq!(
+        told("shopify", "shop", "evil.com"),
+        "clients.a.parameters.shop: leads authorize_url to the host evil.com, which is outside allowed_hosts of \
+         provider shopify (*.myshopify.com) (evergrant.toml:5)"
+    );
+    assert!(
+        client(
+            "sap-concur",
+            "geolocation",
+            "https://eu.api.concursolutions.com"
+        )
+        .is_ok()
+    );
+    let elsewhere = told("sap-concur", "geolocation", "https://evil.com:8443");
+    assert!(
+        elsewhere.contains("leads revoke_url to the host evil.com:8443, "),
+        "{elsewhere}"
+    );
+    assert_eq!(
+        told("shopify", "shop", "mine.myshopify.com/x"),
+        "clients.a.parameters.shop: does not fit into authorize_url, which is https://{shop}/admin/oauth/authorize \
+         (evergrant.toml:5)"
+    );
+    // What a credential is still to name is nobody's mistake yet.
+    assert!(client("netsuite", "certificate_id", "c1").is_ok());
+}
+
+#[test]
 fn a_redirect_uri_of_a_client_must_be_whole() {
     let client = |uri: &str| {
         let text = format!(
@@ -71,7 +110,7 @@ fn an_alternate_is_another_client_of_the_same_provider() {
 fn a_private_key_is_demanded_where_the_provider_takes_signatures_alone() {
     let folder = tempfile::tempdir().unwrap();
     let entry = "name = \"acme\"\ntoken_url = \"https://acme.example/token\"\n\
-                 authorize_url = \"https://acme.example/a\"\n[request]\nclient_auth = \"private_key_jwt\"";
+                 authorize_url = \"https://acme.example/a\"\nsources = [\"a test\"]\n[request]\nclient_auth = \"private_key_jwt\"";
     fs::write(folder.path().join("acme.toml"), entry).unwrap();
     let text = format!(
         "[providers]\ndir = \"{}\"\n[clients.a]\nprovider = \"acme\"\nclient_id = \"x\"\n",

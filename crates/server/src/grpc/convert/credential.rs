@@ -1,20 +1,14 @@
-//! Credentials and token material.
-
-use std::collections::BTreeMap;
+//! Credentials.
 
 use evergrant_core::clock::Timestamp;
-use evergrant_core::grant::{GrantType, Invalidation, Means, TokenSet};
-use evergrant_core::secret::{AccessToken, RefreshToken};
+use evergrant_core::grant::{GrantType, Invalidation};
 use evergrant_core::store::CredentialView;
 use evergrant_proto::v1;
 
-use super::means::{to_mint, unfit};
-use super::{free_of_nul, invalidation_reason, timestamp, to_timestamp};
+use super::means::unfit;
+use super::{free_of_nul, invalidation_reason, to_timestamp};
 use crate::grpc::status::ApiError;
 
-/// Longest token in bytes; providers' own limits are far below.
-const MAX_TOKEN_BYTES: usize = 64 * 1024;
-const MAX_METADATA: usize = 64;
 const MAX_ACCOUNT_BYTES: usize = 512;
 const MAX_MESSAGE_BYTES: usize = 1024;
 
@@ -106,88 +100,6 @@ pub fn grant_type(value: i32) -> Result<GrantType, ApiError> {
     }
 }
 
-/// The tokens that a request brings for a grant of this type.
-pub fn tokens(
-    grant_type: GrantType,
-    material: Option<v1::TokenMaterial>,
-    now: Timestamp,
-) -> Result<TokenSet, ApiError> {
-    let material = material.ok_or_else(|| ApiError::invalid("material", "must be set"))?;
-    if grant_type.is_minted() {
-        return to_mint(grant_type, material);
-    }
-    let v1::TokenMaterial {
-        access_token,
-        refresh_token,
-        token_type,
-        expires_at,
-        refresh_expires_at,
-        scopes,
-        metadata,
-        signing_key,
-        parameters,
-    } = material;
-    let unfit = |field: &str, given: bool| match given {
-        true => Err(unfit(&format!("material.{field}"))),
-        false => Ok(()),
-    };
-    unfit("signing_key", !signing_key.is_empty())?;
-    unfit("parameters", !parameters.is_empty())?;
-    if grant_type == GrantType::Static {
-        unfit("refresh_token", !refresh_token.is_empty())?;
-        unfit("refresh_expires_at", refresh_expires_at.is_some())?;
-    }
-    token_text("material.access_token", &access_token)?;
-    if access_token.is_empty() {
-        return Err(ApiError::invalid(
-            "material.access_token",
-            "must not be empty",
-        ));
-    }
-    token_text("material.refresh_token", &refresh_token)?;
-    if refresh_token.is_empty() && refresh_expires_at.is_some() {
-        let why = "must be unset without a refresh token";
-        return Err(ApiError::invalid("material.refresh_expires_at", why));
-    }
-    if metadata.len() > MAX_METADATA {
-        return Err(ApiError::invalid(
-            "material.metadata",
-            "must have at most 64 pairs",
-        ));
-    }
-    let expires_at = expires_at
-        .map(|stamp| timestamp("material.expires_at", stamp))
-        .transpose()?;
-    let refresh_expires_at = refresh_expires_at
-        .map(|stamp| timestamp("material.refresh_expires_at", stamp))
-        .transpose()?;
-    let is_over = |end: Option<Timestamp>| end.is_some_and(|end| end <= now);
-    if is_over(expires_at) && refresh_token.is_empty() {
-        let why = "has passed, and without a refresh token there is no other access token";
-        return Err(ApiError::invalid("material.expires_at", why));
-    }
-    if is_over(refresh_expires_at) {
-        return Err(ApiError::invalid(
-            "material.refresh_expires_at",
-            "has passed",
-        ));
-    }
-    Ok(TokenSet {
-        access_token: AccessToken::new(access_token),
-        token_type: if token_type.is_empty() {
-            "Bearer".into()
-        } else {
-            token_type
-        },
-        expires_at,
-        refresh_token: (!refresh_token.is_empty()).then(|| RefreshToken::new(refresh_token)),
-        refresh_expires_at,
-        scopes,
-        metadata: metadata.into_iter().collect::<BTreeMap<_, _>>(),
-        means: Means::default(),
-    })
-}
-
 /// An account at a provider; an empty text names none. What is minted belongs to one credential, so none is shared.
 pub fn account(
     grant_type: GrantType,
@@ -213,103 +125,15 @@ pub fn check_message(text: &str) -> Result<(), ApiError> {
     free_of_nul("message", text)
 }
 
-/// Tokens go into HTTP headers and forms, so they hold no space and no control character (RFC 6749 appendix A
-/// allows visible ASCII).
-fn token_text(field: &str, text: &str) -> Result<(), ApiError> {
-    if text.len() > MAX_TOKEN_BYTES {
-        return Err(ApiError::invalid(field, "must have at most 65,536 bytes"));
-    }
-    if !text.bytes().all(|byte| (0x20..0x7f).contains(&byte)) || text.trim() != text {
-        let why = "must be visible ASCII without space at its ends";
-        return Err(ApiError::invalid(field, why));
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::collections::BTreeMap;
 
     use evergrant_core::grant::GrantState;
     use evergrant_core::store::Credential;
 
     use super::*;
     use crate::grpc::sample;
-
-    const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
-
-    fn material() -> v1::TokenMaterial {
-        v1::TokenMaterial {
-            access_token: "at".into(),
-            refresh_token: "rt".into(),
-            expires_at: Some(to_timestamp(NOW.plus(Duration::from_secs(60)))),
-            ..v1::TokenMaterial::default()
-        }
-    }
-
-    fn refusal(grant_type: GrantType, material: v1::TokenMaterial) -> String {
-        tokens(grant_type, Some(material), NOW)
-            .unwrap_err()
-            .message()
-            .to_owned()
-    }
-
-    #[test]
-    fn good_material_becomes_tokens_of_type_bearer() {
-        let set = tokens(GrantType::AuthorizationCode, Some(material()), NOW).unwrap();
-        assert_eq!(set.token_type, "Bearer");
-        assert_eq!(set.refresh_token.unwrap().expose(), "rt");
-    }
-
-    // C86, W14
-    #[test]
-    fn contradictory_material_is_refused_and_the_field_named() {
-        let consent = GrantType::AuthorizationCode;
-        let empty = v1::TokenMaterial {
-            access_token: String::new(),
-            ..material()
-        };
-        assert!(refusal(consent, empty).starts_with("material.access_token"));
-        let blank = v1::TokenMaterial {
-            access_token: " ".into(),
-            ..material()
-        };
-        assert!(refusal(consent, blank).starts_with("material.access_token"));
-        let key = v1::TokenMaterial {
-            signing_key: "k".into(),
-            ..material()
-        };
-        assert!(refusal(consent, key).starts_with("material.signing_key"));
-        assert!(refusal(GrantType::Static, material()).starts_with("material.refresh_token"));
-        let past = Some(to_timestamp(NOW));
-        let over = v1::TokenMaterial {
-            refresh_token: String::new(),
-            expires_at: past,
-            ..material()
-        };
-        assert!(refusal(consent, over).starts_with("material.expires_at"));
-        let over = v1::TokenMaterial {
-            refresh_expires_at: past,
-            ..material()
-        };
-        assert!(refusal(consent, over).starts_with("material.refresh_expires_at"));
-        assert!(refusal(GrantType::JwtBearer, material()).starts_with("material.access_token"));
-        assert!(tokens(consent, None, NOW).is_err());
-    }
-
-    // C84
-    #[test]
-    fn without_an_expiry_or_a_refresh_token_material_is_good_too() {
-        let lasting = v1::TokenMaterial {
-            refresh_token: String::new(),
-            expires_at: None,
-            ..material()
-        };
-        for grant_type in [GrantType::AuthorizationCode, GrantType::Static] {
-            let set = tokens(grant_type, Some(lasting.clone()), NOW).unwrap();
-            assert_eq!((set.expires_at, set.refresh_token), (None, None));
-        }
-    }
 
     // B46, W40
     #[test]
@@ -349,15 +173,6 @@ mod tests {
         );
         let none = account(GrantType::ClientCredentials, field, String::new());
         assert_eq!(none, Ok(None));
-    }
-
-    #[test]
-    fn no_refusal_repeats_a_secret() {
-        let odd = v1::TokenMaterial {
-            access_token: "hush\n".into(),
-            ..material()
-        };
-        assert!(!refusal(GrantType::AuthorizationCode, odd).contains("hush"));
     }
 
     #[test]

@@ -39,6 +39,7 @@ pub(super) fn to_mint(
         metadata,
         signing_key,
         parameters,
+        token_response,
     } = material;
     let given = [
         ("access_token", !access_token.is_empty()),
@@ -47,6 +48,7 @@ pub(super) fn to_mint(
         ("expires_at", expires_at.is_some()),
         ("refresh_expires_at", refresh_expires_at.is_some()),
         ("metadata", !metadata.is_empty()),
+        ("token_response", !token_response.is_empty()),
         (
             "signing_key",
             !signing_key.is_empty() && grant_type == GrantType::TokenExchange,

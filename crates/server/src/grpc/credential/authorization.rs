@@ -253,6 +253,7 @@ impl From<ConsentError> for ApiError {
                 Self::new(reason, message).with("provider_error", code)
             }
             ConsentError::StateInvalid
+            | ConsentError::Elsewhere
             | ConsentError::AccountMismatch(_)
             | ConsentError::Exists(_)
             | ConsentError::NotStored(_) => Self::new(reason, message),

@@ -39,17 +39,18 @@ impl Credentials {
             return Err(ApiError::invalid("credential.grant_type", why));
         }
         let now = self.clock.now();
-        let tokens = self.tokens(&client, grant_type, material, now)?;
+        let brought = self.brought(&client, grant_type, material, now)?;
+        let named = account(
+            grant_type,
+            "credential.provider_account",
+            wire.provider_account,
+        )?;
         let new = CreateCredential {
             client,
             grant_type,
-            account: account(
-                grant_type,
-                "credential.provider_account",
-                wire.provider_account,
-            )?,
+            account: named.or(brought.account),
             labels: labels("credential.labels", wire.labels)?,
-            tokens,
+            tokens: brought.tokens,
             issued_at: now,
             renewal: profile.renewal,
             key: key.clone(),

@@ -1,8 +1,7 @@
 //! ReconnectCredential: new tokens or means for a credential, dead or alive.
 
 use evergrant_core::change::plan::Reconnect;
-use evergrant_core::ids::ClientKey;
-use evergrant_core::provider::{Providers as _, Renewal};
+use evergrant_core::provider::Providers as _;
 use evergrant_proto::v1;
 
 use super::Credentials;
@@ -32,13 +31,15 @@ impl Credentials {
         call.require(Permission::CredentialWrite, Some(&key.tenant))?;
         let grant = self.view(&key).await?.grant;
         let now = self.clock.now();
+        let named = account(grant.grant_type, "provider_account", provider_account)?;
+        let brought = self.brought(&grant.client, grant.grant_type, material, now)?;
         let ask = Reconnect {
-            account: account(grant.grant_type, "provider_account", provider_account)?,
+            account: named.or(brought.account),
             allow_account_change,
             resume_paused,
-            tokens: self.tokens(&grant.client, grant.grant_type, material, now)?,
+            tokens: brought.tokens,
             issued_at: now,
-            renewal: self.renewal(&grant.client),
+            renewal: self.providers.renewal(&grant.client),
             key: key.clone(),
         };
         let changed = self
@@ -50,11 +51,5 @@ impl Credentials {
             credential: self.rendered(&key).await?,
             integrations: changed.into_iter().map(to_integration).collect(),
         })
-    }
-
-    /// How the grants of a client are renewed; as usual, where the catalogue no longer knows the provider.
-    fn renewal(&self, client: &ClientKey) -> Renewal {
-        let profile = self.providers.profile(client);
-        profile.map_or_else(|_| Renewal::default(), |profile| profile.renewal)
     }
 }

@@ -5,12 +5,8 @@ use evergrant_proto::v1::ErrorReason;
 
 use super::Kills;
 use crate::audit::record::RESERVED;
+use crate::grpc::meant::did_you_mean;
 use crate::grpc::status::{ApiError, store_error};
-
-/// Letters that a name may be off by, to be taken for a slip of another.
-const SLIPS: usize = 2;
-/// Names that are proposed at most.
-const PROPOSED: usize = 3;
 
 impl Kills {
     /// Refuses what neither the configuration of this replica nor anything stored names. What is known need not have
@@ -37,7 +33,7 @@ impl Kills {
         {
             return Ok(());
         }
-        Err(unknown(target, &near(name, configured)))
+        Err(unknown(target, &did_you_mean(name, configured)))
     }
 
     /// The names of this kind that the configuration has. Of tenants it has none.
@@ -57,11 +53,7 @@ impl Kills {
     }
 }
 
-fn unknown(target: &KillTarget, near: &[String]) -> ApiError {
-    let hint = match near {
-        [] => String::new(),
-        near => format!("; did you mean {}?", near.join(" or ")),
-    };
+fn unknown(target: &KillTarget, hint: &str) -> ApiError {
     match target {
         KillTarget::Tenant(_) => {
             let why = format!("{target} has no credential, neither alive nor dead{hint}");
@@ -84,56 +76,16 @@ fn unknown(target: &KillTarget, near: &[String]) -> ApiError {
     }
 }
 
-/// Those of `known` that `name` may have been meant to be, the nearest first.
-fn near(name: &str, known: Vec<String>) -> Vec<String> {
-    let written = name.to_lowercase();
-    let distance = |known: &str| {
-        let known = known.to_lowercase();
-        match known.starts_with(&written) || written.starts_with(&known) {
-            true => 0,
-            false => strsim::damerau_levenshtein(&written, &known),
-        }
-    };
-    // Of a short name, any other is near.
-    let slips = SLIPS.min(written.chars().count() / 2);
-    let known = known.into_iter().map(|known| (distance(&known), known));
-    let mut near: Vec<_> = known.filter(|(slip, _)| *slip <= slips).collect();
-    near.sort();
-    near.truncate(PROPOSED);
-    near.into_iter().map(|(_, known)| known).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use evergrant_core::ids::ProviderName;
 
     use super::*;
 
-    fn known() -> Vec<String> {
-        ["sandbox", "slack", "google", "x"]
-            .map(str::to_owned)
-            .to_vec()
-    }
-
-    #[test]
-    fn a_slip_is_told_with_what_may_have_been_meant() {
-        for (written, meant) in [
-            ("sandbx", &["sandbox"][..]),
-            ("Slack", &["slack"]),
-            ("salck", &["slack"]),
-            ("slack-main", &["slack"]),
-            ("goo", &["google"]),
-            ("y", &[]),
-            ("github", &[]),
-        ] {
-            assert_eq!(near(written, known()), meant, "{written}");
-        }
-    }
-
     #[test]
     fn an_unknown_provider_is_named_with_its_field() {
         let target = KillTarget::Provider(ProviderName::parse("sandbx").unwrap());
-        let refused = unknown(&target, &near("sandbx", known()));
+        let refused = unknown(&target, "; did you mean sandbox?");
         assert_eq!(
             refused.message(),
             "provider sandbx is not in the catalogue, and no grant is of it; did you mean sandbox?"

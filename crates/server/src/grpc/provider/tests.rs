@@ -15,6 +15,7 @@ use evergrant_core::testing::store::MemoryStore;
 use evergrant_providers::{Catalogue, OAuthClient};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tonic_types::StatusExt as _;
 
 use super::*;
 use crate::grpc::caller::{CallerRule, Callers, Identity};
@@ -136,9 +137,13 @@ async fn released(
 }
 
 async fn brake(store: &MemoryStore) {
+    brake_client(store, "main").await;
+}
+
+async fn brake_client(store: &MemoryStore, client: &str) {
     let at = Timestamp::from_millis(1_700_000_000_000);
     let brake = Brake {
-        client: key("main"),
+        client: key(client),
         since: at,
         refused: 10,
         refreshed: 3,
@@ -146,7 +151,7 @@ async fn brake(store: &MemoryStore) {
         next_probe_at: at,
     };
     let health = ClientHealth {
-        client: key("main"),
+        client: key(client),
         rejected: false,
         since: at,
         provider_error: "invalid_client".into(),
@@ -220,11 +225,30 @@ async fn a_release_says_which_client_and_what() {
         assert_eq!(refused.code(), tonic::Code::InvalidArgument);
         assert!(refused.message().contains(field), "{}", refused.message());
     }
-    let left_over = released(&service, "root", "gone-since", 1).await.unwrap();
-    assert!(!left_over.was_engaged);
     let unknown = v1::ListProvidersRequest {
         provider: "acne".into(),
     };
     let refused = service.list_providers(with("root", unknown)).await;
     assert!(refused.unwrap_err().message().contains("acne"));
+}
+
+#[tokio::test]
+async fn a_client_that_is_neither_configured_nor_held_is_refused_with_what_may_have_been_meant() {
+    let (service, store) = service();
+    let refused = released(&service, "root", "mian", 1).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::InvalidArgument);
+    let details = refused.get_error_details();
+    assert_eq!(details.error_info().unwrap().reason, "UNKNOWN_CLIENT");
+    assert_eq!(
+        refused.message(),
+        "client mian of provider acme is not in the configuration, and nothing of it is held; did you mean main?"
+    );
+    // It was in the configuration when its grants were held.
+    brake_client(&store, "gone-since").await;
+    let left_over = released(&service, "root", "gone-since", 1).await.unwrap();
+    assert!(left_over.was_engaged);
+    let again = released(&service, "root", "gone-since", 1).await;
+    assert!(again.unwrap_err().message().contains("gone-since"));
+    let idle = released(&service, "root", "other", 1).await.unwrap();
+    assert!(!idle.was_engaged, "it is known, and nothing of it is held");
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::consent::ConsentError;
 use crate::grpc::sample::{ISSUED_AT, key, revoked};
 
 #[test]
@@ -77,6 +78,31 @@ fn a_dead_grant_is_told_with_reason_code_and_generation_and_no_time_to_retry() {
     assert_eq!(info.metadata["generation"], "7");
     assert_eq!(info.metadata["invalidation_reason"], "GRANT_REVOKED");
     assert_eq!(info.metadata["provider_error"], "token_revoked");
+}
+
+#[test]
+fn a_provider_that_gave_no_code_is_not_told_with_an_empty_one() {
+    let refused = ConsentError::Refused {
+        code: String::new(),
+        message: "the provider refused".into(),
+    };
+    let failed = ConsentError::Failed {
+        reason: FailureReason::ProviderProtocolError,
+        code: String::new(),
+        message: "acme answered nonsense".into(),
+    };
+    let mut dead = revoked();
+    dead.provider_error.clear();
+    let dead = TokenError::Invalidated {
+        key: key(),
+        generation: evergrant_core::ids::Generation(7),
+        invalidation: dead,
+    };
+    let errors = [refused.into(), failed.into(), token_error(dead, ISSUED_AT)];
+    for error in errors {
+        let info = error.into_status().get_details_error_info().unwrap();
+        assert!(!info.metadata.contains_key("provider_error"), "{info:?}");
+    }
 }
 
 // A100, A137

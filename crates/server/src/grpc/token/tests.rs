@@ -72,7 +72,6 @@ fn live(grant: Grant, header_name: &str, header_scheme: &str) -> Arc<LiveGrant> 
         grant_types: Vec::new(),
         flaky_refusals: false,
         renewal: Renewal::default(),
-        single_active_token: false,
         header_name: header_name.into(),
         header_scheme: header_scheme.into(),
         limits: evergrant_core::provider::Limits::default(),

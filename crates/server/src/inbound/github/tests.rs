@@ -94,6 +94,26 @@ fn an_installation_that_is_gone_ends_its_own_grants_and_those_of_an_organization
     assert_eq!(death.event, "installation.suspend");
 }
 
+/// An enterprise has no login, and an account that is gone too is `null`.
+#[test]
+fn an_installation_is_known_by_its_id_whoever_it_was_of() {
+    let enterprise = json!({ "id": 9, "slug": "ent", "type": "Enterprise" });
+    for account in [json!({ "id": 9, "slug": "ent" }), enterprise, Value::Null] {
+        let event =
+            json!({ "action": "deleted", "installation": { "id": 77, "account": account } });
+        assert_eq!(
+            accounts(read("installation", &event)),
+            ["installation:77"],
+            "{event}"
+        );
+    }
+    let revoked = json!({ "action": "revoked", "sender": { "id": 583_231 } });
+    assert_eq!(
+        accounts(read("github_app_authorization", &revoked)),
+        ["583231"]
+    );
+}
+
 #[test]
 fn other_events_and_actions_end_nothing() {
     for action in ["created", "unsuspend", "new_permissions_accepted"] {

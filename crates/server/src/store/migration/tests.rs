@@ -118,6 +118,7 @@ async fn what_a_migration_takes_away_is_found() {
             "ALTER TABLE grants ADD COLUMN latest BIGINT NOT NULL DEFAULT 0",
             false,
         ),
+        ("DROP INDEX grants_account", false),
         (
             "CREATE UNIQUE INDEX orphans_once ON orphans (grant_id)",
             true,

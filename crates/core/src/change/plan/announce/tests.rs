@@ -13,6 +13,7 @@ const FIXED: Renewal = Renewal {
     refresh_token_margin: None,
     end_moves: false,
     grant_lifetime: None,
+    single_active_token: false,
 };
 
 fn in_days(days: u32) -> Timestamp {
