@@ -91,6 +91,7 @@ macro_rules! store_contract_tests {
             ageing::every_filter_of_a_forecast_holds,
             scopes::a_grant_has_its_credentials_and_their_integrations,
             scopes::a_credential_that_does_not_exist_has_the_integrations_that_need_it,
+            scopes::an_account_has_the_grant_that_its_credentials_share,
             scopes::an_account_has_all_its_grants,
             scopes::a_refresh_token_is_found_in_every_grant_of_its_tenant_and_client,
             scopes::an_integration_has_its_credentials_and_the_wanted_ones,

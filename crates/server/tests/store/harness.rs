@@ -180,6 +180,10 @@ impl StoreHarness for Harness {
             .await;
         self.execute(&format!("UPDATE refusals SET at = at - {by}"))
             .await;
+        self.execute(&format!(
+            "UPDATE clients SET since = since - {by}, probed_at = probed_at - {by}"
+        ))
+        .await;
         self.execute(&format!("UPDATE events SET at = at - {by}"))
             .await;
         self.execute(&format!("UPDATE deliveries SET seen_at = seen_at - {by}"))

@@ -81,42 +81,52 @@ pub async fn a_credential_that_does_not_exist_has_the_integrations_that_need_it(
     assert_eq!(integrations(&snapshot), ["i1"]);
 }
 
-pub async fn an_account_has_all_its_grants(harness: &impl StoreHarness) {
+pub async fn an_account_has_the_grant_that_its_credentials_share(harness: &impl StoreHarness) {
     let subject = Subject::of(harness);
     let old = subject.add_slack(&["a", "b"]).await;
-    let shared = NewGrant {
+    let of_account = |grant: NewGrant| NewGrant {
         account: Some("T0".into()),
-        ..new_grant("t1", "slack")
+        ..grant
     };
+    let shared = of_account(new_grant("t1", "slack"));
     let shared = subject.add(shared, &["c"]).await;
-    let second = NewGrant {
-        account: Some("T0".into()),
-        ..new_grant("t1", "slack")
-    };
-    let second = subject.add(second, &["d"]).await;
     for elsewhere in [new_grant("t2", "slack"), new_grant("t1", "google")] {
-        let account = Some("T0".into());
-        let elsewhere = NewGrant {
-            account,
-            ..elsewhere
-        };
-        subject.add(elsewhere, &[]).await;
+        subject.add(of_account(elsewhere), &[]).await;
     }
     subject.add_integration("i1", &["c"]).await;
     subject.add_integration("i2", &["b"]).await;
 
-    let snapshot = subject
-        .snapshot(Scope::Credential {
-            key: key("a"),
-            connecting: Some(connecting("T0")),
-        })
-        .await;
-    let mut all = [old, shared, second];
-    all.sort();
-    assert_eq!(grants(&snapshot), all);
+    let snapshot = subject.snapshot(of_the_account()).await;
+    let mut both = [old, shared];
+    both.sort();
+    assert_eq!(grants(&snapshot), both);
     assert_eq!(snapshot.same_token, []);
-    assert_eq!(credentials(&snapshot), ["a", "b", "c", "d"]);
+    assert_eq!(credentials(&snapshot), ["a", "b", "c"]);
     assert_eq!(integrations(&snapshot), ["i1", "i2"]);
+}
+
+pub async fn an_account_has_all_its_grants(harness: &impl StoreHarness) {
+    let subject = Subject::of(harness);
+    let mut all = Vec::new();
+    for name in ["a", "b", "c"] {
+        let of_account = NewGrant {
+            account: Some("T0".into()),
+            ..new_grant("t1", "slack")
+        };
+        all.push(subject.add(of_account, &[name]).await);
+    }
+    all.sort();
+    let snapshot = subject.snapshot(of_the_account()).await;
+    assert_eq!(grants(&snapshot), all);
+    assert_eq!(credentials(&snapshot), ["a", "b", "c"]);
+}
+
+/// Credential `a`, for which tokens of account `T0` are about to be stored.
+fn of_the_account() -> Scope {
+    Scope::Credential {
+        key: key("a"),
+        connecting: Some(connecting("T0")),
+    }
 }
 
 pub async fn a_refresh_token_is_found_in_every_grant_of_its_tenant_and_client(

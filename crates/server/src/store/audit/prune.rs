@@ -71,7 +71,7 @@ impl AuditLog {
         head: u64,
         limit: u32,
     ) -> Result<Option<Link>, StoreError> {
-        let (mut old, mut most) = (None, 1);
+        let (mut old, mut most, mut rest) = (None, 1, limit.saturating_sub(1));
         loop {
             let mut page = self.records_after(walk.last.number, most).await?;
             page.retain(|record| record.number <= head);
@@ -82,11 +82,11 @@ impl AuditLog {
                     Age::Young => return Ok(old),
                 }
             }
-            let is_whole = most >= limit;
-            if old.is_some() && is_whole || page.is_empty() {
+            if old.is_some() && rest == 0 || page.is_empty() {
                 return Ok(old);
             }
-            most = limit;
+            most = if rest == 0 { limit } else { rest };
+            rest = 0;
         }
     }
 
