@@ -185,6 +185,18 @@ pub enum Write {
         consent: bool,
         /// The account, where it became known or changed; `None` leaves it.
         account: Option<String>,
+        /// Whether it expects besides that no attempt holds the grant, or may have spent its refresh token: for tokens
+        /// with that same refresh token, whose successor would be lost.
+        idle: bool,
+    },
+    /// The refresh token of a grant is brought again, and its tokens stay, with generation, lease and doubt: version
+    /// + 1, and no failed attempts, unless it is suspect and so has a turn to wait for. Expects it not to be
+    /// invalidated.
+    KeepTokens {
+        /// The grant.
+        grant: GrantId,
+        /// The account, where it became known or changed; `None` leaves it.
+        account: Option<String>,
     },
     /// A grant is dead: state invalidated, no lease, version + 1; without dates, so never due again. Expects it to be active, of
     /// this generation and, where given, of this epoch.
@@ -304,6 +316,7 @@ impl Write {
         match self {
             Self::InsertGrant(new) => Row::Grant(&new.id),
             Self::StoreTokens { grant, .. }
+            | Self::KeepTokens { grant, .. }
             | Self::InvalidateGrant { grant, .. }
             | Self::HoldGrant { grant, .. }
             | Self::DateGrant { grant, .. } => Row::Grant(grant),

@@ -33,6 +33,7 @@ mod protocol {
     mod revoke;
     mod revoke_scopes;
     mod rotation;
+    mod same_token;
     mod scope_sets;
     mod shared_grants;
     mod single_call;

@@ -130,6 +130,7 @@ impl Changes {
 fn touched(write: &Write) -> Vec<&GrantId> {
     match write {
         Write::StoreTokens { grant, .. }
+        | Write::KeepTokens { grant, .. }
         | Write::InvalidateGrant { grant, .. }
         | Write::HoldGrant { grant, .. }
         | Write::TouchGrant(grant)

@@ -17,6 +17,8 @@ pub mod changes;
 #[expect(missing_docs, reason = "a claim's name says what it checks")]
 pub mod derived;
 #[expect(missing_docs, reason = "a claim's name says what it checks")]
+pub mod kept;
+#[expect(missing_docs, reason = "a claim's name says what it checks")]
 pub mod kills;
 #[expect(missing_docs, reason = "a claim's name says what it checks")]
 pub mod leases;
@@ -110,6 +112,9 @@ macro_rules! store_contract_tests {
             changes::an_integration_changes_its_needs,
             changes::a_restored_grant_is_as_good_as_new,
             changes::a_touch_beside_another_write_adds_nothing,
+            kept::tokens_that_are_kept_stay_with_their_lease_and_its_commit,
+            kept::tokens_that_are_kept_make_no_dead_grant_active_and_give_a_suspect_one_no_turn,
+            kept::the_same_refresh_token_replaces_itself_only_while_nobody_may_spend_it,
             derived::a_derived_grant_is_found_by_its_parent_and_its_scopes,
             derived::a_grant_has_those_that_are_derived_from_it,
             derived::no_derived_grant_is_left_without_its_parent,

@@ -60,6 +60,9 @@ fn of_write(change: &ChangeSet, write: &Write) -> Option<Act> {
             Some(*next),
             super::OK,
         )),
+        Write::KeepTokens { grant, .. } if !has_newcomer(change) => {
+            Some(of_grant("CredentialReconnected", grant, None, super::OK))
+        }
         Write::MoveCredential { key, to, .. } if !is_stored(change, to) => {
             let subject = Subject::credential(key);
             Some(Act::of_evergrant("CredentialReconnected", subject))
@@ -76,6 +79,7 @@ fn of_write(change: &ChangeSet, write: &Write) -> Option<Act> {
         }
         Write::InsertGrant(_)
         | Write::StoreTokens { .. }
+        | Write::KeepTokens { .. }
         | Write::InvalidateGrant { .. }
         | Write::NoteKilled(_)
         | Write::NoteRefusal { .. }
@@ -101,6 +105,17 @@ fn is_stored(change: &ChangeSet, wanted: &GrantId) -> bool {
     writes.any(
         |write| matches!(write, Write::StoreTokens { grant, consent: true, .. } if grant == wanted),
     )
+}
+
+/// Whether a credential joins a grant by the change, which is told of that credential alone.
+fn has_newcomer(change: &ChangeSet) -> bool {
+    let mut writes = change.writes.iter();
+    writes.any(|write| {
+        matches!(
+            write,
+            Write::InsertCredential(_) | Write::MoveCredential { .. }
+        )
+    })
 }
 
 fn of_event(event: &EventBody) -> Act {

@@ -42,6 +42,11 @@ pub enum ConsentError {
     /// Another account was connected than the credential's.
     #[error("credential {0} belongs to another account than the one connected now")]
     AccountMismatch(CredentialKey),
+    /// The refresh token is that of this credential, which may be spending it.
+    #[error(
+        "the refresh token is that of credential {0}, which is being refreshed; the state is spent, begin again"
+    )]
+    HolderBusy(CredentialKey),
     /// The credential is there by now, and of another client or grant type.
     #[error("credential {0} exists already, and is not of this consent's client; begin again")]
     Exists(CredentialKey),
@@ -78,6 +83,7 @@ impl ConsentError {
             Self::StateInvalid | Self::Elsewhere => ErrorReason::AuthorizationStateInvalid,
             Self::Refused { .. } => ErrorReason::AuthorizationRefused,
             Self::AccountMismatch(_) => ErrorReason::AccountMismatch,
+            Self::HolderBusy(_) => ErrorReason::GenerationConflict,
             Self::Exists(_) => ErrorReason::CredentialExists,
             Self::Failed { reason, .. } => match reason {
                 FailureReason::ClientRejected => ErrorReason::ClientRejected,

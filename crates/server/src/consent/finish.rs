@@ -314,6 +314,9 @@ async fn reconnect(
             }
             Err(ConsentError::AccountMismatch(credential))
         }
+        Err(ChangeError::Refused(ReconnectError::HolderBusy(holder))) => {
+            Err(ConsentError::HolderBusy(holder))
+        }
         Err(ChangeError::Store(error)) => Err(error.into()),
     }
 }

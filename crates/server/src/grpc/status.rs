@@ -318,6 +318,7 @@ impl From<ReconnectError> for ApiError {
             ReconnectError::AccountMismatch { .. } => {
                 Self::new(ErrorReason::AccountMismatch, message)
             }
+            ReconnectError::HolderBusy(_) => Self::new(ErrorReason::GenerationConflict, message),
         }
     }
 }

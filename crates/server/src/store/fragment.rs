@@ -65,13 +65,18 @@ fn of_write(write: &Write, all: &[&Write], context: Context<'_>) -> Vec<Fragment
             dates,
             consent,
             account,
+            idle,
         } => {
             let sealer = context.sealer;
             let mut columns = next_tokens(sealer, grant, *next, tokens, *issued_at, dates);
             if *consent {
                 columns.extend(grant::consent(*issued_at));
             }
-            grant::store_tokens(grant, *base, columns, account.as_deref(), context)
+            columns.push(grant::account_column(account.as_deref()));
+            grant::store_tokens(grant, *base, columns, *idle, context)
+        }
+        Write::KeepTokens { grant, account } => {
+            grant::keep_tokens(grant, account.as_deref(), context)
         }
         Write::InvalidateGrant {
             grant,

@@ -61,9 +61,10 @@ pub enum UpdateLabelsError {
     EtagMismatch(CredentialKey),
 }
 
-/// A new credential. If another grant of the tenant and client holds the refresh token already, or is of the account and
-/// loses nothing by it, the new tokens become that grant's next generation, and whatever waited for it is healed.
-/// Otherwise it gets a grant of its own.
+/// A new credential. If another grant of the tenant and client holds the refresh token already, it joins that grant,
+/// which keeps its tokens if it works. If one is of the account and loses nothing by it, or is dead and holds the
+/// refresh token, the new tokens become its next generation, and whatever waited for it is healed. Otherwise the
+/// credential gets a grant of its own.
 pub fn create_credential(
     snapshot: &Snapshot,
     new: &CreateCredential,
@@ -79,10 +80,14 @@ pub fn create_credential(
     let shared = share::for_new(snapshot, new)
         .map_err(|OtherAccount(of)| CreateError::AccountMismatch(of))?;
     let grant = match shared {
+        Some(grant) if share::keeps_tokens(snapshot, grant) => {
+            writes.push(keep(grant, new.account.clone()));
+            grant.id.clone()
+        }
         Some(grant) => {
             let next = grant.generation.next();
             let consent = (&new.tokens, new.issued_at, &new.renewal);
-            writes.push(store(grant, next, consent, new.account.clone()));
+            writes.push(store(snapshot, grant, next, consent, new.account.clone()));
             forget_derived(snapshot, &grant.id, &mut writes);
             tell_restored(snapshot, grant, next, &mut events);
             grant.id.clone()
@@ -217,8 +222,17 @@ pub fn update_labels(
     })
 }
 
+/// A grant keeps the tokens that it has.
+pub(super) fn keep(grant: &GrantFacts, account: Option<String>) -> Write {
+    Write::KeepTokens {
+        grant: grant.id.clone(),
+        account,
+    }
+}
+
 /// The tokens of a finished consent become the next generation of a grant.
 pub(super) fn store(
+    snapshot: &Snapshot,
     grant: &GrantFacts,
     next: Generation,
     (tokens, issued_at, renewal): (&TokenSet, Timestamp, &Renewal),
@@ -233,6 +247,7 @@ pub(super) fn store(
         tokens: Box::new(tokens.clone()),
         issued_at,
         account,
+        idle: share::keeps_tokens(snapshot, grant),
     }
 }
 

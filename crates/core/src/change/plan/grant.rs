@@ -116,6 +116,7 @@ pub fn heal(
         dates,
         consent: false,
         account: None,
+        idle: false,
     }];
     let mut events = Vec::new();
     tell_restored(snapshot, grant, base.next(), &mut events);

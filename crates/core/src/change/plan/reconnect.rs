@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::credential::store;
+use super::credential::{keep, store};
 use super::derived::forget_derived;
 use super::grant::{find, restored, tell_restored, users, uses};
 use super::integration::restatus_with;
@@ -49,6 +49,10 @@ pub enum ReconnectError {
         /// The credential.
         credential: CredentialKey,
     },
+    /// The refresh token is that of this credential, whose grant may be spending it and is of no later generation than
+    /// the one that would be left. It passes.
+    #[error("the refresh token is that of credential {0}, which is being refreshed; try again")]
+    HolderBusy(CredentialKey),
 }
 
 /// A new generation for the credential's grant: the invalid state and every cool-down end, what waits for it is
@@ -57,6 +61,10 @@ pub enum ReconnectError {
 ///
 /// Answers the change and the integrations whose status it changes. The credential leaves a grant that others use where
 /// they would lose something, or are of another account. It joins one of the account that loses nothing, or gets its own.
+///
+/// Where a grant that works holds the refresh token already, its tokens stay and so does its generation, since its
+/// successor may be on its way and its access token may be the newer one: only a grant that is this credential's alone,
+/// or is not above the generation of the one that it leaves, gets these, and that only while nobody refreshes it.
 pub fn reconnect(
     snapshot: &Snapshot,
     ask: &Reconnect,
@@ -85,16 +93,26 @@ pub fn reconnect(
 
     let (mut writes, mut events) = (Vec::new(), Vec::new());
     let works = match destination {
+        Destination::Keeps(holder) => {
+            writes.push(keep(holder, ask.account.clone()));
+            if holder.id != current.id {
+                leave(snapshot, credential, &holder.id, &mut writes);
+                let generation = holder.generation;
+                tell_left(snapshot, credential, current, generation, &mut events);
+            }
+            holder.id.clone()
+        }
+        Destination::Busy(holder) => return Err(ReconnectError::HolderBusy(holder)),
         Destination::Stays => {
             let next = current.generation.next();
-            writes.push(store(current, next, consent, ask.account.clone()));
+            writes.push(store(snapshot, current, next, consent, ask.account.clone()));
             forget_derived(snapshot, &current.id, &mut writes);
             tell_restored(snapshot, current, next, &mut events);
             current.id.clone()
         }
         Destination::Joins(target) => {
             let next = above(current, target);
-            writes.push(store(target, next, consent, ask.account.clone()));
+            writes.push(store(snapshot, target, next, consent, ask.account.clone()));
             forget_derived(snapshot, &target.id, &mut writes);
             tell_restored(snapshot, target, next, &mut events);
             leave(snapshot, credential, &target.id, &mut writes);

@@ -232,6 +232,7 @@ fn write(write: &Write) -> String {
     match write {
         Write::InsertGrant(new) => format!("insert grant of generation {}", new.generation),
         Write::StoreTokens { base, next, .. } => format!("store tokens {base} -> {next}"),
+        Write::KeepTokens { .. } => "keep tokens".into(),
         Write::InvalidateGrant { generation, .. } => format!("invalidate grant {generation}"),
         Write::DateGrant { announced, .. } => {
             let days = announced.map_or(0, |ahead| ahead.days());

@@ -24,11 +24,22 @@ pub(super) enum Destination<'a> {
     Joins(&'a GrantFacts),
     /// To a new one.
     Own,
+    /// Nowhere: this grant, its own or another, works and holds their refresh token, so its tokens stay.
+    Keeps(&'a GrantFacts),
+    /// Nowhere yet: the grant of this credential would be that one, but it is of no later generation than the one that
+    /// is left, and its refresh token may be about to be spent.
+    Busy(CredentialKey),
 }
 
 /// Their refresh token is that of this credential, which is of another account.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct OtherAccount(pub(super) CredentialKey);
+
+/// Whether these tokens leave those of `grant` alone: it works, and holds their refresh token. To store it again would
+/// lose the successor that an attempt is bringing, and put a copy, perhaps an old one, in the place of its access token.
+pub(super) fn keeps_tokens(snapshot: &Snapshot, grant: &GrantFacts) -> bool {
+    grant.state.invalidation().is_none() && snapshot.same_token.contains(&grant.id)
+}
 
 /// The grant that a new credential shares. `None`: it gets one of its own.
 pub(super) fn for_new<'a>(
@@ -54,7 +65,7 @@ pub(super) fn for_known<'a>(
     snapshot: &'a Snapshot,
     ask: &Reconnect,
     credential: &Credential,
-    current: &GrantFacts,
+    current: &'a GrantFacts,
 ) -> Result<Destination<'a>, OtherAccount> {
     let account = ask.account.as_deref().or(current.account.as_deref());
     let brought = Brought {
@@ -65,13 +76,18 @@ pub(super) fn for_known<'a>(
         tokens: &ask.tokens,
         single_active_token: ask.renewal.single_active_token,
     };
+    let is_alone = users(snapshot, &current.id).all(|user| user.key == credential.key);
     if snapshot.same_token.contains(&current.id) {
-        return Ok(Destination::Stays);
+        let is_replaced = !keeps_tokens(snapshot, current) || is_alone && is_idle(current);
+        return Ok(if is_replaced {
+            Destination::Stays
+        } else {
+            Destination::Keeps(current)
+        });
     }
     if let Some(holder) = brought.holder(snapshot)? {
-        return Ok(Destination::Joins(holder));
+        return Ok(joined(snapshot, holder, current));
     }
-    let is_alone = users(snapshot, &current.id).all(|user| user.key == credential.key);
     let is_home = ask.account.is_none() || account == current.account.as_deref();
     let stays = match (is_home, is_alone) {
         (true, true) => true,
@@ -89,6 +105,30 @@ pub(super) fn for_known<'a>(
         None if is_alone => Destination::Stays,
         None => Destination::Own,
     })
+}
+
+/// How a credential joins `holder` of its refresh token, leaving `current`. Its generation may not go back, and only
+/// with other tokens does a grant get another one.
+fn joined<'a>(
+    snapshot: &'a Snapshot,
+    holder: &'a GrantFacts,
+    current: &GrantFacts,
+) -> Destination<'a> {
+    if !keeps_tokens(snapshot, holder) {
+        return Destination::Joins(holder);
+    }
+    if holder.generation > current.generation {
+        return Destination::Keeps(holder);
+    }
+    match users(snapshot, &holder.id).next() {
+        Some(user) if !is_idle(holder) => Destination::Busy(user.key.clone()),
+        _ => Destination::Joins(holder),
+    }
+}
+
+/// Whether no attempt holds it, or may have spent its refresh token.
+fn is_idle(grant: &GrantFacts) -> bool {
+    grant.lease.is_none() && !grant.in_doubt
 }
 
 /// The tokens, and whose they are.

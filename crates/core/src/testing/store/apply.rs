@@ -31,9 +31,14 @@ impl State {
     fn expects(&self, write: &Write) -> bool {
         match write {
             Write::InsertGrant(new) => !self.grants.contains_key(&new.id),
-            Write::StoreTokens { grant, base, .. } => {
-                let row = self.grants.get(grant);
-                row.is_some_and(|row| row.grant.facts.generation == *base)
+            Write::StoreTokens {
+                grant, base, idle, ..
+            } => self
+                .grants
+                .get(grant)
+                .is_some_and(|row| row.grant.facts.generation == *base && (row.is_idle() || !idle)),
+            Write::KeepTokens { grant, .. } => {
+                self.grants.get(grant).is_some_and(GrantRow::is_active)
             }
             Write::InvalidateGrant {
                 grant,
@@ -105,6 +110,7 @@ impl State {
                 consent,
                 account,
                 base: _,
+                idle: _,
             } => {
                 if let Some(row) = self.grants.get_mut(grant) {
                     row.store(*next, (**tokens).clone(), *issued_at, *dates, now);
@@ -115,6 +121,11 @@ impl State {
                     if account.is_some() {
                         row.grant.facts.account.clone_from(account);
                     }
+                }
+            }
+            Write::KeepTokens { grant, account } => {
+                if let Some(row) = self.grants.get_mut(grant) {
+                    row.keep(account.as_ref(), now);
                 }
             }
             Write::InvalidateGrant {

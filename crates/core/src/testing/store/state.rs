@@ -80,6 +80,11 @@ impl GrantRow {
         self.grant.facts.state.invalidation().is_none()
     }
 
+    /// Whether no attempt holds it, or may have spent its refresh token.
+    pub(super) fn is_idle(&self) -> bool {
+        self.lease.is_none() && !self.intent && !self.takeover
+    }
+
     pub(super) fn is_suspect_of(&self, client: &ClientKey) -> bool {
         self.grant.facts.client == *client && self.grant.facts.state.suspicion().is_some()
     }
@@ -177,6 +182,15 @@ impl GrantRow {
         facts.attempts = Attempts::default();
         self.grant.tokens = tokens;
         self.end_lease();
+        self.raise(now);
+    }
+
+    pub(super) fn keep(&mut self, account: Option<&String>, now: Now) {
+        let facts = &mut self.grant.facts;
+        if facts.state == GrantState::Active {
+            facts.attempts = Attempts::default();
+        }
+        facts.account = account.cloned().or(facts.account.take());
         self.raise(now);
     }
 

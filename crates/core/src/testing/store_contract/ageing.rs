@@ -105,6 +105,7 @@ pub async fn a_consent_begins_anew_and_a_refresh_goes_on(harness: &impl StoreHar
         dates: ends(EndOf::RefreshToken, 30),
         consent,
         account: None,
+        idle: false,
     };
     let went_on = subject.facts(&grant).await;
     assert_eq!(went_on.dates, due(None));

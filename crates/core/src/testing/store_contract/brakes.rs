@@ -66,7 +66,7 @@ impl Subject {
     }
 
     /// A grant of `slack` that is held.
-    async fn held(&self, names: &[&str], next_at: Timestamp) -> GrantId {
+    pub(super) async fn held(&self, names: &[&str], next_at: Timestamp) -> GrantId {
         let (grant, hold) = self.refused(names, next_at).await;
         self.write(vec![hold, Write::SetBrake(brake(next_at))])
             .await;
@@ -233,6 +233,7 @@ pub async fn a_suspect_grant_that_gets_tokens_or_dies_is_held_no_more(harness: &
             dates: Dates::default(),
             consent: true,
             account: None,
+            idle: false,
         }])
         .await;
     let facts = subject.facts_of(&reconnected).await;

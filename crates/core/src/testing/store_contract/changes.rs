@@ -51,6 +51,7 @@ fn store_tokens(grant: &GrantId, base: u64) -> Write {
         dates: due(None),
         consent: true,
         account: None,
+        idle: false,
     }
 }
 
@@ -330,6 +331,7 @@ pub async fn a_restored_grant_is_as_good_as_new(harness: &impl StoreHarness) {
         dates: due(Some(T0)),
         consent: true,
         account: Some("T0".into()),
+        idle: false,
     };
     subject.write(vec![restore]).await;
     let stored = subject.0.grant(&grant).await.unwrap().unwrap();

@@ -232,6 +232,7 @@ pub async fn every_raise_of_a_version_is_seen_for_a_while(harness: &impl StoreHa
         dates: due(None),
         consent: true,
         account: None,
+        idle: false,
     };
     subject.write(vec![restore]).await;
     assert_eq!(subject.changed(window).await, [(grant, 5)]);

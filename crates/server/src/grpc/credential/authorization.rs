@@ -255,6 +255,7 @@ impl From<ConsentError> for ApiError {
             ConsentError::StateInvalid
             | ConsentError::Elsewhere
             | ConsentError::AccountMismatch(_)
+            | ConsentError::HolderBusy(_)
             | ConsentError::Exists(_)
             | ConsentError::NotStored(_) => Self::new(reason, message),
         }

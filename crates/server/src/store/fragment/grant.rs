@@ -48,23 +48,56 @@ pub(super) fn insert_grant(new: &NewGrant, context: Context<'_>) -> Sql {
     insert("grants", columns)
 }
 
-/// The next token set of a grant in any state, which makes it active.
+/// The next token set of a grant in any state, which makes it active. `idle`: only if nobody may be spending the one
+/// before.
 pub(super) fn store_tokens(
     grant: &GrantId,
     base: Generation,
     mut columns: Vec<Column>,
-    account: Option<&str>,
+    idle: bool,
     context: Context<'_>,
 ) -> Sql {
-    let account = account.map(str::to_owned);
-    columns.push((
-        "account",
-        Sql::new("COALESCE(?, account)", [account.into()]),
-    ));
     columns.push(("invalid_reason", Sql::text("NULL")));
     columns.extend(raise_grant(context.now));
-    let of_base = Sql::new("generation = ?", [stored(base.0).into()]);
-    update("grants", columns, vec![is("id", grant.as_str()), of_base])
+    let mut conditions = vec![
+        is("id", grant.as_str()),
+        Sql::new("generation = ?", [stored(base.0).into()]),
+    ];
+    if idle {
+        let nobody = "NOT intent AND NOT takeover AND lease_owner IS NULL";
+        conditions.push(Sql::text(nobody));
+    }
+    update("grants", columns, conditions)
+}
+
+/// The tokens of a grant stay, though its user may have connected again: no cool-down is left of it.
+pub(super) fn keep_tokens(grant: &GrantId, account: Option<&str>, context: Context<'_>) -> Sql {
+    let unless_suspect = |column, otherwise: &str| {
+        let text = format!("CASE WHEN suspect_reason IS NULL THEN {otherwise} ELSE {column} END");
+        (column, Sql::text(text))
+    };
+    let mut columns = vec![
+        account_column(account),
+        unless_suspect("failed", "0"),
+        unless_suspect("next_attempt_at", "NULL"),
+        unless_suspect("failure_reason", "NULL"),
+        unless_suspect("failure_message", "NULL"),
+    ];
+    columns.extend(raise_grant(context.now));
+    let conditions = vec![
+        is("id", grant.as_str()),
+        Sql::text("invalid_reason IS NULL"),
+    ];
+    update("grants", columns, conditions)
+}
+
+/// The account, where it is known now.
+pub(super) fn account_column(account: Option<&str>) -> Column {
+    let account = account.map(str::to_owned);
+    (
+        "account",
+        Sql::new("COALESCE(?, account)", [account.into()]),
+    )
 }
 
 pub(super) fn invalidate_grant(

@@ -67,6 +67,15 @@ fn reconnected(scene: &Scene, ask: &Reconnect) -> ChangeSet {
     plan_reconnect(&scene.0, ask).unwrap().0
 }
 
+/// The grant whose tokens a change leaves alone, and the account that it learns.
+fn kept(change: &ChangeSet) -> Option<(GrantId, Option<String>)> {
+    let mut writes = change.writes.iter();
+    writes.find_map(|write| match write {
+        Write::KeepTokens { grant, account } => Some((grant.clone(), account.clone())),
+        _ => None,
+    })
+}
+
 /// The grant whose tokens a change replaces.
 fn replaced(change: &ChangeSet) -> Option<GrantId> {
     let mut writes = change.writes.iter();
@@ -246,42 +255,6 @@ fn who_learns_its_account_keeps_its_grant_where_joining_would_take_something() {
 }
 
 #[test]
-fn one_refresh_token_stands_in_one_grant_whatever_the_scopes() {
-    let mut scene = Scene::new();
-    let holder = scene.scoped(&["drive"], &["drive", "mail"]);
-    scene.scoped(&["mail"], &["mail"]);
-    scene.brings_the_token_of(&holder);
-    let narrow = ["mail"];
-    let change = created(&scene, &new("calendar", &narrow));
-    assert_eq!(replaced(&change), Some(holder.clone()));
-    let mut unnamed = new("calendar", &narrow);
-    unnamed.account = None;
-    assert_eq!(replaced(&created(&scene, &unnamed)), Some(holder.clone()));
-
-    let change = reconnected(&scene, &again("mail", &narrow));
-    assert_eq!(replaced(&change), Some(holder.clone()));
-    assert_eq!(
-        written(&change),
-        ["delete grant", "move mail", "store tokens 5 -> 6"]
-    );
-    let change = reconnected(&scene, &again("drive", &narrow));
-    assert_eq!(written(&change), ["store tokens 5 -> 6"]);
-}
-
-#[test]
-fn an_account_becomes_known_with_the_token_that_it_shares() {
-    let mut scene = Scene::new();
-    let holder = scene.grant(None, &["a"]);
-    scene.brings_the_token_of(&holder);
-    let change = created(&scene, &new("b", &[]));
-    let learnt = change.writes.iter().any(|write| {
-        let of = |account: &Option<String>| account.as_deref() == ACCOUNT;
-        matches!(write, Write::StoreTokens { account, .. } if of(account))
-    });
-    assert!(learnt);
-}
-
-#[test]
 fn a_refresh_token_of_another_account_is_refused_by_the_name_of_who_has_it() {
     let mut scene = Scene::new();
     let holder = scene.grant(Some("other"), &["b"]);
@@ -310,3 +283,5 @@ fn a_consent_of_an_unknown_account_replaces_nobody_elses_tokens() {
         assert_eq!(inserted(&change).account.as_deref(), account);
     }
 }
+
+mod same_token;
