@@ -146,11 +146,13 @@ impl Memory {
         Known::Live(self.tokens.insert(live, origin.over))
     }
 
-    /// Learns that a grant has reached `version`: what is remembered of an older one is forgotten.
+    /// Learns that a grant has reached `version`: what is remembered of an older one is forgotten. So is a cool-down, which
+    /// may have ended without a new generation; if it has not, who looks at the row finds it.
     pub fn learn(&self, id: &GrantId, version: u64) {
         let _alone = self.write(id);
         self.tokens.learn(id, version);
         self.terminal.learn(id, version);
+        self.cooling.remove(id);
     }
 
     /// Remembers that the refresh of `generation` failed and when the next attempt is due, so that callers in

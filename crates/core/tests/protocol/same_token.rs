@@ -150,8 +150,9 @@ async fn a_cool_down_ends_when_the_tokens_are_brought_again() {
         assert_eq!(reason_of(&limited), FailureReason::ProviderRateLimited);
     }
     assert_eq!(world.calls(), 1);
-    reconnect(&world, &key, copy).await;
-    replica.idle().await;
+    let ask = again(&key, copy, &world);
+    let registry = replica.broker.registry();
+    registry.reconnect(&ask, &client()).await.unwrap();
     assert_eq!(generation_of(&replica.token(&key).await), 2);
     world.check(&key).await;
 }
