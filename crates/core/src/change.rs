@@ -189,9 +189,8 @@ pub enum Write {
         /// with that same refresh token, whose successor would be lost.
         idle: bool,
     },
-    /// The refresh token of a grant is brought again, and its tokens stay, with generation, lease and doubt: version
-    /// + 1, and no failed attempts, unless it is suspect and so has a turn to wait for. Expects it not to be
-    /// invalidated.
+    /// The refresh token of a grant is brought again, and its tokens stay, with generation, lease and doubt: no failed
+    /// attempts, unless it is suspect and so has a turn to wait for, and version + 1. Expects it not to be invalidated.
     KeepTokens {
         /// The grant.
         grant: GrantId,

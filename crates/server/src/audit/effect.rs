@@ -180,3 +180,6 @@ fn of_event(event: &EventBody) -> Act {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
