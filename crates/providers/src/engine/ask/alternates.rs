@@ -52,8 +52,9 @@ impl HttpProviders {
             }
             if !refusal.try_alternate_client {
                 let passes_over = is_alternate && error.verdict == Verdict::Client && ask.renews;
-                let is_dead = matches!(error.verdict, Verdict::Grant(_));
-                if !passes_over && !(is_rejected && is_dead) {
+                let says_nothing = is_rejected && matches!(error.verdict, Verdict::Grant(_));
+                let asks_on = passes_over || says_nothing;
+                if !asks_on {
                     return Err(told(ask, error));
                 }
                 is_rejected = true;
