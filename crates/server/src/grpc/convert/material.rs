@@ -11,7 +11,7 @@ use evergrant_providers::HttpProviders;
 use evergrant_providers::engine::TokenResponse;
 
 use super::credential::account;
-use super::means::{to_mint, unfit};
+use super::means::{refuse_unknown_placeholders, to_mint, unfit};
 use super::timestamp;
 use crate::consent::token_set;
 use crate::grpc::status::ApiError;
@@ -184,6 +184,9 @@ fn answered(
         return Err(invalid("must have at most 262,144 bytes"));
     }
     let placeholders = metadata.into_iter().collect::<BTreeMap<_, _>>();
+    if let Some(entry) = providers.entry(provider) {
+        refuse_unknown_placeholders(entry, &placeholders)?;
+    }
     let response = TokenResponse {
         provider,
         grant_type,

@@ -251,6 +251,18 @@ fn an_answer_names_its_account_and_metadata_as_a_consent_has_them() {
 }
 
 #[test]
+fn a_value_for_no_placeholder_of_the_provider_is_a_mistake() {
+    let mut asked = answer(r#"{"access_token":"at","refresh_token":"rt"}"#);
+    asked.metadata = [("account_host".to_owned(), "accounts.zoho.eu".to_owned())].into();
+    let refused = bring("zoho-desk", CONSENT, asked)
+        .unwrap_err()
+        .message()
+        .to_owned();
+    let told = "material.metadata.account_host: is no placeholder of provider zoho-desk; it has ";
+    assert!(refused.starts_with(told), "{refused}");
+}
+
+#[test]
 fn an_account_that_consents_take_from_an_id_token_is_taken_from_nothing_else() {
     let of = |id_token: &str| {
         let text = format!(
