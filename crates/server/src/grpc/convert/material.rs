@@ -204,12 +204,15 @@ fn answered(
         ));
     }
     // A consent takes the name of the account from the id_token, once it is verified. Another name for the same account
-    // would keep its credentials apart.
-    let by_id_token = consented.id_token.is_some()
-        && providers
-            .entry(provider)
-            .is_some_and(|entry| entry.openid.is_some());
-    let named = consented.account.filter(|_| !by_id_token);
+    // would keep its credentials apart, and none would let another account in unseen. Whoever brings the answer may name
+    // any account.
+    let has_openid = providers
+        .entry(provider)
+        .is_some_and(|entry| entry.openid.is_some());
+    let named = match &consented.id_token {
+        Some(id_token) if has_openid => providers.claimed_account(provider, id_token),
+        _ => consented.account,
+    };
     let named = account(grant_type, TOKEN_RESPONSE, named.unwrap_or_default());
     Ok(Brought {
         account: named.map_err(|_| invalid("names an account that cannot be stored"))?,

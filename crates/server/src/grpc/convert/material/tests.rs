@@ -274,6 +274,10 @@ fn an_account_that_consents_take_from_an_id_token_is_taken_from_nothing_else() {
     };
     assert_eq!(of("").as_deref(), Some("dbid:1"));
     assert_eq!(of(r#","id_token":"e30.e30.hush""#), None);
+    assert_eq!(of(r#","id_token":"hush""#), None);
+    // {"sub":"u-1"}
+    let named = of(r#","id_token":"e30.eyJzdWIiOiJ1LTEifQ.hush""#);
+    assert_eq!(named.as_deref(), Some("u-1"));
 }
 
 #[test]
