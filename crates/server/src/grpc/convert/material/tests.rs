@@ -222,6 +222,20 @@ fn an_answer_of_github_keeps_the_end_of_its_refresh_token() {
 }
 
 #[test]
+fn an_answer_whose_token_has_ended_is_taken_only_if_it_can_be_renewed() {
+    let ended = NOW.as_millis() / 1_000 - 60;
+    let text = |rest: &str| {
+        let ends = format!(r#""expires_in":3600,"expires_at":{ended}"#);
+        answer(&format!(r#"{{"access_token":"at",{ends}{rest}}}"#))
+    };
+    let set = tokens(CONSENT, text(r#","refresh_token":"rt""#));
+    assert!(set.expires_at.is_some_and(|end| end < NOW));
+    for grant_type in [CONSENT, GrantType::Static] {
+        assert!(bring("acme", grant_type, text("")).is_err());
+    }
+}
+
+#[test]
 fn an_answer_names_its_account_and_metadata_as_a_consent_has_them() {
     let user = r#"{"ok":true,"app_id":"A1","authed_user":{"id":"U1","scope":"search:read","access_token":"at",
         "token_type":"user","refresh_token":"rt","expires_in":43200},"team":{"id":"T1"}}"#;
