@@ -237,7 +237,8 @@ async fn a_token_that_is_still_good_is_answered_without_a_call_even_from_a_dead_
     let grant = scene.sandbox.grant(RotationMode::Strict)?;
     let caller = replica.caller();
     caller.store(credential("fresh"), fresh(&grant)).await?;
-    caller.store(credential("old"), expired(&grant)).await?;
+    let other = scene.sandbox.grant(RotationMode::Strict)?;
+    caller.store(credential("old"), expired(&other)).await?;
 
     assert_eq!(caller.token("fresh").await?.generation, 1);
     let (code, why) = reason(&caller.token("old").await.expect_err("nobody listens"));

@@ -188,12 +188,9 @@ impl ClientBreaker {
 
     /// A grant was refused with words that are about the client, and may be about what the grant itself brought: its own
     /// endpoint, or the account that a token is minted for. Answers whether the client is to be held for
-    /// [rejected](Self::reject): it is already, or so many grants in a row cannot all be at fault.
+    /// [rejected](Self::reject): so many grants in a row cannot all be at fault.
     pub fn doubt(&self, client: &ClientKey, grant: &GrantId) -> bool {
         let mut clients = self.lock();
-        if clients.rejected.contains_key(client) {
-            return true;
-        }
         let accepted_at = clients.accepted.get(client);
         let is_proven = accepted_at.is_some_and(|at| at.elapsed() < RECENTLY);
         let doubts = clients.doubts.entry(client.clone()).or_default();

@@ -201,6 +201,10 @@ fn parameters(
         }
     }
     for (name, template) in &facts.parameters {
+        // Scopes that were asked for stand in for those of the entry.
+        if pairs.iter().any(|(sent, _)| sent == name) {
+            continue;
+        }
         if let Some(value) = fill(template, content.placeholders)? {
             pairs.push((name.clone(), value));
         }

@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use self::body::Body;
 use self::flaw::Flaw;
-use self::tokens::first_text;
+use self::tokens::{Came, first_text};
 use crate::catalogue::{Entry, ResponseFacts};
 use crate::client::{Answer, BodyFault};
 
@@ -69,25 +69,26 @@ pub(crate) fn read(context: Context<'_>, answer: &Answer) -> Result<Granted, Ref
     if !(200..300).contains(&answer.status) {
         return Err(context.refused(answer, &body));
     }
-    context.understood(&body, skew).map_err(|flaw| match flaw {
+    let came = Came::JustNow(skew);
+    context.understood(&body, came).map_err(|flaw| match flaw {
         Flaw::OddExpiry => context.odd_expiry(answer),
         Flaw::OddToken => context.odd_token(answer),
         Flaw::NoObject | Flaw::Failure(_) | Flaw::NoToken => context.refused(answer, &body),
     })
 }
 
-/// The tokens in the `text` of a successful answer that somebody else got, or what is wrong with it in words that hold
+/// The tokens in the `text` of a successful answer that somebody else got at some time, or what is wrong with it in words that hold
 /// no value of it.
 pub(crate) fn read_text(context: Context<'_>, text: &str) -> Result<Granted, String> {
     let body = body::parse("", text.as_bytes());
     context
-        .understood(&body, Skew::NONE)
+        .understood(&body, Came::Sometime)
         .map_err(|flaw| context.in_words(&flaw, &body))
 }
 
 impl<'a> Context<'a> {
     /// The tokens in the body of an answer whose status is that of a success.
-    fn understood(self, body: &Body, skew: Skew) -> Result<Granted, Flaw<'a>> {
+    fn understood(self, body: &Body, came: Came) -> Result<Granted, Flaw<'a>> {
         let Body::Value(value) = body else {
             return Err(Flaw::NoObject);
         };
@@ -101,7 +102,7 @@ impl<'a> Context<'a> {
         if self.is_odd_token(value) {
             return Err(Flaw::OddToken);
         }
-        self.granted(value, skew).ok_or(Flaw::NoToken)
+        self.granted(value, came).ok_or(Flaw::NoToken)
     }
 
     fn is_failure(self, value: &Value) -> bool {

@@ -40,6 +40,33 @@ async fn a_grant_that_is_refused_for_what_it_brings_waits_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_replica_that_begins_does_not_count_those_that_were_refused_before() {
+    let world = World::new();
+    let mut bad = Vec::new();
+    for name in ["a", "b", "c", "d"] {
+        bad.push(world.connect(name).await);
+    }
+    let good = world.connect("good").await;
+    world.expire();
+    let old = world.replica();
+    for key in &bad {
+        world.provider.answer_next(Err(not_here()));
+        assert!(old.token(key).await.is_err());
+        assert!(old.token(&good).await.is_ok());
+        world.expire();
+    }
+    tokio::time::sleep(seconds(301)).await;
+    let new = world.replica();
+    for key in &bad {
+        world.provider.answer_next(Err(not_here()));
+        assert!(new.token(key).await.is_err());
+    }
+    assert!(!new.broker.client_is_rejected(&client()));
+    new.idle().await;
+    assert_eq!(world.kinds().await, []);
+}
+
+#[tokio::test(start_paused = true)]
 async fn several_grants_in_a_row_are_a_rejected_client_and_nobody_reads_the_words_of_another() {
     let world = World::new();
     let replica = world.replica();

@@ -42,6 +42,15 @@ impl Places {
         self.own.contains(path)
     }
 
+    /// Whether the text itself states any key of `table` but `except`.
+    pub(super) fn states_beside(&self, table: &str, except: &str) -> bool {
+        let mut keys = self.own.iter().filter_map(|path| {
+            let key = path.strip_prefix(table)?.strip_prefix('.')?;
+            key.split('.').next()
+        });
+        keys.any(|key| key != except)
+    }
+
     /// Where the key stands, in bytes; the table that it would be in if it is not there.
     pub(super) fn at(&self, path: &str) -> usize {
         let mut path = path;

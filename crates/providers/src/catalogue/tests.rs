@@ -7,6 +7,7 @@ use super::*;
 mod base;
 mod coherence;
 mod mistakes;
+mod sound;
 mod tables;
 mod values;
 

@@ -11,6 +11,7 @@ use evergrant_core::grant::TokenSet;
 use evergrant_core::provider::{CallError, Delivery, Verdict};
 use tokio::time::Instant;
 use tracing::Instrument as _;
+use url::Url;
 
 pub(super) use self::express::express;
 use super::client::Client;
@@ -47,6 +48,8 @@ pub(super) struct Ask<'a> {
     pub(super) bearer: &'a str,
     /// Whether a token is minted by it, for which the grant says by whom and for whom.
     pub(super) mints: bool,
+    /// Whether a token is renewed by it.
+    pub(super) renews: bool,
     /// Whether the client's alternates may ask too. A code belongs to the client that sent the user.
     pub(super) alternates: bool,
     /// What comes before the client's own parameters.
@@ -98,6 +101,7 @@ impl<'a> Ask<'a> {
                 grant,
                 TokenGrant::ClientCredentials | TokenGrant::JwtBearer | TokenGrant::TokenExchange
             ),
+            renews: grant == TokenGrant::RefreshToken,
             alternates: grant == TokenGrant::RefreshToken,
             placeholders: Placeholders::default(),
             own: OwnCredentials::default(),
@@ -159,6 +163,7 @@ impl<'a> Ask<'a> {
             assertion: None,
             bearer: "",
             mints: false,
+            renews: false,
             alternates: false,
             placeholders: Placeholders::default(),
             own: OwnCredentials::default(),
@@ -262,7 +267,7 @@ impl HttpProviders {
     ) -> Result<T, Refusal> {
         let entry = &client.entry;
         let sent_at = self.clock.now();
-        let signed_at = self.clocks.theirs(&entry.name, sent_at);
+        let signed_at = |url: &Url| self.clocks.theirs(&host(url), sent_at);
         let request = express(client, ask, client_secret, signed_at)
             .map_err(|error| Refusal::of(cannot_ask(entry, &error)))?;
         trace::tell_request(&request);
@@ -274,9 +279,9 @@ impl HttpProviders {
             .map_err(|fault| Refusal::of(unanswered(entry, &ask.url.field, &host, fault)))?;
         trace::tell_status(answer.status);
         let now = self.clock.now();
-        if !ask.has_own_endpoint() {
-            self.clocks
-                .learn(&entry.name, Skew::of(entry, &answer, now));
+        // What fails may not be the provider itself, but what stands before it.
+        if answer.status < 500 && answer.date.is_some() {
+            self.clocks.learn(&host, Skew::of(entry, &answer, now));
         }
         let public = [
             Parameter::GrantType,

@@ -47,7 +47,8 @@ impl HttpProviders {
     /// The tokens in an answer that came to somebody else, as if it had come at `now`. Makes no call.
     ///
     /// It is read as [`exchange_code`](Self::exchange_code) reads the answer to a code: of two requests, the answer to
-    /// the second. When the access token ends is told as by [`date`](Self::date), without asking the provider. An
+    /// the second. But it may be old: a point in time at which a token ends counts before a duration, and even if it has
+    /// passed. When the access token ends is told as by [`date`](Self::date) else, without asking the provider. An
     /// id_token is not verified.
     pub fn read_token_response(
         &self,

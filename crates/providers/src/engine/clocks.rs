@@ -4,27 +4,33 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use evergrant_core::clock::Timestamp;
-use evergrant_core::ids::ProviderName;
 
 use crate::response::Skew;
 
-/// By how much the clock of each provider was ahead of ours at its last answer.
+/// Hosts are few, unless grants name them; and then those of whom nothing is known any more are asked again.
+const MOST: usize = 10_000;
+
+/// By how much the clock of each host was ahead of ours at its last answer that had a date.
 #[derive(Debug, Default)]
-pub(super) struct Clocks(Mutex<HashMap<ProviderName, Skew>>);
+pub(super) struct Clocks(Mutex<HashMap<String, Skew>>);
 
 impl Clocks {
-    /// An answer of the provider showed this.
-    pub(super) fn learn(&self, provider: &ProviderName, skew: Skew) {
-        self.lock().insert(provider.clone(), skew);
+    /// An answer of `host`, with its port if that is not the usual one, showed this.
+    pub(super) fn learn(&self, host: &str, skew: Skew) {
+        let mut known = self.lock();
+        if known.len() >= MOST && !known.contains_key(host) {
+            known.clear();
+        }
+        known.insert(host.to_owned(), skew);
     }
 
-    /// What the provider's clock shows when ours shows `at`; the same as long as nothing is known of it.
-    pub(super) fn theirs(&self, provider: &ProviderName, at: Timestamp) -> Timestamp {
-        let skew = self.lock().get(provider).copied();
+    /// What the host's clock shows when ours shows `at`; the same as long as nothing is known of it.
+    pub(super) fn theirs(&self, host: &str, at: Timestamp) -> Timestamp {
+        let skew = self.lock().get(host).copied();
         skew.map_or(at, |skew| skew.theirs(at))
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<ProviderName, Skew>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Skew>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

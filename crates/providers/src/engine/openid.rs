@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use evergrant_core::ids::{ClientKey, ProviderName};
 use evergrant_core::provider::UnknownClient;
 use secrecy::{ExposeSecret, SecretString};
@@ -135,6 +137,34 @@ impl HttpProviders {
             error,
         })
     }
+
+    /// The account that an identity token names, not verified: only for whoever may name any account. `None` if the provider
+    /// gives none that consents take the account from, or this is not one.
+    pub fn claimed_account(
+        &self,
+        provider: &ProviderName,
+        id_token: &SecretString,
+    ) -> Option<String> {
+        let openid = self.entry(provider)?.openid.as_ref()?;
+        named(&claims(id_token.expose_secret())?, openid)
+    }
+}
+
+/// What a signed token says (RFC 7515 section 7.1), whoever signed it.
+fn claims(token: &str) -> Option<Map<String, Value>> {
+    let [_, payload, _] = *token.split('.').collect::<Vec<_>>() else {
+        return None;
+    };
+    let payload = URL_SAFE_NO_PAD.decode(payload).ok()?;
+    serde_json::from_slice(&payload).ok()
+}
+
+fn named(claims: &Map<String, Value>, openid: &OpenIdFacts) -> Option<String> {
+    match claims.get(&openid.account)? {
+        Value::String(account) if !account.is_empty() => Some(account.clone()),
+        Value::Number(account) => Some(account.to_string()),
+        _ => None,
+    }
 }
 
 fn account(
@@ -150,11 +180,7 @@ fn account(
         let (name, why) = ("azp", "is not the expected one");
         return Err(VerifyError::Claim { name, why });
     }
-    match claims.get(&openid.account) {
-        Some(Value::String(account)) if !account.is_empty() => Ok(account.clone()),
-        Some(Value::Number(account)) => Ok(account.to_string()),
-        _ => Err(VerifyError::Form),
-    }
+    named(claims, openid).ok_or(VerifyError::Form)
 }
 
 fn known<'a>(client: &'a Client, consent: &'a BTreeMap<String, String>) -> Placeholders<'a> {

@@ -186,7 +186,9 @@ impl HttpProviders {
     fn expressible(&self, client: &Client, ask: &Ask<'_>) -> Result<(), Unusable> {
         let secrets = client.secrets();
         let secret = ask.own.client_secret.or(secrets.first().map(|(_, it)| *it));
-        let request = express(client, ask, secret.unwrap_or_default(), self.clock.now());
+        let request = express(client, ask, secret.unwrap_or_default(), |_| {
+            self.clock.now()
+        });
         let Err(error) = request else {
             return Ok(());
         };

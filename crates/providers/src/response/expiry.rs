@@ -10,6 +10,8 @@ const SECONDS_PER_YEAR: f64 = 365.25 * 86_400.0;
 const LONGEST_YEARS: f64 = 100.0;
 /// Seconds since the epoch stay below this until the year 5138; a larger number is milliseconds.
 const FIRST_MILLIS: f64 = 1e11;
+/// In 2001. A smaller number of seconds is a duration, or a way to say "never".
+const EARLIEST: Timestamp = Timestamp::from_millis(1_000_000_000_000);
 
 /// A number of seconds from now: an integer, a fraction, or a text of one. `None` if it is 0, negative, no
 /// number, or more than 100 years.
@@ -30,6 +32,13 @@ pub(super) fn instant(value: &Value, now: Timestamp) -> Option<Timestamp> {
     let now_millis = now.as_millis() as f64;
     let latest = now_millis + LONGEST_YEARS * SECONDS_PER_YEAR * 1_000.0;
     (at > now_millis && at <= latest).then(|| Timestamp::from_millis(at as i64))
+}
+
+/// The same of a token that came at some time or other, so that its end may have passed. What would have ended before
+/// anybody had such tokens is no point in time.
+pub(super) fn instant_ever(value: &Value, now: Timestamp) -> Option<Timestamp> {
+    let past = || instant(value, EARLIEST).filter(|end| *end <= now);
+    instant(value, now).or_else(past)
 }
 
 fn number(value: &Value) -> Option<f64> {
@@ -113,6 +122,25 @@ mod tests {
         ] {
             let expected = NOW.plus(Duration::from_secs(3600));
             assert_eq!(instant(&value, NOW), Some(expected), "{value}");
+        }
+    }
+
+    #[test]
+    fn an_end_that_has_passed_counts_for_a_token_that_may_be_old() {
+        let past = NOW.minus(Duration::from_secs(3600));
+        for value in [json!(1_699_996_400), json!("2023-11-14T21:13:20Z")] {
+            assert_eq!(instant(&value, NOW), None, "{value}");
+            assert_eq!(instant_ever(&value, NOW), Some(past), "{value}");
+        }
+        let ahead = json!(1_700_003_600);
+        assert_eq!(instant_ever(&ahead, NOW), instant(&ahead, NOW));
+        for never in [
+            json!(0),
+            json!(3600),
+            json!(-1),
+            json!("9999-12-31T23:59:59Z"),
+        ] {
+            assert_eq!(instant_ever(&never, NOW), None, "{never}");
         }
     }
 

@@ -16,10 +16,7 @@ pub(super) fn expiry(token: &str, now: Timestamp) -> Option<Timestamp> {
 
 /// The same of a token that came at some time or other, so that its end may have passed.
 pub(super) fn expiry_ever(token: &str, now: Timestamp) -> Option<Timestamp> {
-    const EPOCH: Timestamp = Timestamp::from_millis(0);
-    let exp = exp(token)?;
-    let past = || expiry::instant(&exp, EPOCH).filter(|end| *end <= now);
-    expiry::instant(&exp, now).or_else(past)
+    expiry::instant_ever(&exp(token)?, now)
 }
 
 fn exp(token: &str) -> Option<Value> {

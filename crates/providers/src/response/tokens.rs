@@ -23,11 +23,20 @@ pub(crate) struct Granted {
     pub(crate) account: Option<String>,
 }
 
+/// When an answer came.
+#[derive(Clone, Copy)]
+pub(super) enum Came {
+    /// A moment ago, so that an end which has passed is none. By so much the provider's clock is off.
+    JustNow(Skew),
+    /// At some time or other, to somebody else: a point in time says more than a duration, and may have passed.
+    Sometime,
+}
+
 impl Context<'_> {
-    pub(super) fn granted(self, value: &Value, skew: Skew) -> Option<Granted> {
+    pub(super) fn granted(self, value: &Value, came: Came) -> Option<Granted> {
         let id_token = first_text(&self.facts.id_token, value);
         Some(Granted {
-            issued: self.issued(value, skew)?,
+            issued: self.issued(value, came)?,
             usual_end: usual_end(self.entry, self.facts, self.sent_at),
             id_token: id_token.map(SecretString::from),
             account: account(&self.facts.account, value),
@@ -36,18 +45,23 @@ impl Context<'_> {
 
     /// Only a missing access token spoils an answer. Whatever else is odd is left out, since a token set that
     /// is thrown away may be the last one of its grant.
-    fn issued(self, value: &Value, skew: Skew) -> Option<Issued> {
+    fn issued(self, value: &Value, came: Came) -> Option<Issued> {
         let Self { facts, sent_at, .. } = self;
         let access_token = first_text(&facts.access_token, value)?;
         let refresh_token = first_text(&facts.refresh_token, value);
-        let stated = ends_at(&facts.expires_in, &facts.expires_at, value, sent_at, skew);
-        let in_token = jwt::expiry(access_token, skew.theirs(sent_at)).map(|end| skew.ours(end));
+        let stated = ends_at(&facts.expires_in, &facts.expires_at, value, sent_at, came);
+        let in_token = match came {
+            Came::JustNow(skew) => {
+                jwt::expiry(access_token, skew.theirs(sent_at)).map(|end| skew.ours(end))
+            }
+            Came::Sometime => jwt::expiry_ever(access_token, sent_at),
+        };
         let refresh_expires_at = ends_at(
             &facts.refresh_expires_in,
             &facts.refresh_expires_at,
             value,
             sent_at,
-            skew,
+            came,
         )
         .or_else(|| usual_refresh_end(self.entry, refresh_token.is_some(), sent_at));
         self.tell_oddities(value, stated.is_some(), refresh_token.is_some());
@@ -90,15 +104,23 @@ fn ends_at(
     absolute: &Pointers,
     value: &Value,
     sent_at: Timestamp,
-    skew: Skew,
+    came: Came,
 ) -> Option<Timestamp> {
-    let from_now = relative.find(value).find_map(expiry::duration);
-    from_now.map(|duration| sent_at.plus(duration)).or_else(|| {
-        absolute
-            .find(value)
-            .find_map(|value| expiry::instant(value, skew.theirs(sent_at)))
-            .map(|end| skew.ours(end))
-    })
+    let from_then = || {
+        let duration = relative.find(value).find_map(expiry::duration);
+        duration.map(|duration| sent_at.plus(duration))
+    };
+    let mut points = absolute.find(value);
+    match came {
+        Came::JustNow(skew) => from_then().or_else(|| {
+            points
+                .find_map(|value| expiry::instant(value, skew.theirs(sent_at)))
+                .map(|end| skew.ours(end))
+        }),
+        Came::Sometime => points
+            .find_map(|value| expiry::instant_ever(value, sent_at))
+            .or_else(from_then),
+    }
 }
 
 /// The earlier of two ends, as far as they are known.

@@ -94,11 +94,16 @@ async fn create_grant(
 }
 
 fn laid_over(usual: &GrantSpec, wanted: Map<String, Value>) -> Result<GrantSpec, ControlError> {
+    let is_omission_wanted = wanted.contains_key("omit_refresh_token");
     let mut whole = serde_json::to_value(usual).expect("terms are plain data");
     if let Some(whole) = whole.as_object_mut() {
         whole.extend(wanted);
     }
-    serde_json::from_value(whole).map_err(|error| ControlError::BadTerms(error.to_string()))
+    let spec = serde_json::from_value(whole);
+    let mut spec: GrantSpec = spec.map_err(|error| ControlError::BadTerms(error.to_string()))?;
+    // What the entry does in its own mode is no wish of the caller for another.
+    spec.omit_refresh_token &= is_omission_wanted || spec.mode == RotationMode::None;
+    Ok(spec)
 }
 
 async fn grant(State(shared): Shares, Path(family): Path<String>) -> Answered<GrantStatus> {

@@ -142,6 +142,18 @@ async fn an_alternate_that_is_rejected_itself_is_passed_over_and_not_held_agains
     );
 }
 
+// RFC 6749 section 5.2: a client that a grant was not issued to is told that it is invalid.
+#[tokio::test]
+async fn no_other_client_can_tell_that_the_grant_of_a_rejected_one_is_dead() {
+    let replies = [bad("invalid_client"), bad("invalid_grant")];
+    let (asked, outcome) = refresh(MARKED, replies, Some("other")).await;
+    assert_eq!(asked, [pair("other"), pair("main")]);
+    let refused = outcome.unwrap_err();
+    assert_eq!(refused.verdict, Verdict::Client);
+    assert_eq!(refused.code, "invalid_client");
+    assert!(refused.grant_specific, "main is not to blame");
+}
+
 // R2, R4: what may have spent the refresh token is not sent again.
 #[tokio::test]
 async fn no_other_refusal_is_followed_by_a_second_request() {

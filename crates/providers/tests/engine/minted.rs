@@ -92,6 +92,20 @@ async fn client_credentials_are_sent_with_the_scopes_that_the_grant_asks_for() {
 }
 
 #[tokio::test]
+async fn scopes_among_the_parameters_are_sent_where_nobody_asks_for_others() {
+    let rest = "[grants.client_credentials.parameters]\nscope = \"all\"";
+    for (asked, sent) in [(vec![], "scope=all"), (vec!["one"], "scope=one")] {
+        let grant = minted(GrantType::ClientCredentials, &[], &asked);
+        let (seen, _) = mint(rest, &grant).await;
+        let scopes = seen
+            .body
+            .split('&')
+            .filter(|pair| pair.starts_with("scope="));
+        assert_eq!(scopes.collect::<Vec<_>>(), [sent]);
+    }
+}
+
+#[tokio::test]
 async fn without_scopes_those_of_the_entry_are_asked_for_or_none() {
     let grant = minted(GrantType::ClientCredentials, &[], &[]);
     let (seen, _) = mint("", &grant).await;

@@ -47,7 +47,7 @@ Examples:
 struct Get {
     /// The credential
     credential: String,
-    /// How long the token must still be valid
+    /// How long the token must still be valid. More than the provider's tokens ever last is no reason to refresh one
     #[arg(long, value_parser = parse_duration, value_name = "DURATION")]
     min_validity: Option<Duration>,
     /// A scope that the token is to have, where tokens are minted: exactly those that are named. May be given several

@@ -28,7 +28,7 @@ use self::delete::Deletions;
 use super::call::Call;
 use super::convert::credential::to_credential;
 use super::convert::material::{Brought, brought};
-use super::convert::means::{refuse_incomplete, unusable};
+use super::convert::means::{refuse_unfit, unusable};
 use super::gate::Gate;
 use super::status::{ApiError, store_error};
 use crate::consent::Consents;
@@ -101,7 +101,7 @@ impl Credentials {
         let brought = brought(&self.providers, provider, grant_type, material, now)?;
         let tokens = &brought.tokens;
         if let Some(entry) = self.providers.entry(provider) {
-            refuse_incomplete(entry, grant_type, &tokens.means)?;
+            refuse_unfit(entry, grant_type, &tokens.means)?;
         }
         self.providers
             .check_grant(client, grant_type, tokens)

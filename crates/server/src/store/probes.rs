@@ -55,8 +55,8 @@ impl SqlStore {
         )
         .then(self.is_free(now))
         .then(Sql::new(
-            " ORDER BY (takeover OR intent), grant_type = 'TOKEN_EXCHANGE', expires_at IS NULL,
-             expires_at, id LIMIT ?",
+            " ORDER BY (takeover OR intent), grant_type = 'TOKEN_EXCHANGE', failed > 0,
+             expires_at IS NULL, expires_at, id LIMIT ?",
             [i64::from(limit).into()],
         ));
         let rows = self.rows(find).await?;

@@ -4,6 +4,7 @@
 use tracing::{error, info, warn};
 
 use super::count;
+use crate::breaker::BreakerState;
 use crate::change::{Scope, plan};
 use crate::failure::FailureReason;
 use crate::grant::{GrantFacts, PassingFailure};
@@ -12,6 +13,13 @@ use crate::provider::CallError;
 use crate::refresh::attempt::Attempt;
 use crate::refresh::{Failure, Outcome, Refresher};
 use crate::store::AttemptEnd;
+
+/// Whether its last attempt ended so, too.
+fn was_rejected(grant: &GrantFacts) -> bool {
+    let last = &grant.attempts.last_failure;
+    let last = last.as_ref().filter(|_| grant.attempts.failed > 0);
+    last.is_some_and(|failure| failure.reason == FailureReason::ClientRejected)
+}
 
 impl Refresher {
     /// Ends an attempt whose client was rejected.
@@ -47,10 +55,14 @@ impl Refresher {
     }
 
     /// Takes note of a refusal of the client that may be about what one grant brings. Many of them in a row are about the
-    /// client. What is told of it then repeats no words that the provider found for one grant: other tenants read it.
+    /// client, but not those that were refused before: while others are accepted they may be so for years, and a replica
+    /// that has just begun cannot know of that. What is told of the client repeats no words that the provider found for
+    /// one grant: other tenants read it.
     pub(super) async fn grant_rejected(&self, grant: &GrantFacts, error: &CallError) {
         let client = &grant.client;
-        if !self.breaker.doubt(client, &grant.id) {
+        let is_rejected = self.breaker.state(client) != BreakerState::Closed;
+        let is_doubted = || !was_rejected(grant) && self.breaker.doubt(client, &grant.id);
+        if !(is_rejected || is_doubted()) {
             return;
         }
         let message = match error.code.as_str() {

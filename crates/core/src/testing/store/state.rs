@@ -244,7 +244,8 @@ impl State {
             .map(|facts| {
                 let is_exchange = facts.grant_type == GrantType::TokenExchange;
                 let end = (facts.expires_at.is_none(), facts.expires_at);
-                ((facts.in_doubt, is_exchange, end), facts.id)
+                let has_failed = facts.attempts.failed > 0;
+                ((facts.in_doubt, is_exchange, has_failed, end), facts.id)
             })
             .collect();
         found.sort();

@@ -124,20 +124,25 @@ pub async fn a_probe_takes_the_healthy_grant_that_expires_first(harness: &impl S
     let owner = OwnerToken::random();
     let claimed = subject.0.claim(&leased, G1, &owner, SECOND * 45).await;
     assert!(claimed.unwrap().is_some());
-    let cooling = add(expiring(Some(T0))).await;
-    let claimed = subject.0.claim(&cooling, G1, &owner, SECOND * 45).await;
-    let end = AttemptEnd::Deferred {
-        next_at: T0.plus(SECOND * 60),
-        failure: PassingFailure {
-            reason: FailureReason::ProviderUnavailable,
-            message: String::new(),
-        },
-        ambiguous: true,
+    let cooling_until = async |next_at, ambiguous| {
+        let id = add(expiring(Some(T0))).await;
+        let claimed = subject.0.claim(&id, G1, &owner, SECOND * 45).await;
+        let end = AttemptEnd::Deferred {
+            next_at,
+            failure: PassingFailure {
+                reason: FailureReason::ProviderUnavailable,
+                message: String::new(),
+            },
+            ambiguous,
+        };
+        let epoch = claimed.unwrap().unwrap().epoch;
+        assert!(subject.0.end_attempt(&id, epoch, end).await.unwrap());
+        id
     };
-    let epoch = claimed.unwrap().unwrap().epoch;
-    assert!(subject.0.end_attempt(&cooling, epoch, end).await.unwrap());
+    let cooling = cooling_until(T0.plus(SECOND * 60), true).await;
+    let failed = cooling_until(T0, false).await;
 
-    let in_order = [minted, first, late, never, exchanged];
+    let in_order = [minted, first, late, never, failed, exchanged];
     assert_eq!(found(T0, 9).await, in_order);
     assert_eq!(found(T0, 2).await, in_order[..2]);
     let doubtful = found(T0.plus(SECOND * 60), 9).await;
@@ -146,7 +151,7 @@ pub async fn a_probe_takes_the_healthy_grant_that_expires_first(harness: &impl S
         Some(&cooling),
         "it comes last while in doubt"
     );
-    assert_eq!(doubtful.len(), 6);
+    assert_eq!(doubtful.len(), 7);
 }
 
 pub async fn a_probe_is_taken_once_a_wait(harness: &impl StoreHarness) {

@@ -15,11 +15,8 @@ pub(super) fn check(told: &mut Told<'_, '_, '_>) {
     takes_up(told);
 }
 
-/// Tokens of an entry that says nothing of `grant_types` may be brought from elsewhere, so it may go without
-/// `authorize_url`.
 fn needs(told: &mut Told<'_, '_, '_>) {
     let needs = [
-        (GrantKind::AuthorizationCode, "authorize_url"),
         (GrantKind::DeviceCode, "device_url"),
         (GrantKind::JwtBearer, "assertion"),
     ];
@@ -29,6 +26,25 @@ fn needs(told: &mut Told<'_, '_, '_>) {
             let why = format!("is missing, and grant_types has {}", kind.name());
             told.tell_at("grant_types", key, why);
         }
+    }
+    consents(told);
+}
+
+/// Tokens may be brought from elsewhere and are `authorization_code` as well, so an entry may go without `authorize_url`
+/// as long as it says nothing of consents. Where a code's answer has what stands also for answers that are brought.
+fn consents(told: &mut Told<'_, '_, '_>) {
+    let places = told.places;
+    let kind = GrantKind::AuthorizationCode;
+    let wanted = places.has("grant_types") && told.entry.grant_types.contains(&kind);
+    if !wanted || places.has("authorize_url") {
+        return;
+    }
+    let code = "grants.authorization_code";
+    let asks = places.states_beside(code, "response");
+    let table = [("authorize", places.states("authorize")), (code, asks)];
+    if let Some((table, _)) = table.into_iter().find(|(_, stated)| *stated) {
+        let why = format!("is missing, and {table} stands for nothing without it");
+        told.tell_at(table, "authorize_url", why);
     }
 }
 

@@ -1,7 +1,5 @@
 //! Placeholders that never have a value where they stand, that are misspelt, or that stand for nothing.
 
-use std::collections::BTreeSet;
-
 use super::Told;
 use super::made::Made;
 use crate::catalogue::entry::{AssertionFacts, ClientAuth, Entry, TokenGrant};
@@ -90,26 +88,45 @@ fn is_given(entry: &Entry, name: &str) -> bool {
         || responses.any(|response| response.metadata.contains_key(name))
 }
 
-/// The name that is meant by one that only this text has.
+/// The name that is meant by one that only this text has. What the engine or the entry names can be meant; what a client or
+/// a grant brings may have any name, so in doubt nothing is said.
 fn slip<'e>(entry: &'e Entry, uses: &[Use<'e>], used: &Use<'e>, name: &str) -> Option<&'e str> {
-    if used.fills.contains(&name) || is_given(entry, name) {
+    let mut others = uses.iter().filter(|other| other.field != used.field);
+    let is_elsewhere = others.any(|other| other.template.placeholders().any(|it| it == name));
+    let mut grants = entry.grants.iter();
+    let is_brought = grants.any(|grant| grant.required.iter().any(|it| it == name));
+    if is_elsewhere || is_brought || used.fills.contains(&name) || is_given(entry, name) {
         return None;
     }
-    let others = uses.iter().filter(|other| other.field != used.field);
-    let elsewhere: BTreeSet<&str> = others
-        .flat_map(|other| other.template.placeholders())
-        .collect();
-    if elsewhere.contains(name) {
-        return None;
-    }
-    let own = entry.placeholders.keys().map(String::as_str);
-    let known = used.fills.iter().copied().chain(own).chain(elsewhere);
-    let near = known.filter_map(|known| {
-        let apart = strsim::damerau_levenshtein(name, known);
-        let is_slip = apart <= 2 && apart * 3 <= name.len().min(known.len());
-        is_slip.then_some((apart, known))
-    });
-    near.min().map(|(_, known)| known)
+    let own = entry.placeholders.keys();
+    let metadata = entry
+        .grants
+        .iter()
+        .flat_map(|it| it.response.metadata.keys());
+    let known = own.chain(metadata).map(String::as_str);
+    let mut known = used.fills.iter().copied().chain(known);
+    known.find(|known| is_slip(name, known))
+}
+
+/// Whether one letter within a long name is missing, too many, or swapped with its neighbour. A letter that is another one
+/// may make another word (`api_key`, `app_key`), one at the end a plural, and digits count.
+fn is_slip(name: &str, meant: &str) -> bool {
+    const FEWEST_LETTERS: usize = 6;
+    let letters =
+        |text: &str| -> String { text.chars().filter(|it| !it.is_ascii_digit()).collect() };
+    let sorted = |text: &str| {
+        let mut bytes = text.as_bytes().to_vec();
+        bytes.sort_unstable();
+        bytes
+    };
+    let is_long = letters(name).len().min(letters(meant).len()) >= FEWEST_LETTERS;
+    let is_other_letter = name.len() == meant.len() && sorted(name) != sorted(meant);
+    let is_longer = name.starts_with(meant) || meant.starts_with(name);
+    is_long
+        && strsim::damerau_levenshtein(name, meant) == 1
+        && letters(name) != letters(meant)
+        && !is_other_letter
+        && !is_longer
 }
 
 /// Every text of a request that is made.

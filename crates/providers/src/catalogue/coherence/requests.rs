@@ -1,5 +1,7 @@
 //! Parameters and headers that a request would hold twice, or not at all although it is about them.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use http::header::AUTHORIZATION;
 
 use super::Told;
@@ -7,22 +9,25 @@ use super::made::{Made, SECOND};
 use crate::catalogue::entry::{ClientAuth, Parameter};
 
 pub(super) fn check(told: &mut Told<'_, '_, '_>) {
-    for made in Made::of(told.entry) {
-        parameters(told, &made);
-        names(told, &made);
-        omissions(told, &made);
-        headers(told, &made);
+    let all = Made::of(told.entry);
+    for made in &all {
+        parameters(told, made);
+        names(told, made);
+        omissions(told, made);
     }
+    headers(told, &all);
 }
 
 /// What the protocol sets is not for `parameters` to say.
 fn parameters(told: &mut Told<'_, '_, '_>, made: &Made<'_>) {
     let request = made.request;
     for (name, fact) in &request.parameters {
-        let mut sent = made.sends.iter();
+        let mut sent = made
+            .sends
+            .iter()
+            .filter(|sent| is_always_sent(told, made, **sent));
         let sent = sent.find(|parameter| request.name_of(**parameter) == name);
         let grant_type = request.name_of(Parameter::GrantType) == name;
-        let secret = request.name_of(Parameter::ClientSecret) == name && !made.mints();
         if let Some(parameter) = sent {
             let usual = parameter.usual_name();
             told.tell(
@@ -34,11 +39,14 @@ fn parameters(told: &mut Told<'_, '_, '_>, made: &Made<'_>) {
                 &fact.field,
                 "stands under the key grant_type of the request",
             );
-        } else if secret {
-            let why = "is the client's own, which client_auth = \"body\" sends";
-            told.tell(&fact.field, why);
         }
     }
+}
+
+/// Scopes are sent where there are any: those that the caller asks for, else those of the entry.
+fn is_always_sent(told: &Told<'_, '_, '_>, made: &Made<'_>, parameter: Parameter) -> bool {
+    let facts = made.grant.map(|grant| told.entry.grants.get(grant));
+    parameter != Parameter::Scope || facts.is_some_and(|facts| !facts.default_scopes.is_empty())
 }
 
 /// Two parameters of one name cannot be told apart.
@@ -85,17 +93,33 @@ fn omissions(told: &mut Told<'_, '_, '_>, made: &Made<'_>) {
     }
 }
 
-fn headers(told: &mut Told<'_, '_, '_>, made: &Made<'_>) {
-    let own = match made.request.client_auth {
-        ClientAuth::Basic
-        | ClientAuth::BasicRaw
-        | ClientAuth::BearerRefreshToken
-        | ClientAuth::BearerAccessToken => true,
-        ClientAuth::Body | ClientAuth::None | ClientAuth::PrivateKeyJwt => false,
-    };
-    let mut headers = made.request.headers.iter();
-    if own && let Some((_, fact)) = headers.find(|(name, _)| *name == AUTHORIZATION) {
-        let auth = made.request.client_auth.name();
-        told.tell(&fact.field, format!("is what client_auth = {auth:?} makes"));
+/// A header that each request which has it replaces by that of its `client_auth`.
+fn headers(told: &mut Told<'_, '_, '_>, all: &[Made<'_>]) {
+    let mut kept = BTreeSet::new();
+    let mut replaced = BTreeMap::new();
+    for made in all {
+        let mut headers = made.request.headers.iter();
+        let Some((_, fact)) = headers.find(|(name, _)| *name == AUTHORIZATION) else {
+            continue;
+        };
+        match made.request.client_auth {
+            auth @ (ClientAuth::Basic
+            | ClientAuth::BasicRaw
+            | ClientAuth::BearerRefreshToken
+            | ClientAuth::BearerAccessToken) => {
+                replaced.entry(&fact.field).or_insert(auth);
+            }
+            ClientAuth::Body | ClientAuth::None | ClientAuth::PrivateKeyJwt => {
+                kept.insert(&fact.field);
+            }
+        }
+    }
+    for (field, auth) in replaced {
+        if told.states(field) && !kept.contains(field) {
+            told.tell(
+                field,
+                format!("is what client_auth = {:?} makes", auth.name()),
+            );
+        }
     }
 }

@@ -4,7 +4,7 @@ use evergrant_core::provider::Rotation;
 
 use super::Told;
 use super::made::Made;
-use crate::catalogue::entry::ClientAuth;
+use crate::catalogue::entry::{ClientAuth, GrantKind};
 
 pub(super) fn check(told: &mut Told<'_, '_, '_>) {
     for (table, url) in [("revoke", "revoke_url"), ("introspect", "introspect_url")] {
@@ -31,12 +31,12 @@ fn renewing(told: &mut Told<'_, '_, '_>) {
         (false, false) => "stands for nothing: renewable is false",
         (false, true) => "stands for nothing: no word of grant_types brings refresh tokens",
     };
-    let of_refreshing = [
-        "refresh_url",
-        "grants.refresh_token",
-        "flaky_refusals",
-        "renewal",
-    ];
+    // Refusals of what is minted are confirmed too, but for those of a token exchange.
+    let kinds = &entry.grant_types;
+    let minted = [GrantKind::ClientCredentials, GrantKind::JwtBearer];
+    let confirms = minted.iter().any(|kind| kinds.contains(kind));
+    let flaky = (!confirms).then_some("flaky_refusals");
+    let of_refreshing = ["refresh_url", "grants.refresh_token", "renewal"];
     let of_refresh_tokens = [
         "lifetime.refresh_token",
         "lifetime.refresh_token_idle",
@@ -45,7 +45,7 @@ fn renewing(told: &mut Told<'_, '_, '_>) {
     let rotates = entry.rotation != Rotation::None;
     if !refreshes {
         let rotation = rotates.then_some("rotation");
-        for path in of_refreshing.into_iter().chain(rotation) {
+        for path in of_refreshing.into_iter().chain(flaky).chain(rotation) {
             if told.states(path) {
                 told.tell(path, why);
             }

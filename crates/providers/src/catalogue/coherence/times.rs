@@ -5,31 +5,35 @@ use std::time::Duration;
 use super::Told;
 
 pub(super) fn check(told: &mut Told<'_, '_, '_>) {
-    let (lifetime, renewal) = (told.entry.lifetime, told.entry.renewal);
-    let whole = lifetime.grant;
     young(told);
+    outlived(told);
+}
+
+/// An end that always comes too late. Where one of the two times is inherited, the sooner one counts and nobody is misled.
+fn outlived(told: &mut Told<'_, '_, '_>) {
+    let lifetime = told.entry.lifetime;
+    let (grant, refresh_token, idle) = (
+        "lifetime.grant",
+        "lifetime.refresh_token",
+        "lifetime.refresh_token_idle",
+    );
     let ends = [
-        ("lifetime.refresh_token", lifetime.refresh_token),
-        ("lifetime.refresh_token_idle", lifetime.refresh_token_idle),
+        (refresh_token, lifetime.refresh_token),
+        (idle, lifetime.refresh_token_idle),
+        ("lifetime.access_token", lifetime.access_token),
     ];
     for (path, end) in ends {
-        let margin = renewal.refresh_token_margin;
-        if is_no_less(margin, end) {
-            let why = format!("must be shorter than {path}, or each token is used at once");
-            told.tell("renewal.refresh_token_margin", why);
-        }
-    }
-    for (path, end) in ends
-        .into_iter()
-        .chain([("lifetime.access_token", lifetime.access_token)])
-    {
-        if whole.is_some() && end > whole {
+        let whole = lifetime.grant;
+        if whole.is_some() && end > whole && told.states(grant) && told.states(path) {
             told.tell(path, "is longer than lifetime.grant, which ends everything");
         }
     }
-    if is_no_less(lifetime.refresh_token_idle, lifetime.refresh_token) {
+    if is_no_less(lifetime.refresh_token_idle, lifetime.refresh_token)
+        && told.states(refresh_token)
+        && told.states(idle)
+    {
         let why = "must be shorter than lifetime.refresh_token, which ends it anyway";
-        told.tell("lifetime.refresh_token_idle", why);
+        told.tell(idle, why);
     }
 }
 
@@ -39,29 +43,26 @@ fn young(told: &mut Told<'_, '_, '_>) {
     if !(entry.renewal.only_while_valid || entry.renewal.self_renewing) {
         return;
     }
-    let of_grant = |name: &str| format!("grants.{name}.response.access_token_lifetime");
     let (refresh, code) = (
         &entry.grants.refresh_token,
         &entry.grants.authorization_code,
     );
-    let brought = code
-        .then
-        .as_ref()
-        .map_or(&code.response, |then| &then.response);
+    let then = code.then.as_ref();
+    let brought = then.map_or(&code.response, |then| &then.response);
     let lifetimes = [
-        (
+        ("refresh_token", &refresh.response),
+        ("authorization_code", brought),
+    ]
+    .map(|(name, response)| match response.access_token_lifetime {
+        Some(own) => (
+            format!("grants.{name}.response.access_token_lifetime"),
+            Some(own),
+        ),
+        None => (
             "lifetime.access_token".to_owned(),
             entry.lifetime.access_token,
         ),
-        (
-            of_grant("refresh_token"),
-            refresh.response.access_token_lifetime,
-        ),
-        (
-            of_grant("authorization_code"),
-            brought.access_token_lifetime,
-        ),
-    ];
+    });
     let longer = lifetimes
         .into_iter()
         .find(|(_, lifetime)| is_no_less(min_age, *lifetime));

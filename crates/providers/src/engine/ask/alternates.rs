@@ -12,7 +12,11 @@ use crate::response::{Context, Refusal};
 
 impl HttpProviders {
     /// Asks as `client`; as each of its alternates after a refusal that the catalogue marks so. The one that the
-    /// grant's metadata names is the first to ask. An alternate that is rejected itself is passed over.
+    /// grant's metadata names is the first to ask.
+    ///
+    /// For a renewal, an alternate that is rejected itself is passed over. From then on nothing kills the grant: a client
+    /// that it was not issued to is told that it is dead (RFC 6749 section 5.2). Such a client's revocation is confirmed
+    /// for nothing (RFC 7009 section 2.2), so there a rejection is the end.
     ///
     /// That is safe, like trying another secret: a provider checks the client before the grant (RFC 6749 section
     /// 5.2), so a refused client has spent nothing.
@@ -26,6 +30,7 @@ impl HttpProviders {
         let clients = self.candidates(client, ask);
         let several = clients.len() > 1;
         let mut refused = Vec::new();
+        let mut is_rejected = false;
         for candidate in clients {
             if !refused.is_empty() && Instant::now() >= deadline {
                 break;
@@ -40,16 +45,21 @@ impl HttpProviders {
                 Err(refusal) => refusal,
             };
             let is_alternate = !std::ptr::eq(candidate, client);
-            let is_rejected = refusal.error.verdict == Verdict::Client;
-            let asks_on = refusal.try_alternate_client || is_alternate && is_rejected;
-            if !asks_on {
-                return Err(told(ask, refusal.error));
-            }
-            if is_alternate {
-                let (name, code) = (&candidate.config.name, &refusal.error.code);
+            let error = refusal.error;
+            if is_alternate && error.verdict == Verdict::Client {
+                let (name, code) = (&candidate.config.name, &error.code);
                 warn!(client = %client.config.name, alternate = %name, code, "an alternate client was refused");
             }
-            refused.push((is_alternate, refusal.error));
+            if !refusal.try_alternate_client {
+                let passes_over = is_alternate && error.verdict == Verdict::Client && ask.renews;
+                let says_nothing = is_rejected && matches!(error.verdict, Verdict::Grant(_));
+                let asks_on = passes_over || says_nothing;
+                if !asks_on {
+                    return Err(told(ask, error));
+                }
+                is_rejected = true;
+            }
+            refused.push((is_alternate, error));
         }
         Err(refused_by_all(ask, refused))
     }
@@ -69,7 +79,7 @@ impl HttpProviders {
     }
 }
 
-/// What each said, under the refusal of the client itself where it was asked. None of them is known to be the grant's.
+/// What each said, under the rejection of the client itself if it was rejected. None of them is known to be the grant's.
 fn refused_by_all(ask: &Ask<'_>, refused: Vec<(bool, CallError)>) -> CallError {
     let several = refused.len() > 1;
     let messages: Vec<String> = refused
@@ -78,7 +88,7 @@ fn refused_by_all(ask: &Ask<'_>, refused: Vec<(bool, CallError)>) -> CallError {
         .collect();
     let (is_alternate, error) = refused
         .into_iter()
-        .min_by_key(|(is_alternate, _)| *is_alternate)
+        .min_by_key(|(is_alternate, error)| (error.verdict != Verdict::Client, *is_alternate))
         .expect("the first client is always asked");
     let error = told(ask, error);
     CallError {

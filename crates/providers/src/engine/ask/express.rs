@@ -2,6 +2,7 @@
 
 use evergrant_core::clock::Timestamp;
 use secrecy::ExposeSecret;
+use url::Url;
 
 use super::Ask;
 use crate::assertion::{self, SigningKey};
@@ -11,11 +12,12 @@ use crate::engine::client::Client;
 use crate::placeholders::Placeholders;
 use crate::request::{self, ClientProof, Content, Inexpressible, TokenRequest};
 
+/// `signed_at`: when assertions for an endpoint are to have been made.
 pub(in crate::engine) fn express(
     client: &Client,
     ask: &Ask<'_>,
     client_secret: &str,
-    now: Timestamp,
+    signed_at: impl Fn(&Url) -> Timestamp,
 ) -> Result<TokenRequest, Inexpressible> {
     let Client { config, entry, .. } = client;
     let scopes = ask.scopes.join(&ask.request.scope_separator);
@@ -31,6 +33,7 @@ pub(in crate::engine) fn express(
     let url = request::url(entry, &ask.url, &placeholders)?;
     let address = url.to_string();
     placeholders.add("token_url", &address);
+    let now = signed_at(&url);
 
     let mut values = ask.values.clone();
     if ask.sends_scopes && !scopes.is_empty() {

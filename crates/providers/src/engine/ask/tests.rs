@@ -57,7 +57,7 @@ impl Case {
         ask.placeholders.add_all(&self.metadata);
         let client = client(entry, self.parameters.clone());
         let now = Timestamp::from_millis(1_700_000_000_000);
-        express(&client, &ask, "s:%é", now)
+        express(&client, &ask, "s:%é", |_| now)
     }
 }
 
@@ -329,7 +329,7 @@ fn scopes_are_joined_as_the_grant_type_has_it() {
     ask.scopes = &scopes;
     let client = client(&entry, BTreeMap::new());
     let now = Timestamp::from_millis(0);
-    let request = express(&client, &ask, "s", now).unwrap();
+    let request = express(&client, &ask, "s", |_| now).unwrap();
     assert!(request.body.unwrap().ends_with("&scope=a%2Cb"));
 }
 

@@ -17,12 +17,12 @@ pub(in crate::sandbox) fn refused(
 ) -> (StatusCode, Value) {
     let facts = played.response();
     let mut object = Object::new();
-    let code = match Word::of(&played.entry, refusal) {
+    let (code, words) = match Word::of(&played.entry, refusal) {
         Word::Status(status) => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
             return (status, object.into_value());
         }
-        Word::Code(code) => code,
+        Word::Code { code, words } => (code, words),
     };
     let number = code.parse::<i64>().map(Value::from);
     let usual = ResponseFacts::usual();
@@ -30,7 +30,7 @@ pub(in crate::sandbox) fn refused(
         place(&facts.error, &usual.error, "/error"),
         number.unwrap_or_else(|_| code.into()),
     );
-    if let Some(why) = why {
+    if let Some(why) = words.or(why) {
         let (own, usual) = (&facts.error_description, &usual.error_description);
         object.put(place(own, usual, "/error_description"), why);
     }

@@ -20,25 +20,29 @@ const OTHERS: [&str; 5] = [
 ];
 
 /// What a refusal says.
-pub(super) enum Word {
-    Code(String),
+pub(super) enum Word<'e> {
+    Code {
+        code: &'e str,
+        /// What the description must hold for the code to mean this.
+        words: Option<&'e str>,
+    },
     /// The status says it all.
     Status(u16),
 }
 
-impl Word {
+impl<'e> Word<'e> {
     /// The provider's own code for it, if its entry has one; else what its entry says of a status; else the code of the
     /// RFCs, or another one of the same meaning if the provider means something else by it.
-    pub(super) fn of(entry: &Entry, refusal: Refusal) -> Self {
+    pub(super) fn of(entry: &'e Entry, refusal: Refusal) -> Self {
         let of_rfc = refusal.code();
         let Some(wanted) = meaning_of(entry, refusal) else {
-            return Self::Code(of_rfc.to_owned());
+            return Self::alone(of_rfc);
         };
         let has_own_words = is_of_client(refusal)
             || matches!(wanted.verdict, Verdict::Grant(_) | Verdict::RateLimit);
         if has_own_words {
-            if let Some(code) = own_code(entry, refusal, wanted) {
-                return Self::Code(code.to_owned());
+            if let Some((code, words)) = own_code(entry, refusal, wanted) {
+                return Self::Code { code, words };
             }
             if let Some(status) = keys(&entry.uncoded, wanted).next() {
                 return Self::Status(*status);
@@ -47,8 +51,14 @@ impl Word {
         let means = |code: &str| entry.errors.get(code).copied().or_else(|| rfc(code));
         let same = |code: &&str| means(code).is_some_and(|it| it.verdict == wanted.verdict);
         let usual = [of_rfc].into_iter().chain(OTHERS).find(same);
-        let code = usual.or_else(|| own_code(entry, refusal, wanted));
-        Self::Code(code.unwrap_or(of_rfc).to_owned())
+        let own =
+            || own_code(entry, refusal, wanted).map(|(code, words)| Self::Code { code, words });
+        let said = usual.map(Self::alone).or_else(own);
+        said.unwrap_or(Self::alone(of_rfc))
+    }
+
+    fn alone(code: &'e str) -> Self {
+        Self::Code { code, words: None }
     }
 }
 
@@ -76,15 +86,15 @@ fn meaning_of(entry: &Entry, refusal: Refusal) -> Option<Meaning> {
         Refusal::ExpiredToken => {
             let expired = Verdict::Grant(InvalidationReason::RefreshTokenExpired);
             let expired = Meaning::of(expired);
-            let is_told = keys(&entry.errors, expired).next().is_some();
+            let is_told = codes(entry, expired).next().is_some();
             rfc(refusal.code()).map(|usual| if is_told { expired } else { usual })
         }
         refusal => rfc(refusal.code()),
     }
 }
 
-/// The entry's code of that meaning; of several, the one that names best what happened.
-fn own_code(entry: &Entry, refusal: Refusal, wanted: Meaning) -> Option<&str> {
+/// The entry's code of that meaning, with the words that it is bound to; of several, the one that names best what happened.
+fn own_code(entry: &Entry, refusal: Refusal, wanted: Meaning) -> Option<(&str, Option<&str>)> {
     let words: &[&str] = match refusal {
         Refusal::ExpiredToken => &["expired", "refresh_token"],
         Refusal::ReusedToken => &["reused", "refresh_token"],
@@ -93,14 +103,21 @@ fn own_code(entry: &Entry, refusal: Refusal, wanted: Meaning) -> Option<&str> {
         Refusal::UnknownClient => &["client_id"],
         _ => &["invalid", "refresh_token"],
     };
-    let fit = |code: &str| {
-        let code = code.to_ascii_lowercase();
-        words.iter().filter(|word| code.contains(**word)).count()
+    let fit = |text: &str| {
+        let text = text.to_ascii_lowercase();
+        words.iter().filter(|word| text.contains(**word)).count()
     };
-    let codes = keys(&entry.errors, wanted);
-    codes
-        .map(String::as_str)
-        .min_by_key(|code| Reverse(fit(code)))
+    codes(entry, wanted).min_by_key(|(code, words)| Reverse(fit(words.unwrap_or(code))))
+}
+
+/// The codes that mean exactly this, by themselves or beside certain words.
+fn codes(entry: &Entry, wanted: Meaning) -> impl Iterator<Item = (&str, Option<&str>)> {
+    let alone = keys(&entry.errors, wanted).map(|code| (code.as_str(), None));
+    let described = entry.described.iter().flat_map(move |(code, bound)| {
+        let bound = bound.iter().filter(move |one| one.meaning == wanted);
+        bound.map(move |one| (code.as_str(), Some(one.words.as_str())))
+    });
+    alone.chain(described)
 }
 
 /// The keys that mean exactly this.

@@ -53,6 +53,18 @@ async fn refusals_are_in_the_providers_own_words() {
     assert_eq!(bench.asks("/as/openai/token", &openai).await.0, 200);
     let again = bench.asks("/as/openai/token", &openai).await;
     assert_eq!(again, (400, error("refresh_token_reused")));
+    // A code that says so beside certain words alone.
+    let jira = bench.http.post(bench.url("/as/jira/token"));
+    let jira = jira.basic_auth(DEFAULT_CLIENT_ID, Some(DEFAULT_CLIENT_SECRET));
+    let (status, jira) = answer(jira.form(&FORM[..2])).await;
+    let expected =
+        json!({ "error": "unauthorized_client", "error_description": "refresh_token is invalid" });
+    assert_eq!((status, jira), (400, expected));
+    let x = bench.http.post(bench.url("/as/x/token"));
+    let x = x.basic_auth(DEFAULT_CLIENT_ID, Some(DEFAULT_CLIENT_SECRET));
+    let (status, x) = answer(x.form(&FORM[..2])).await;
+    let expected = json!({ "error": "invalid_request", "error_description": "passed for the token was invalid" });
+    assert_eq!((status, x), (400, expected));
     // No code: the status says it.
     let dropbox = bench.asks("/as/dropbox/token", &wrong).await;
     assert_eq!(dropbox, (400, json!({})));
@@ -184,6 +196,17 @@ async fn the_control_api_gives_out_entries_and_grants_of_a_provider() {
         400
     );
     assert_eq!(grant("?as=nobody", json!({})).await.0, 400);
+    // What google does in its own mode does not stand against another.
+    let (status, google) = grant("?as=google", json!({ "mode": "strict" })).await;
+    assert_eq!(status, 200, "{google}");
+    let omitting = json!({ "mode": "strict", "omit_refresh_token": true });
+    assert_eq!(grant("?as=google", omitting).await.0, 400);
+    for (mode, omits) in [("strict", false), ("none", true)] {
+        let (_, google) = grant("?as=google", json!({ "mode": mode })).await;
+        let family = text(&google["metadata"], "family");
+        let status = bench.control.grant(&family).unwrap();
+        assert_eq!(status.spec.omit_refresh_token, omits, "{mode}");
+    }
     bench.stop().await;
 }
 

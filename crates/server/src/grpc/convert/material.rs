@@ -11,7 +11,7 @@ use evergrant_providers::HttpProviders;
 use evergrant_providers::engine::TokenResponse;
 
 use super::credential::account;
-use super::means::{to_mint, unfit};
+use super::means::{refuse_unknown_placeholders, to_mint, unfit};
 use super::timestamp;
 use crate::consent::token_set;
 use crate::grpc::status::ApiError;
@@ -184,6 +184,9 @@ fn answered(
         return Err(invalid("must have at most 262,144 bytes"));
     }
     let placeholders = metadata.into_iter().collect::<BTreeMap<_, _>>();
+    if let Some(entry) = providers.entry(provider) {
+        refuse_unknown_placeholders(entry, &placeholders)?;
+    }
     let response = TokenResponse {
         provider,
         grant_type,
@@ -204,12 +207,15 @@ fn answered(
         ));
     }
     // A consent takes the name of the account from the id_token, once it is verified. Another name for the same account
-    // would keep its credentials apart.
-    let by_id_token = consented.id_token.is_some()
-        && providers
-            .entry(provider)
-            .is_some_and(|entry| entry.openid.is_some());
-    let named = consented.account.filter(|_| !by_id_token);
+    // would keep its credentials apart, and none would let another account in unseen. Whoever brings the answer may name
+    // any account.
+    let has_openid = providers
+        .entry(provider)
+        .is_some_and(|entry| entry.openid.is_some());
+    let named = match &consented.id_token {
+        Some(id_token) if has_openid => providers.claimed_account(provider, id_token),
+        _ => consented.account,
+    };
     let named = account(grant_type, TOKEN_RESPONSE, named.unwrap_or_default());
     Ok(Brought {
         account: named.map_err(|_| invalid("names an account that cannot be stored"))?,

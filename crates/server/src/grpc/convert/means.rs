@@ -1,6 +1,6 @@
 //! What a caller brings to have tokens minted, and the scopes that it asks for.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use evergrant_core::grant::{GrantType, Means, TokenSet};
 use evergrant_core::ids::CredentialId;
@@ -65,12 +65,20 @@ pub(super) fn to_mint(
     }))
 }
 
-/// Refuses means that lack what the provider's catalogue entry requires of such a grant.
-pub fn refuse_incomplete(
-    entry: &Entry,
-    grant_type: GrantType,
-    means: &Means,
-) -> Result<(), ApiError> {
+/// Parameters that every entry's grants may have, besides those that its requests speak of.
+const OF_ALL: [&str; 7] = [
+    "client_id",
+    "client_secret",
+    "key_id",
+    "private_key_id",
+    "subject_token",
+    "subject_token_type",
+    SUBJECT_CREDENTIAL,
+];
+
+/// Refuses means that lack what the provider's catalogue entry requires of such a grant, and parameters that the entry
+/// does not speak of: they would be a mistake in a name, and a token of another account than the one that is meant.
+pub fn refuse_unfit(entry: &Entry, grant_type: GrantType, means: &Means) -> Result<(), ApiError> {
     let grant = match grant_type {
         GrantType::ClientCredentials => TokenGrant::ClientCredentials,
         GrantType::JwtBearer => TokenGrant::JwtBearer,
@@ -78,12 +86,46 @@ pub fn refuse_incomplete(
         GrantType::AuthorizationCode | GrantType::Static => return Ok(()),
     };
     let mut required = entry.grants.get(grant).required.iter();
-    match required.find(|name| !means.parameters.contains_key(*name)) {
+    if let Some(lacking) = required.find(|name| !means.parameters.contains_key(*name)) {
+        let why = format!("must be set: provider {} requires it", entry.name);
+        return Err(ApiError::invalid(in_parameters(lacking), why));
+    }
+    let mut known = entry.placeholder_names();
+    known.extend(entry.grants.get(grant).required.iter().map(String::as_str));
+    let mut given = means.parameters.keys().map(String::as_str);
+    match given.find(|name| !OF_ALL.contains(name) && !known.contains(name)) {
         None => Ok(()),
-        Some(lacking) => {
-            let why = format!("must be set: provider {} requires it", entry.name);
-            Err(ApiError::invalid(in_parameters(lacking), why))
-        }
+        Some(name) => Err(ApiError::invalid(
+            in_parameters(name),
+            unknown("parameter", entry, &known),
+        )),
+    }
+}
+
+/// Refuses metadata that is neither for a placeholder of the provider's entry nor what the entry keeps of answers: it would
+/// be a mistake in a name.
+pub(super) fn refuse_unknown_placeholders(
+    entry: &Entry,
+    metadata: &BTreeMap<String, String>,
+) -> Result<(), ApiError> {
+    let mut known = entry.placeholder_names();
+    let responses = entry.grants.iter().map(|grant| &grant.response);
+    known.extend(responses.flat_map(|response| response.metadata.keys().map(String::as_str)));
+    match metadata.keys().find(|name| !known.contains(name.as_str())) {
+        None => Ok(()),
+        Some(name) => Err(ApiError::invalid(
+            format!("material.metadata.{name}"),
+            unknown("placeholder", entry, &known),
+        )),
+    }
+}
+
+fn unknown(what: &str, entry: &Entry, known: &BTreeSet<&str>) -> String {
+    let provider = &entry.name;
+    let known: Vec<&str> = known.iter().copied().collect();
+    match known.join(", ").as_str() {
+        "" => format!("is no {what} of provider {provider}, which has none of its own"),
+        known => format!("is no {what} of provider {provider}; it has {known}"),
     }
 }
 
@@ -200,6 +242,8 @@ pub(super) fn unfit(field: &str) -> ApiError {
 
 #[cfg(test)]
 mod tests {
+    use evergrant_core::ids::ProviderName;
+
     use super::*;
 
     const PEM: &str = "-----BEGIN PRIVATE KEY-----\nhush\n-----END PRIVATE KEY-----\n";
@@ -350,6 +394,31 @@ mod tests {
     }
 
     #[test]
+    fn a_parameter_that_the_entry_does_not_speak_of_is_a_mistake() {
+        let catalogue = evergrant_providers::Catalogue::builtin();
+        let check = |provider: &str, kind, parameters: &[(&str, &str)]| {
+            let name = ProviderName::parse(provider).unwrap();
+            let means = to_mint(kind, material(parameters)).unwrap().means;
+            refuse_unfit(catalogue.get(&name).unwrap(), kind, &means)
+        };
+        let google = |name| {
+            check(
+                "google",
+                GrantType::JwtBearer,
+                &[(name, "ann@corp.example")],
+            )
+        };
+        google("subject").unwrap();
+        google("client_id").unwrap();
+        let refused = google("subjct").unwrap_err().message().to_owned();
+        assert!(refused.starts_with(
+            "material.parameters.subjct: is no parameter of provider google; it has "
+        ));
+        let pairs = [("corpid", "a"), ("corpsecret", "b")];
+        check("wecom", GrantType::ClientCredentials, &pairs).unwrap();
+    }
+
+    #[test]
     fn what_the_provider_requires_must_be_there() {
         let mut catalogue = evergrant_providers::Catalogue::empty();
         let entry = r#"
@@ -365,7 +434,7 @@ mod tests {
         let check = |parameters| {
             let kind = GrantType::ClientCredentials;
             let set = to_mint(kind, material(parameters)).unwrap();
-            refuse_incomplete(entry, kind, &set.means)
+            refuse_unfit(entry, kind, &set.means)
         };
         check(&[("corpid", "c"), ("corpsecret", "s")]).unwrap();
         let error = check(&[("corpid", "c")]).unwrap_err();

@@ -222,6 +222,20 @@ fn an_answer_of_github_keeps_the_end_of_its_refresh_token() {
 }
 
 #[test]
+fn an_answer_whose_token_has_ended_is_taken_only_if_it_can_be_renewed() {
+    let ended = NOW.as_millis() / 1_000 - 60;
+    let text = |rest: &str| {
+        let ends = format!(r#""expires_in":3600,"expires_at":{ended}"#);
+        answer(&format!(r#"{{"access_token":"at",{ends}{rest}}}"#))
+    };
+    let set = tokens(CONSENT, text(r#","refresh_token":"rt""#));
+    assert!(set.expires_at.is_some_and(|end| end < NOW));
+    for grant_type in [CONSENT, GrantType::Static] {
+        assert!(bring("acme", grant_type, text("")).is_err());
+    }
+}
+
+#[test]
 fn an_answer_names_its_account_and_metadata_as_a_consent_has_them() {
     let user = r#"{"ok":true,"app_id":"A1","authed_user":{"id":"U1","scope":"search:read","access_token":"at",
         "token_type":"user","refresh_token":"rt","expires_in":43200},"team":{"id":"T1"}}"#;
@@ -251,6 +265,18 @@ fn an_answer_names_its_account_and_metadata_as_a_consent_has_them() {
 }
 
 #[test]
+fn a_value_for_no_placeholder_of_the_provider_is_a_mistake() {
+    let mut asked = answer(r#"{"access_token":"at","refresh_token":"rt"}"#);
+    asked.metadata = [("account_host".to_owned(), "accounts.zoho.eu".to_owned())].into();
+    let refused = bring("zoho-desk", CONSENT, asked)
+        .unwrap_err()
+        .message()
+        .to_owned();
+    let told = "material.metadata.account_host: is no placeholder of provider zoho-desk; it has ";
+    assert!(refused.starts_with(told), "{refused}");
+}
+
+#[test]
 fn an_account_that_consents_take_from_an_id_token_is_taken_from_nothing_else() {
     let of = |id_token: &str| {
         let text = format!(
@@ -260,6 +286,10 @@ fn an_account_that_consents_take_from_an_id_token_is_taken_from_nothing_else() {
     };
     assert_eq!(of("").as_deref(), Some("dbid:1"));
     assert_eq!(of(r#","id_token":"e30.e30.hush""#), None);
+    assert_eq!(of(r#","id_token":"hush""#), None);
+    // {"sub":"u-1"}
+    let named = of(r#","id_token":"e30.eyJzdWIiOiJ1LTEifQ.hush""#);
+    assert_eq!(named.as_deref(), Some("u-1"));
 }
 
 #[test]
