@@ -64,8 +64,10 @@ pub(super) fn store_tokens(
         Sql::new("generation = ?", [stored(base.0).into()]),
     ];
     if idle {
-        let nobody = "NOT intent AND NOT takeover AND lease_owner IS NULL";
-        conditions.push(Sql::text(nobody));
+        let now = context.now;
+        conditions.push(Sql::text(format!(
+            "NOT intent AND NOT takeover AND (lease_until IS NULL OR lease_until <= {now})"
+        )));
     }
     update("grants", columns, conditions)
 }
