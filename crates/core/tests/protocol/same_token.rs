@@ -6,6 +6,7 @@ use evergrant_core::ids::CredentialKey;
 use evergrant_core::provider::{Rotation, Verdict};
 use evergrant_core::testing::provider::{Reuse, failure};
 use evergrant_core::testing::store::Op;
+use tokio_util::task::TaskTracker;
 
 use super::doomed::Doomed;
 use super::replica::Replica;
@@ -91,7 +92,8 @@ async fn r1_a_reconnect_that_an_attempt_overtakes_leaves_the_tokens_to_it() {
     let apply = world.store.faults().hold_next(Op::Apply);
     let ask = again(&key, copy.clone(), &world);
     let registry = world.replica().broker.registry();
-    let late = tokio::spawn(async move { registry.reconnect(&ask, &client()).await.unwrap() });
+    let late = TaskTracker::new();
+    let late = late.spawn(async move { registry.reconnect(&ask, &client()).await.unwrap() });
     apply.reached().await;
     let held = world.provider.hold_next_answer();
     let caller = replica.begin(&key);
