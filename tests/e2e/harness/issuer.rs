@@ -67,6 +67,8 @@ impl Issuer {
             revoke_url = "http://{address}/revoke"
             sources = ["https://issuer.example"]
             grant_types = ["client_credentials", "jwt_bearer", "token_exchange"]
+            [grants.client_credentials.parameters]
+            account_id = "{{account_id?}}"
             [assertion]
             algorithm = "ES256"
             subject = "{{subject?}}"
