@@ -34,6 +34,7 @@ pub mod freshness;
 pub mod kill;
 pub mod leader;
 pub mod memory;
+pub mod minted;
 pub mod probe;
 pub mod refresh;
 pub mod registry;

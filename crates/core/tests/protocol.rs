@@ -13,6 +13,7 @@ mod protocol {
     mod client_doubted;
     mod client_rejected;
     mod coherence;
+    mod configured;
     mod cooling;
     mod coordinator_faults;
     mod doomed;

@@ -56,6 +56,7 @@ pub(crate) fn grant(id: &GrantId, version: u64) -> Grant {
             scopes: Vec::new(),
             metadata: BTreeMap::new(),
             means: Means::default(),
+            minted_by: None,
         },
     }
 }

@@ -4,6 +4,7 @@
 mod alternates;
 mod brought;
 mod clients;
+mod configured;
 mod consents;
 mod device;
 mod doors;

@@ -285,6 +285,7 @@ pub fn grant(provider: &str) -> Grant {
             scopes: Vec::new(),
             metadata: BTreeMap::new(),
             means: Means::default(),
+            minted_by: None,
         },
     }
 }

@@ -66,6 +66,7 @@ pub fn grant() -> Grant {
             scopes: vec!["chat:write".into()],
             metadata: BTreeMap::from([("team_id".into(), "T1".into())]),
             means: Means::default(),
+            minted_by: None,
         },
     }
 }

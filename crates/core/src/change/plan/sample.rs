@@ -62,6 +62,7 @@ pub(super) fn tokens(name: &str) -> TokenSet {
         scopes: Vec::new(),
         metadata: BTreeMap::new(),
         means: Means::default(),
+        minted_by: None,
     }
 }
 

@@ -73,6 +73,7 @@ fn nothing() -> TokenSet {
         scopes: Vec::new(),
         metadata: BTreeMap::new(),
         means: Means::default(),
+        minted_by: None,
     }
 }
 

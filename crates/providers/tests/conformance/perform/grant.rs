@@ -69,6 +69,7 @@ pub(super) fn grant(client: ClientKey, row: &Exchange, key: String) -> Grant {
             scopes: row.scopes.clone(),
             metadata,
             means,
+            minted_by: None,
         },
     }
 }
