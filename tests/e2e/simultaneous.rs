@@ -8,7 +8,7 @@ use crate::harness::caller::{credential, fresh, reason};
 use crate::harness::scene::Scene;
 use evergrant_providers::sandbox::RotationMode;
 
-const ROUNDS: usize = 20;
+const ROUNDS: usize = 10;
 
 /// Nothing in the database forbids that two grants hold one refresh token; what does is that changes are written against
 /// the state that they were computed from.
