@@ -15,6 +15,7 @@ mod protocol {
     mod coherence;
     mod cooling;
     mod coordinator_faults;
+    mod deletions;
     mod doomed;
     mod escrow;
     mod etag;
@@ -29,6 +30,7 @@ mod protocol {
     mod rejected_token;
     mod renewal;
     mod replica;
+    mod reported_dead;
     mod reports;
     mod revoke;
     mod revoke_scopes;

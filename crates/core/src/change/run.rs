@@ -8,9 +8,9 @@ use tokio::sync::Mutex;
 
 use super::{ChangeSet, Scope, Snapshot, Write};
 use crate::coordinator::{Bus, Notice};
-use crate::ids::{Generation, GrantId};
+use crate::ids::GrantId;
 use crate::memory::Memory;
-use crate::store::{ApplyError, Store, StoreError};
+use crate::store::{ApplyError, GrantVersion, Store, StoreError};
 
 /// How often a change is planned anew before giving up.
 const TRIES: u32 = 20;
@@ -103,16 +103,12 @@ impl Changes {
         for id in change.writes.iter().flat_map(touched) {
             // A row that cannot be read now is found changed by every replica's next poll.
             let notice = match self.store.grant(id).await {
-                Ok(Some(grant)) => Notice::GrantChanged {
-                    grant: id.clone(),
+                Ok(Some(grant)) => changed(GrantVersion {
+                    id: id.clone(),
                     generation: grant.facts.generation,
                     version: grant.facts.version,
-                },
-                Ok(None) => Notice::GrantChanged {
-                    grant: id.clone(),
-                    generation: Generation(u64::MAX),
-                    version: u64::MAX,
-                },
+                }),
+                Ok(None) => changed(GrantVersion::deleted(id.clone())),
                 Err(_) => {
                     self.memory.forget(id);
                     continue;
@@ -123,6 +119,19 @@ impl Changes {
             }
             self.bus.publish(notice).await;
         }
+    }
+}
+
+fn changed(now: GrantVersion) -> Notice {
+    let GrantVersion {
+        id,
+        generation,
+        version,
+    } = now;
+    Notice::GrantChanged {
+        grant: id,
+        generation,
+        version,
     }
 }
 
@@ -137,6 +146,7 @@ fn touched(write: &Write) -> Vec<&GrantId> {
         | Write::DeleteGrant(grant) => vec![grant],
         Write::InsertGrant(_)
         | Write::DateGrant { .. }
+        | Write::ReportDeath { .. }
         | Write::InsertCredential(_)
         | Write::UpdateCredentialLabels { .. }
         | Write::MoveCredential { .. }

@@ -27,6 +27,7 @@ pub enum Op {
     Backlog,
     ToAnnounce,
     ChangedWithin,
+    ForgetDeleted,
     CountByState,
     CountCredentials,
     Clients,

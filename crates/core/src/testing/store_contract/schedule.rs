@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 use crate::failure::FailureReason;
 use crate::grant::{GrantType, PassingFailure};
 use crate::ids::{Generation, GrantId, OwnerToken};
-use crate::store::{AttemptEnd, Backlog, ProbeTurn};
+use crate::store::{ApplyError, AttemptEnd, Backlog, GrantVersion, ProbeTurn};
 
 const SECOND: Duration = Duration::from_secs(1);
 const G1: Generation = Generation::FIRST;
@@ -250,6 +250,37 @@ pub async fn every_raise_of_a_version_is_seen_for_a_while(harness: &impl StoreHa
         1,
         "a claim is no change"
     );
+}
+
+pub async fn a_deleted_grant_is_seen_for_a_while_as_newer_than_any(harness: &impl StoreHarness) {
+    let subject = Subject::of(harness);
+    let window = SECOND * 60;
+    let forget = async |limit| subject.0.forget_deleted(window, limit).await.unwrap();
+    let [first, second, third] = [
+        subject.add_slack(&[]).await,
+        subject.add_slack(&[]).await,
+        subject.add_slack(&[]).await,
+    ];
+    let delete = |grant: &GrantId| vec![Write::DeleteGrant(grant.clone())];
+    subject.write(delete(&first)).await;
+    harness.pass(window).await;
+    subject.write(delete(&second)).await;
+    assert_eq!(
+        subject.0.changed_within(window).await.unwrap(),
+        [GrantVersion::deleted(second.clone())]
+    );
+    let twice = subject.try_apply(delete(&second), Vec::new()).await;
+    assert_eq!(twice, Err(ApplyError::Conflict));
+    subject.write(delete(&third)).await;
+    harness.pass(SECOND).await;
+    assert_eq!(subject.changed(window * 3).await.len(), 3);
+    assert_eq!(forget(9).await, 1);
+    assert_eq!(subject.changed(window * 3).await.len(), 2);
+    harness.pass(window).await;
+    assert_eq!(subject.changed(window).await, []);
+    assert_eq!(forget(1).await, 1);
+    assert_eq!(forget(9).await, 1);
+    assert_eq!(forget(9).await, 0);
 }
 
 pub async fn grants_are_counted_by_provider_and_state(harness: &impl StoreHarness) {
