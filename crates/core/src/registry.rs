@@ -1,6 +1,7 @@
 //! The registry: credentials and integrations come in, are mended and go.
 //!
-//! Every method is one change: it happens whole, with its events, or not at all.
+//! Every method is one change: it happens whole, with its events, or not at all. One that has begun to be applied goes on
+//! to its end if its caller leaves.
 
 use std::collections::BTreeMap;
 

@@ -24,6 +24,7 @@ mod protocol {
     mod explain;
     mod heal;
     mod instagram;
+    mod leaving_callers;
     mod left_grants;
     mod minted;
     mod probes;
