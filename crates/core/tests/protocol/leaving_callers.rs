@@ -74,6 +74,8 @@ async fn a_deadline_that_passes_while_a_deletion_is_told_cuts_nothing_off() {
     let answer = revoker.delete_credential(&leaver, Some(deadline)).await;
     assert_eq!(answer, Err(RevokeError::InProgress(leaver.clone())));
     telling.reached().await;
+    // The deadline of the work has passed as well.
+    tokio::time::sleep(seconds(1)).await;
     telling.release();
     one.idle().await;
     is_gone(&one, &leaver).await;
