@@ -3,19 +3,22 @@
 mod overheard;
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use evergrant_core::grant::GrantType;
+use evergrant_core::grant::{Grant, GrantType};
+use evergrant_core::ids::{ClientKey, ClientName, ProviderName};
 use evergrant_core::provider::{CallError, Providers as _};
 use evergrant_providers::engine::IdToken;
 use evergrant_providers::jwks::KeySets;
-use evergrant_providers::{CodeExchange, HttpProviders};
+use evergrant_providers::{Catalogue, CodeExchange, HttpProviders};
 use tokio::task::JoinSet;
 
 use self::overheard::Overheard;
-use crate::support::{Endpoint, Fixed, acme, client, grant, providers, reply};
+use crate::support::{Endpoint, Fixed, acme, client, grant, reply};
 
+/// A head that says ES256, no claims, and a signature that nobody looks at before there are keys.
+const ID_TOKEN: &str = "eyJhbGciOiJFUzI1NiJ9.e30.AAAA";
 const GOOD: &str = r#"{"access_token":"new-access"}"#;
 /// Longer than any answer takes that ends.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -35,9 +38,11 @@ enum Asked {
     Device,
     Poll,
     Revocation,
+    Introspection,
+    KeySet,
 }
 
-const DOORS: [Door; 10] = [
+const DOORS: [Door; 12] = [
     ("token_url", "", Asked::Refresh),
     ("token_url", "", Asked::Code),
     (
@@ -81,6 +86,16 @@ const DOORS: [Door; 10] = [
         "revoke_url",
         "revoke_url = \"http://BAD/v\"",
         Asked::Revocation,
+    ),
+    (
+        "introspect_url",
+        "introspect_url = \"http://BAD/i\"\n[grants.refresh_token]\nurl = \"http://GOOD/t\"",
+        Asked::Introspection,
+    ),
+    (
+        "openid.jwks_url",
+        "[openid]\nissuer = \"https://acme.example\"\njwks_url = \"http://BAD/keys\"",
+        Asked::KeySet,
     ),
 ];
 
@@ -157,34 +172,69 @@ static BAD: LazyLock<[Bad; 9]> = LazyLock::new(|| {
     ]
 });
 
-impl Bad {
-    /// How the message begins.
-    fn beginning(&self, key: &str) -> String {
-        let Self { status, told, .. } = self;
-        format!("acme answered HTTP {status} at its {key}{told}")
+/// The entry of the door of that number.
+fn name(door: usize) -> String {
+    format!("acme-{door}")
+}
+
+fn key(door: usize) -> ClientKey {
+    ClientKey {
+        provider: ProviderName::parse(&name(door)).unwrap(),
+        client: ClientName::parse(&name(door)).unwrap(),
     }
 }
 
-fn engine(rest: &str, bad: &Endpoint, good: &Endpoint) -> HttpProviders {
-    let rest = rest
-        .replace("BAD", &bad.authority)
-        .replace("GOOD", &good.authority);
-    let entry = acme(&bad.authority, &rest);
-    providers(&entry, vec![client("acme", "main", &["the-secret"])]).unwrap()
+/// One engine for all doors, since making one takes time.
+fn engine(bad: &Endpoint, good: &Endpoint) -> HttpProviders {
+    let mut catalogue = Catalogue::empty();
+    let mut clients = Vec::new();
+    for (door, (_, rest, _)) in DOORS.iter().enumerate() {
+        let rest = rest
+            .replace("BAD", &bad.authority)
+            .replace("GOOD", &good.authority);
+        let (name, entry) = (name(door), acme(&bad.authority, &rest));
+        let entry = entry.replace("name = \"acme\"", &format!("name = \"{name}\""));
+        catalogue.add(&entry, "test").unwrap();
+        clients.push(client(&name, &name, &["the-secret"]));
+    }
+    HttpProviders::new(Arc::new(catalogue), clients, Arc::new(Fixed)).unwrap()
 }
 
-impl Asked {
-    async fn at(self, providers: &HttpProviders, patience: Duration) -> Result<(), CallError> {
-        let mut grant = grant("acme");
-        let nothing = BTreeMap::new();
-        let key = grant.facts.client.clone();
-        match self {
-            Self::Refresh => providers.refresh(&grant, patience).await.map(drop),
-            Self::Minted => {
+/// What is done at the doors, and what is heard of it.
+#[derive(Clone)]
+struct Visitor {
+    providers: Arc<HttpProviders>,
+    key_sets: Arc<KeySets>,
+    overheard: Overheard,
+}
+
+impl Visitor {
+    /// What is told of a failure at a door, in the error or in the log.
+    async fn told(&self, door: usize, asked: Asked, patience: Duration) -> String {
+        match asked {
+            Asked::KeySet => self.told_of_keys(door).await,
+            Asked::Introspection => {
+                let issued = self.providers.refresh(&grant_of(door), patience).await;
+                assert_eq!(issued.unwrap().access_token.expose(), "new-access");
+                let lines = self.overheard.all();
+                let own = |line: &&String| line.starts_with(&name(door));
+                lines.iter().rfind(own).unwrap().clone()
+            }
+            asked => self.ask(door, asked, patience).await.unwrap_err().message,
+        }
+    }
+
+    async fn ask(&self, door: usize, asked: Asked, patience: Duration) -> Result<(), CallError> {
+        let (providers, nothing) = (&self.providers, BTreeMap::new());
+        let mut grant = grant_of(door);
+        let key = key(door);
+        match asked {
+            Asked::Revocation => providers.revoke(&grant, patience).await.map(drop),
+            Asked::Minted => {
                 grant.facts.grant_type = GrantType::ClientCredentials;
                 providers.refresh(&grant, patience).await.map(drop)
             }
-            Self::Code | Self::SecondOfCode => {
+            Asked::Code | Asked::SecondOfCode => {
                 let code = CodeExchange {
                     client: &key,
                     code: "the-code",
@@ -195,98 +245,99 @@ impl Asked {
                 };
                 providers.exchange_code(&code, patience).await.map(drop)
             }
-            Self::Device => {
+            Asked::Device => {
                 let begun = providers.begin_device(&key, &[], &nothing, patience);
                 begun.await.map(drop)
             }
-            Self::Poll => {
+            Asked::Poll => {
                 let polled = providers.poll_device(&key, "the-code", &nothing, patience);
                 polled.await.map(drop)
             }
-            Self::Revocation => providers.revoke(&grant, patience).await.map(drop),
+            Asked::Refresh | Asked::Introspection | Asked::KeySet => {
+                providers.refresh(&grant, patience).await.map(drop)
+            }
         }
     }
 
-    fn prefix(self) -> &'static str {
-        match self {
-            Self::SecondOfCode => "in the second of two requests ",
+    async fn told_of_keys(&self, door: usize) -> String {
+        let id_token = IdToken {
+            token: &ID_TOKEN.into(),
+            client: &key(door),
+            nonce: None,
+            placeholders: &BTreeMap::new(),
+        };
+        let verified = self.providers.verify_id_token(&self.key_sets, id_token);
+        verified.await.unwrap_err().to_string()
+    }
+}
+
+fn grant_of(door: usize) -> Grant {
+    let mut grant = grant("acme");
+    grant.facts.client = key(door);
+    grant
+}
+
+impl Bad {
+    /// How the message begins at a door.
+    fn beginning(&self, door: usize, key: &str, asked: Asked) -> String {
+        let Self { status, told, .. } = self;
+        let name = name(door);
+        let prefix = match asked {
+            Asked::KeySet => {
+                return format!(
+                    "the id_token of {name} cannot be believed: {key}: the issuer's key set cannot be fetched: 127.0.0.1:"
+                );
+            }
+            Asked::SecondOfCode => "in the second of two requests ",
             _ => "",
+        };
+        format!("{prefix}{name} answered HTTP {status} at its {key}{told}")
+    }
+
+    /// How the message ends where keys are fetched.
+    fn of_keys(&self) -> String {
+        match (self.status, self.told) {
+            (200, page) if page.contains("HTML") => "answered no key set".to_owned(),
+            (200, told) => told.replace(" with", "answered"),
+            (302, redirect) => format!("answered HTTP 302{redirect}"),
+            (status, _) => format!("answered HTTP {status}"),
         }
     }
 }
 
 #[tokio::test]
 async fn every_bad_answer_is_told_with_the_entry_and_the_key_at_every_door() {
-    let mut all = JoinSet::new();
-    for (key, rest, asked) in DOORS {
-        for bad in BAD.iter() {
-            all.spawn(async move {
-                let endpoint = Endpoint::raw(bad.bytes, bad.close).await;
-                let good = Endpoint::answering([reply(200, GOOD)]).await;
-                let providers = engine(rest, &endpoint, &good);
-                let patience = match (bad.close, asked) {
-                    (true, Asked::SecondOfCode) | (false, _) => SHORT,
-                    (true, _) => PATIENCE,
-                };
-                let error = asked.at(&providers, patience).await.unwrap_err();
-                let beginning = format!("{}{}", asked.prefix(), bad.beginning(key));
-                assert!(
-                    error.message.starts_with(&beginning),
-                    "{asked:?} {key}: {beginning:?} is not how it begins: {:?}",
-                    error.message
-                );
-                assert!(!error.message.contains("hush"), "{}", error.message);
-            });
-        }
-    }
-    all.join_all().await;
-}
-
-#[tokio::test]
-async fn a_bad_answer_of_an_introspection_is_told_in_the_log_and_costs_no_token() {
     let (overheard, _heard) = Overheard::here();
-    let url = "introspect_url = \"http://BAD/i\"\n[grants.refresh_token]\nurl = \"http://GOOD/t\"";
+    let key_sets = Arc::new(KeySets::new(Arc::new(Fixed)).unwrap());
+    let good = Endpoint::answering(std::iter::repeat_n(reply(200, GOOD), 100)).await;
     for bad in BAD.iter() {
         let endpoint = Endpoint::raw(bad.bytes, bad.close).await;
-        let good = Endpoint::answering([reply(200, GOOD)]).await;
-        let providers = engine(url, &endpoint, &good);
-        let issued = providers.refresh(&grant("acme"), PATIENCE).await.unwrap();
-        assert_eq!(issued.access_token.expose(), "new-access");
-        let beginning = bad.beginning("introspect_url");
-        let lines = overheard.taken();
-        assert!(
-            lines.iter().any(|line| line.starts_with(&beginning)),
-            "{beginning:?} is nowhere in {lines:?}"
-        );
-    }
-}
-
-#[tokio::test]
-async fn a_bad_answer_in_place_of_a_key_set_is_told_with_the_entry_and_the_key() {
-    // A head that says ES256, no claims, and a signature that nobody looks at before there are keys.
-    let token = "eyJhbGciOiJFUzI1NiJ9.e30.AAAA".into();
-    let openid = "[openid]\nissuer = \"https://acme.example\"\njwks_url = \"http://BAD/keys\"";
-    for bad in BAD.iter().filter(|bad| bad.close) {
-        let endpoint = Endpoint::raw(bad.bytes, true).await;
-        let providers = engine(openid, &endpoint, &endpoint);
-        let id_token = IdToken {
-            token: &token,
-            client: &grant("acme").facts.client,
-            nonce: None,
-            placeholders: &BTreeMap::new(),
+        let visitor = Visitor {
+            providers: Arc::new(engine(&endpoint, &good)),
+            key_sets: Arc::clone(&key_sets),
+            overheard: overheard.clone(),
         };
-        let key_sets = KeySets::new(std::sync::Arc::new(Fixed)).unwrap();
-        let refused = providers.verify_id_token(&key_sets, id_token).await;
-        let message = refused.unwrap_err().to_string();
-        let Bad { status, told, .. } = bad;
-        let told = match (*status, *told) {
-            (200, page) if page.contains("HTML") => "answered no key set",
-            (200, told) => told.trim_start_matches(" with"),
-            _ => &format!("answered HTTP {status}"),
-        };
-        let entry = "the id_token of acme cannot be believed: openid.jwks_url: ";
-        assert!(message.starts_with(entry), "{message}");
-        assert!(message.contains(&endpoint.authority), "{message}");
-        assert!(message.contains(told), "{told:?} is not in {message:?}");
+        let mut all = JoinSet::new();
+        for (door, (key, _, asked)) in DOORS.into_iter().enumerate() {
+            let visitor = visitor.clone();
+            let patience = match (bad.close, asked) {
+                (true, Asked::SecondOfCode) | (false, _) => SHORT,
+                (true, _) => PATIENCE,
+            };
+            all.spawn(async move {
+                let message = visitor.told(door, asked, patience).await;
+                let beginning = bad.beginning(door, key, asked);
+                assert!(
+                    message.starts_with(&beginning),
+                    "{asked:?}: {beginning:?} is not how it begins: {message:?}"
+                );
+                if matches!(asked, Asked::KeySet) {
+                    let end = bad.of_keys();
+                    assert!(message.contains(&end), "{end:?} is not in {message:?}");
+                }
+                assert!(!message.contains("hush"), "{message}");
+            });
+        }
+        all.join_all().await;
     }
 }

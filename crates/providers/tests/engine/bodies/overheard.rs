@@ -20,9 +20,9 @@ impl Overheard {
         (overheard, guard)
     }
 
-    /// What was told since this was last asked.
-    pub fn taken(&self) -> Vec<String> {
-        std::mem::take(&mut self.0.lock().unwrap())
+    /// What was told, the last at the end.
+    pub fn all(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
     }
 }
 
