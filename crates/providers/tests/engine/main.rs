@@ -19,3 +19,4 @@ mod revoked;
 mod support;
 mod two_requests;
 mod usable;
+mod userinfo;
