@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod alternates;
+mod bodies;
 mod brought;
 mod clients;
 mod consents;
@@ -18,3 +19,4 @@ mod revoked;
 mod support;
 mod two_requests;
 mod usable;
+mod userinfo;
