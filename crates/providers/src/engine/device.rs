@@ -51,6 +51,8 @@ pub enum DevicePoll {
     SlowDown,
     /// The user consented.
     Consented(Box<Consented>),
+    /// The user consented, and it cannot be learnt whose the tokens are. The code is spent.
+    Lost(Box<CallError>),
 }
 
 impl HttpProviders {
@@ -117,9 +119,13 @@ impl HttpProviders {
             Ok(outcome) => {
                 let facts = &ask.placeholders;
                 let granted = self.dated(client, outcome.granted(), facts, deadline).await;
-                let granted = self.named(client, granted, placeholders, deadline).await?;
-                let consented = consented(granted, placeholders);
-                Ok(DevicePoll::Consented(Box::new(consented)))
+                let named = self.named(client, granted, placeholders, deadline).await;
+                Ok(match named {
+                    Ok(granted) => {
+                        DevicePoll::Consented(Box::new(consented(granted, placeholders)))
+                    }
+                    Err(error) => DevicePoll::Lost(Box::new(error)),
+                })
             }
             Err(error) => match error.code.as_str() {
                 "authorization_pending" => Ok(DevicePoll::Pending),

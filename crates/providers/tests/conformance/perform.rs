@@ -193,6 +193,7 @@ impl Asker {
                     DevicePoll::Consented(consented) => tokens(*consented, given),
                     DevicePoll::Pending => Brought::Waiting("pending"),
                     DevicePoll::SlowDown => Brought::Waiting("slow_down"),
+                    DevicePoll::Lost(error) => return Err(*error),
                 })
             }
             "revoke" => {

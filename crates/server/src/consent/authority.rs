@@ -113,6 +113,8 @@ pub struct Facts {
     pub pkce: bool,
     /// Whether it is an OpenID provider, whose id_token repeats a nonce.
     pub openid: bool,
+    /// Whether nothing but its id_token says who has consented.
+    pub only_openid_names: bool,
     /// Its issuer, if that is known and the same for everyone (RFC 9207).
     pub issuer: Option<String>,
     /// The provider's name of the parameter `scope`.

@@ -1,3 +1,4 @@
+mod account;
 mod device;
 
 use std::collections::VecDeque;
@@ -146,6 +147,7 @@ impl Scene {
             ],
             pkce: true,
             openid: true,
+            only_openid_names: false,
             issuer: Some("https://acme.example".into()),
             scope_parameter: "scope".into(),
             renewal: Renewal::default(),
