@@ -194,6 +194,7 @@ fn the_facts_of_a_consent_are_those_of_client_and_entry() {
             redirect_uris: vec!["https://app.example/callback".into()],
             pkce: false,
             openid: true,
+            only_openid_names: true,
             issuer: Some("https://acme.example".into()),
             scope_parameter: "user_scope".into(),
             placeholders: vec!["org".into(), "tenant".into()],
