@@ -52,6 +52,8 @@ pub(super) struct Ask<'a> {
     pub(super) renews: bool,
     /// Whether the client's alternates may ask too. A code belongs to the client that sent the user.
     pub(super) alternates: bool,
+    /// What fills `{state}`, but in the URL.
+    pub(super) state: Option<&'a str>,
     /// What comes before the client's own parameters.
     pub(super) placeholders: Placeholders<'a>,
     /// Credentials that the grant brings, in place of the client's.
@@ -103,6 +105,7 @@ impl<'a> Ask<'a> {
             ),
             renews: grant == TokenGrant::RefreshToken,
             alternates: grant == TokenGrant::RefreshToken,
+            state: None,
             placeholders: Placeholders::default(),
             own: OwnCredentials::default(),
             secrets: Vec::new(),
@@ -165,6 +168,7 @@ impl<'a> Ask<'a> {
             mints: false,
             renews: false,
             alternates: false,
+            state: None,
             placeholders: Placeholders::default(),
             own: OwnCredentials::default(),
             secrets: Vec::new(),
