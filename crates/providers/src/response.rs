@@ -21,7 +21,7 @@ use self::tokens::{Came, first_text};
 use crate::catalogue::{Entry, ResponseFacts};
 use crate::client::{Answer, BodyFault};
 
-pub(crate) use self::calls::{device, done, introspected};
+pub(crate) use self::calls::{device, done, introspected, named};
 pub(crate) use self::oddity::Oddities;
 pub(crate) use self::refusal::{Refusal, is_code};
 pub(crate) use self::skew::Skew;

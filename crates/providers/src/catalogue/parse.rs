@@ -21,7 +21,7 @@ use url::Url;
 
 use self::authorize::authorize;
 use self::base::on_base;
-use self::calls::{introspect, revoke};
+use self::calls::{introspect, revoke, userinfo};
 use self::grants::{Urls, grant_types, grants};
 use self::keys::{assertion, client_assertion, openid};
 use self::meaning::{errors, uncoded};
@@ -80,6 +80,7 @@ fn entry(mut root: Section<'_>, report: &mut Report<'_>) -> Option<Entry> {
     let authorize_url = url("authorize_url", report);
     let revoke_url = url("revoke_url", report);
     let introspect_url = url("introspect_url", report);
+    let userinfo_url = url("userinfo_url", report);
     let device_url = url("device_url", report);
 
     let placeholders = root.string_map(report, "placeholders");
@@ -117,6 +118,7 @@ fn entry(mut root: Section<'_>, report: &mut Report<'_>) -> Option<Entry> {
     let openid = openid(&mut root, report, &allowed_hosts);
     let revoke = revoke(&mut root, report, &request, &response);
     let introspect = introspect(&mut root, report, &request, &response);
+    let userinfo = userinfo(&mut root, report, &request, &response);
     let limits = limits(&mut root, report);
     let token = token_use(&mut root, report);
     root.finish(report);
@@ -128,6 +130,7 @@ fn entry(mut root: Section<'_>, report: &mut Report<'_>) -> Option<Entry> {
         authorize_url,
         revoke_url,
         introspect_url,
+        userinfo_url,
         device_url,
         allowed_hosts,
         placeholders: plain(&placeholders),
@@ -151,6 +154,7 @@ fn entry(mut root: Section<'_>, report: &mut Report<'_>) -> Option<Entry> {
         openid,
         revoke,
         introspect,
+        userinfo,
         limits,
         token,
     })

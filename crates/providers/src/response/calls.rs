@@ -9,6 +9,7 @@ use url::Url;
 
 use super::body::{self, Body};
 use super::skew::Skew;
+use super::tokens::account;
 use super::{Context, Refusal, expiry};
 use crate::client::{Answer, BodyFault};
 
@@ -76,6 +77,12 @@ pub(crate) fn introspected(
         .find_map(|value| expiry::instant(value, skew.theirs(context.sent_at)))
         .map(|end| skew.ours(end));
     Ok(end.filter(|_| active))
+}
+
+/// What names the account of the token that was sent.
+pub(crate) fn named(context: Context<'_>, answer: &Answer) -> Result<String, Refusal> {
+    let (value, body) = object(context, answer)?;
+    account(&context.facts.account, &value).ok_or_else(|| context.refused(answer, &body))
 }
 
 /// Whether it was done: a status of `success`, or any of 200 to 299 if that is empty. A body is not needed, and ignored

@@ -23,7 +23,7 @@ pub enum Endpoint {
     Revoke,
     /// `POST /introspect`.
     Introspect,
-    /// `GET /resource`.
+    /// `GET /resource`, or the userinfo endpoint of a provider that is played.
     Resource,
     /// `POST /device_authorization`.
     Device,

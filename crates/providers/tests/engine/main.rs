@@ -18,3 +18,4 @@ mod revoked;
 mod support;
 mod two_requests;
 mod usable;
+mod userinfo;

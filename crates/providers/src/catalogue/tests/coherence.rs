@@ -111,6 +111,14 @@ fn what_no_word_of_grant_types_needs_is_told() {
             "line 4: introspect: stands for nothing without introspect_url",
         ),
         (
+            "[userinfo]\naccount = \"/id\"",
+            "line 4: userinfo: stands for nothing without userinfo_url",
+        ),
+        (
+            "grant_types = [\"static\"]\nuserinfo_url = \"https://a.example/me\"",
+            "line 5: userinfo_url: stands for nothing: no word of grant_types has users who consent",
+        ),
+        (
             "[client_assertion]\nalgorithm = \"ES256\"",
             "line 4: client_assertion: stands for nothing: no request has client_auth = \"private_key_jwt\"",
         ),

@@ -129,6 +129,14 @@ fn pointers_statuses_and_codes_are_such() {
             "line 6: introspect.success: is no known key",
         ),
         (
+            "userinfo_url = \"https://acme.example/me\"\n[userinfo]\nclient_auth = \"basic\"",
+            "line 6: userinfo.client_auth: must be one of bearer_access_token, not \"basic\"",
+        ),
+        (
+            "userinfo_url = \"https://acme.example/me\"\n[userinfo]\naccount = []",
+            "line 6: userinfo.account: must have one item or more",
+        ),
+        (
             "[errors]\n\"\" = \"grant\"",
             "line 4: errors: \"\" is no error code: 1 to 64 of a-z, A-Z, 0-9, _ . : -, and not 0",
         ),

@@ -111,6 +111,37 @@ fn what_somebody_reported_is_told_in_their_words() {
 }
 
 #[test]
+fn who_must_act_is_told_where_the_client_is_refused_for_one_credential_alone() {
+    let mut refused = explained(Diagnosis::CoolingDown {
+        failure: Some(PassingFailure {
+            reason: FailureReason::ClientRejected,
+            message: "acme answered HTTP 400 with unauthorized_client".into(),
+        }),
+        failed: 2,
+        until: AT.plus(Duration::from_secs(60)),
+    });
+    let client = &refused.grant.client;
+    assert_eq!(
+        of(&refused),
+        format!(
+            "not refreshed before 2023-11-14T22:14:20Z: the provider refuses client {client} for this credential \
+             alone, 2 times in a row, the last time because acme answered HTTP 400 with unauthorized_client; an \
+             administrator of its account at the provider must allow the application there, and it is tried again by \
+             itself"
+        )
+    );
+    refused.grant.grant_type = GrantType::JwtBearer;
+    let told = of(&refused);
+    assert!(told.contains("if it brings a client of its own, its owner must mend that"));
+    let mut attempt = self::refused(&refused);
+    attempt.error.as_mut().unwrap().code = "invalid_scope".into();
+    refused.attempts.push(attempt);
+    assert_eq!(of(&refused), told, "it asks for no scopes");
+    refused.grant.requested_scopes = ["read".to_owned()].into_iter().collect();
+    assert!(of(&refused).contains("must ask for scopes that the client may have"));
+}
+
+#[test]
 fn what_holds_a_refresh_up_is_told_with_its_end() {
     let until = AT.plus(Duration::from_secs(60));
     let cooling = Diagnosis::CoolingDown {
