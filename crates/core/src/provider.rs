@@ -37,7 +37,8 @@ pub trait Providers: Send + Sync + 'static {
     /// Makes exactly one request to the grant's token endpoint, and none if the grant cannot be expressed
     /// as a request.
     /// Where the client has several secrets, or alternates, a request that was refused for them is followed by one
-    /// with the next, since a provider that refuses the client has spent nothing. Where the provider tells when a
+    /// with the next, since a provider that refuses the client has spent nothing. One with an assertion that was signed
+    /// by a wrong clock, as its refusal shows, is followed by one that is signed anew. Where the provider tells when a
     /// token ends only when it is asked, it is asked once after a success.
     ///
     /// It ends within `timeout`, body included. Cancelling it may leave the refresh token spent, so it is
@@ -223,8 +224,9 @@ pub struct CallError {
     /// When the provider asks to be tried again.
     pub retry_after: Option<Duration>,
     /// Whether a rejection of the client ([`Verdict::Client`]) may be about what this grant alone brings: the endpoint's
-    /// host or path, the account that a token is minted for, or one of several clients that it may belong to. Then it
-    /// says little of the client for other grants.
+    /// host or path, the account that a token is minted for, a refresh token of another client, or one of several clients
+    /// that it may belong to. Then it says little of the client for other grants; nor does a [`Verdict::RateLimit`] of an
+    /// endpoint of the grant's own.
     pub grant_specific: bool,
 }
 
