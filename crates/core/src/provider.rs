@@ -114,9 +114,12 @@ pub struct Renewal {
     /// How long before a refresh token ends of age or idleness it is to be used. `None`: seven days, or a fifth of
     /// a shorter lifetime.
     pub refresh_token_margin: Option<Duration>,
-    /// A refresh moves the refresh token's end ahead: the provider rotates refresh tokens, each with a lifetime of
-    /// its own, or counts the time since the last use. `false`: the end was fixed at the consent.
+    /// A refresh moves the refresh token's end ahead: the provider rotates refresh tokens, each with an end of its own.
+    /// `false`: the end was fixed at the consent, unless it is one by idleness.
     pub end_moves: bool,
+    /// How long a refresh token lasts from its last use, where nothing but use moves its end. An end that is not just
+    /// this was stated, and fixed at the consent.
+    pub refresh_token_idle: Option<Duration>,
     /// How long a grant lasts from its consent, however often it is refreshed. `None`: without limit, as far as is
     /// known.
     pub grant_lifetime: Option<Duration>,
@@ -133,6 +136,7 @@ impl Default for Renewal {
             only_while_valid: false,
             refresh_token_margin: None,
             end_moves: true,
+            refresh_token_idle: None,
             grant_lifetime: None,
             single_active_token: false,
         }
