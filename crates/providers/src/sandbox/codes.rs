@@ -135,6 +135,7 @@ mod tests {
             spec: GrantSpec::default(),
             redirect_uri: None,
             code_challenge: None,
+            state: None,
         };
         let at = |seconds| start + Duration::from_secs(seconds);
         let refused = |codes: &Codes, code: &str, now| {
@@ -143,6 +144,7 @@ mod tests {
                 client_id: "sandbox",
                 redirect_uri: None,
                 code_verifier: None,
+                state: None,
             };
             codes.check(&presented, now).map(|_| ()).unwrap_err()
         };
