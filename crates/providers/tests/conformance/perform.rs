@@ -173,6 +173,7 @@ impl Asker {
                     code: "the-code",
                     redirect_uri: REDIRECT_URI,
                     code_verifier: Some("the-verifier"),
+                    state: "the-state",
                     nonce: None,
                     placeholders: given,
                 };

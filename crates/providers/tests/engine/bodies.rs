@@ -246,6 +246,7 @@ impl Visitor {
                     code: "the-code",
                     redirect_uri: "https://us.example/back",
                     code_verifier: None,
+                    state: "the-state",
                     nonce: None,
                     placeholders: &nothing,
                 };

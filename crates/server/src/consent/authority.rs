@@ -35,6 +35,7 @@ pub trait Authority: Send + Sync + 'static {
     async fn redeem(
         &self,
         pending: &Pending,
+        state: &str,
         code: &str,
         timeout: Duration,
     ) -> Result<Granted, Denied>;

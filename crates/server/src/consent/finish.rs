@@ -179,7 +179,12 @@ async fn redeem(
     };
     let granted = parts
         .authority
-        .redeem(pending, code.expose_secret(), parts.timeout)
+        .redeem(
+            pending,
+            answer.state.expose_secret(),
+            code.expose_secret(),
+            parts.timeout,
+        )
         .await?;
     store(parts, pending, granted).await
 }

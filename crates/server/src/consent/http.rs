@@ -111,6 +111,7 @@ impl Authority for HttpAuthority {
     async fn redeem(
         &self,
         pending: &Pending,
+        state: &str,
         code: &str,
         timeout: Duration,
     ) -> Result<Granted, Denied> {
@@ -128,6 +129,7 @@ impl Authority for HttpAuthority {
             code,
             redirect_uri: &pending.redirect_uri,
             code_verifier: verifier.map(|verifier| verifier.expose_secret()),
+            state,
             nonce: pending.nonce.as_deref(),
             placeholders: &pending.placeholders,
         };
