@@ -40,6 +40,7 @@ mod protocol {
     mod scope_sets;
     mod shared_grants;
     mod single_call;
+    mod stated_end;
     mod store_faults;
     mod tail;
     mod takeover;

@@ -5,6 +5,7 @@ mod alternates;
 mod bodies;
 mod brought;
 mod clients;
+mod clocks;
 mod consents;
 mod device;
 mod doors;

@@ -246,8 +246,8 @@ impl State {
             .map(|facts| {
                 let is_exchange = facts.grant_type == GrantType::TokenExchange;
                 let end = (facts.expires_at.is_none(), facts.expires_at);
-                let has_failed = facts.attempts.failed > 0;
-                ((facts.in_doubt, is_exchange, has_failed, end), facts.id)
+                let failed = facts.attempts.failed;
+                ((facts.in_doubt, is_exchange, failed, end), facts.id)
             })
             .collect();
         found.sort();
