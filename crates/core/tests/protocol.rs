@@ -16,6 +16,7 @@ mod protocol {
     mod configured;
     mod cooling;
     mod coordinator_faults;
+    mod deletions;
     mod doomed;
     mod escrow;
     mod etag;
@@ -24,12 +25,14 @@ mod protocol {
     mod explain;
     mod heal;
     mod instagram;
+    mod leaving_callers;
     mod left_grants;
     mod minted;
     mod probes;
     mod rejected_token;
     mod renewal;
     mod replica;
+    mod reported_dead;
     mod reports;
     mod revoke;
     mod revoke_scopes;
@@ -38,6 +41,7 @@ mod protocol {
     mod scope_sets;
     mod shared_grants;
     mod single_call;
+    mod stated_end;
     mod store_faults;
     mod tail;
     mod takeover;

@@ -55,8 +55,8 @@ impl Refresher {
         let mut polls = Polls::new();
         let mut of_scopes = Derived::None;
         loop {
-            let tried = tokio::time::timeout_at(deadline, self.leave_if_shared(key)).await;
-            let grant = match tried.map_err(|_| RevokeError::InProgress(key.clone()))?? {
+            // Not cut off at the deadline: a credential that is deleted here is told of.
+            let grant = match self.leave_if_shared(key).await? {
                 Use::Sole(grant) => grant,
                 Use::Shared(others) => return Ok(RevocationOutcome::Shared(others)),
             };
