@@ -78,13 +78,21 @@ fn what_it_says(
                 InvalidationReason::GrantRevoked | InvalidationReason::RefreshTokenExpired,
             ),
             code,
-        ) if code != "invalid_token" => Ok(Revocation::Revoked),
+        ) if code != "invalid_token" && !is_status(&error) => Ok(Revocation::Revoked),
         (Verdict::Grant(_), _) => Err(CallError {
             verdict: Verdict::Request,
             ..error
         }),
         _ => Err(error),
     }
+}
+
+/// Whether the code repeats the HTTP status, as at Reddit. At the token endpoint that is enough; here the request itself may
+/// be wrong.
+fn is_status(error: &CallError) -> bool {
+    error
+        .status
+        .is_some_and(|status| status.to_string() == error.code)
 }
 
 #[cfg(test)]

@@ -28,7 +28,11 @@ fn said(entry: &Entry, tokens: &TokenSet, code: &str) -> Result<Revocation, Call
     let error = CallError {
         verdict: meaning.map_or(Verdict::Request, |meaning| meaning.verdict),
         delivery: Delivery::Answered,
-        status: Some(403),
+        status: code
+            .parse()
+            .ok()
+            .filter(|status| (400..500).contains(status))
+            .or(Some(403)),
         code: code.to_owned(),
         message: String::new(),
         retry_after: None,
