@@ -55,8 +55,8 @@ pub enum Scope {
         /// Its client.
         client: ClientKey,
     },
-    /// What a provider reports: whether its delivery is remembered, and the first `limit` active grants that it
-    /// [concerns](Report::concerns), by id and over all tenants, each as in [`Scope::Grant`].
+    /// What a provider reports: whether its delivery is remembered, and the first `limit` grants that it
+    /// [concerns](Report::concerns) and that nobody reported dead, by id and over all tenants, each as in [`Scope::Grant`].
     Report {
         /// The report.
         report: Report,
@@ -233,6 +233,14 @@ pub enum Write {
         /// Why.
         invalidation: Invalidation,
     },
+    /// The death of a grant that was found dead is reported as well: no token set that comes later undoes it. The reason
+    /// of the death and the version stay. Expects it to be invalidated, of this generation, and not reported dead.
+    ReportDeath {
+        /// The grant.
+        grant: GrantId,
+        /// The generation that it must still be of.
+        generation: Generation,
+    },
     /// A grant is refused and not believed dead: suspect, no lease, one failed attempt more, due and tried again at
     /// `next_at`, version + 1. What a lost answer left in doubt stays in doubt. Expects the grant to be active or
     /// suspect, of this generation and this epoch.
@@ -282,7 +290,7 @@ pub enum Write {
     /// A credential joined or left the grant: version + 1.
     TouchGrant(GrantId),
     /// A grant that no credential uses any more and that none is derived from: a change that leaves one with it
-    /// conflicts.
+    /// conflicts. It is found by [`changed_within`](crate::store::GrantStore::changed_within) for a while.
     DeleteGrant(GrantId),
     /// A new credential, version 1.
     InsertCredential(Credential),
@@ -341,6 +349,7 @@ impl Write {
             Self::StoreTokens { grant, .. }
             | Self::KeepTokens { grant, .. }
             | Self::InvalidateGrant { grant, .. }
+            | Self::ReportDeath { grant, .. }
             | Self::HoldGrant { grant, .. }
             | Self::DateGrant { grant, .. } => Row::Grant(grant),
             Self::NoteRefusal { grant, .. } => Row::Refusal(grant),

@@ -1,6 +1,7 @@
 //! The registry: credentials and integrations come in, are mended and go.
 //!
-//! Every method is one change: it happens whole, with its events, or not at all.
+//! Every method is one change: it happens whole, with its events, or not at all. One that has begun to be applied goes on
+//! to its end if its caller leaves.
 
 use std::collections::BTreeMap;
 
@@ -83,7 +84,8 @@ impl Registry {
         Ok(changed)
     }
 
-    /// Marks a credential's grant dead on the word of a caller. A dead one stays as it is. `generation` is that of the
+    /// Marks a credential's grant dead on the word of a caller. A dead one stays as it is, but that no token that turns up
+    /// later brings it back to life. `generation` is that of the
     /// credential's own token or of a token of other scopes.
     pub async fn invalidate(
         &self,
@@ -160,7 +162,7 @@ impl Registry {
         Ok(told.unwrap_or_default())
     }
 
-    /// Invalidates every active grant that a provider's report concerns, and remembers its delivery, so that the same
+    /// Invalidates every active grant that a provider's report concerns, has those stay dead that are, and remembers its delivery, so that the same
     /// delivery has no effect a second time. A token that a refresh in flight brings does not undo it.
     ///
     /// Up to a hundred grants, and the memory of the delivery with the last of them, are one change. When this fails or is

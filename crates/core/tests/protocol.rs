@@ -15,6 +15,7 @@ mod protocol {
     mod coherence;
     mod cooling;
     mod coordinator_faults;
+    mod deletions;
     mod doomed;
     mod escrow;
     mod etag;
@@ -23,12 +24,14 @@ mod protocol {
     mod explain;
     mod heal;
     mod instagram;
+    mod leaving_callers;
     mod left_grants;
     mod minted;
     mod probes;
     mod rejected_token;
     mod renewal;
     mod replica;
+    mod reported_dead;
     mod reports;
     mod revoke;
     mod revoke_scopes;
@@ -37,6 +40,7 @@ mod protocol {
     mod scope_sets;
     mod shared_grants;
     mod single_call;
+    mod stated_end;
     mod store_faults;
     mod tail;
     mod takeover;

@@ -66,15 +66,26 @@ pub struct Backlog {
     pub oldest: Option<Timestamp>,
 }
 
-/// Where a grant stands, to find out whether what is remembered of it is still right.
+/// Where a grant stands or that it is gone, to find out whether what is remembered of it is still right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GrantVersion {
     /// The grant.
     pub id: GrantId,
     /// Its generation.
     pub generation: Generation,
-    /// Its version.
+    /// Its version; one that is deleted has the highest that there is.
     pub version: u64,
+}
+
+impl GrantVersion {
+    /// Where a deleted grant stands: nothing that was ever read of it is as new.
+    pub fn deleted(id: GrantId) -> Self {
+        Self {
+            id,
+            generation: Generation(u64::MAX),
+            version: u64::MAX,
+        }
+    }
 }
 
 /// Grants as the refresh protocol sees them.
@@ -182,9 +193,14 @@ pub trait GrantStore: Send + Sync + 'static {
     /// Active grants whose end is to be announced at `now`: the longest due first, at most `limit`.
     async fn to_announce(&self, now: Timestamp, limit: u32) -> Result<Vec<GrantId>, StoreError>;
 
-    /// Grants whose version was raised during the last `window` by the store's clock, in no order. A write
-    /// may show a little later than its time: ask for a window that overlaps the one before.
+    /// Grants whose version was raised during the last `window` by the store's clock, and those that were
+    /// [deleted](GrantVersion::deleted) during that time and are not [forgotten](Self::forget_deleted), in no order. A
+    /// write may show a little later than its time: ask for a window that overlaps the one before.
     async fn changed_within(&self, window: Duration) -> Result<Vec<GrantVersion>, StoreError>;
+
+    /// Forgets at most `limit` grants that were deleted longer ago than `older_than` by the store's clock. Answers how
+    /// many.
+    async fn forget_deleted(&self, older_than: Duration, limit: u32) -> Result<u64, StoreError>;
 
     /// The number of grants by provider and by whether they are active; derived ones do not count.
     async fn count_by_state(&self) -> Result<Vec<(ProviderName, bool, u64)>, StoreError>;

@@ -5,6 +5,7 @@ use evergrant_core::failure::FailureReason;
 use evergrant_core::grant::{GrantType, Means, TokenSet};
 use evergrant_core::ids::CredentialKey;
 use evergrant_core::provider::{Limits, Revocation, Verdict};
+use evergrant_core::revocation::RevocationOutcome::{self, NoToken, NotSupported, Revoked};
 use evergrant_core::revocation::{RevokeError, Withdrawn};
 use evergrant_core::store::GrantStore as _;
 use evergrant_core::testing::provider::failure;
@@ -47,7 +48,7 @@ fn sorted(mut words: Vec<String>) -> Vec<String> {
     words
 }
 
-async fn revoke(replica: &Replica, key: &CredentialKey) -> Result<bool, RevokeError> {
+async fn revoke(replica: &Replica, key: &CredentialKey) -> Result<RevocationOutcome, RevokeError> {
     replica.broker.revoker().delete_credential(key, None).await
 }
 
@@ -55,7 +56,7 @@ async fn revoke(replica: &Replica, key: &CredentialKey) -> Result<bool, RevokeEr
 fn begin_to_revoke(
     replica: &Replica,
     key: &CredentialKey,
-) -> JoinHandle<Result<bool, RevokeError>> {
+) -> JoinHandle<Result<RevocationOutcome, RevokeError>> {
     let (broker, key) = (replica.broker.clone(), key.clone());
     TaskTracker::new().spawn(async move { broker.revoker().delete_credential(&key, None).await })
 }
@@ -67,7 +68,7 @@ async fn is_gone(world: &World, key: &CredentialKey) -> bool {
 #[tokio::test(start_paused = true)]
 async fn the_tokens_of_all_sets_of_scopes_are_revoked_and_the_own_one_last() {
     let (world, replica, key) = minted().await;
-    assert_eq!(revoke(&replica, &key).await, Ok(true));
+    assert_eq!(revoke(&replica, &key).await, Ok(Revoked));
     let taken = taken_back(&world);
     assert_eq!(taken.last().map(String::as_str), Some(""));
     assert_eq!(sorted(taken), ["", "read", "read+write"]);
@@ -100,7 +101,7 @@ async fn a_failure_half_way_keeps_the_credential_and_asking_again_finishes() {
     replica.ask(&key, scoped(&scopes)).await.unwrap();
     assert_eq!(world.calls(), before + 1);
 
-    assert_eq!(revoke(&replica, &key).await, Ok(true));
+    assert_eq!(revoke(&replica, &key).await, Ok(Revoked));
     let taken = taken_back(&world);
     assert_eq!(taken.len(), 2 + 3, "with the one that was minted meanwhile");
     assert!(is_gone(&world, &key).await);
@@ -135,7 +136,7 @@ async fn a_provider_that_cannot_revoke_is_asked_no_more_than_it_must() {
         let cannot = Ok(Revocation::NotSupported);
         world.provider.answer_next_revocation(cannot);
     }
-    assert_eq!(revoke(&replica, &key).await, Ok(false));
+    assert_eq!(revoke(&replica, &key).await, Ok(NotSupported));
     assert_eq!(taken_back(&world).len(), 2);
     assert!(is_gone(&world, &key).await);
 }
@@ -152,7 +153,7 @@ async fn a_token_that_is_being_minted_is_waited_for() {
     assert_eq!(taken_back(&world), Vec::<String>::new());
     held.release();
     assert!(asking.await.unwrap().is_ok());
-    assert_eq!(revoking.await.unwrap(), Ok(true));
+    assert_eq!(revoking.await.unwrap(), Ok(Revoked));
     assert_eq!(taken_back(&world), ["read", ""]);
     let hurried = world
         .mint("b", GrantType::JwtBearer, Means::default())
@@ -173,20 +174,20 @@ async fn tokens_that_have_ended_are_nobodys_business() {
     let (world, replica, key) = minted().await;
     world.expire();
     replica.ask(&key, scoped(SETS[2])).await.unwrap();
-    assert_eq!(revoke(&replica, &key).await, Ok(true));
+    assert_eq!(revoke(&replica, &key).await, Ok(Revoked));
     assert_eq!(taken_back(&world), ["read+write", ""]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_was_never_minted_is_deleted_without_asking_anybody() {
     let (world, replica, key) = World::with_minted().await;
-    assert_eq!(revoke(&replica, &key).await, Ok(false));
+    assert_eq!(revoke(&replica, &key).await, Ok(NoToken));
     assert!(taken_back(&world).is_empty() && is_gone(&world, &key).await);
     let scopes_alone = world
         .mint("b", GrantType::JwtBearer, Means::default())
         .await;
     replica.ask(&scopes_alone, scoped(SETS[1])).await.unwrap();
-    assert_eq!(revoke(&replica, &scopes_alone).await, Ok(true));
+    assert_eq!(revoke(&replica, &scopes_alone).await, Ok(Revoked));
     assert_eq!(taken_back(&world), ["read"]);
 }
 
@@ -196,7 +197,7 @@ async fn a_store_that_fails_in_between_loses_no_token() {
     world.store.faults().fail_next(Op::Apply, 1);
     assert!(revoke(&replica, &key).await.is_err());
     assert!(!is_gone(&world, &key).await);
-    assert_eq!(revoke(&replica, &key).await, Ok(true));
+    assert_eq!(revoke(&replica, &key).await, Ok(Revoked));
     let taken = sorted(taken_back(&world));
     assert_eq!(taken.len(), 4, "one was asked for twice: {taken:?}");
     replica.idle().await;
@@ -241,7 +242,7 @@ async fn a_token_that_was_minted_since_the_last_look_is_revoked_before_its_crede
     held.reached().await;
     replica.ask(&key, scoped(SETS[1])).await.unwrap();
     held.release();
-    assert_eq!(revoking.await.unwrap(), Ok(true));
+    assert_eq!(revoking.await.unwrap(), Ok(Revoked));
     assert_eq!(taken_back(&world), ["", "read", ""]);
     assert!(is_gone(&world, &key).await);
 }
@@ -267,7 +268,7 @@ async fn a_caller_need_not_wait_until_all_of_them_are_revoked() {
     held.release();
     assert!(caller.await.unwrap().is_ok());
     assert_eq!(taken_back(&world).len(), 1);
-    assert_eq!(revoking.await.unwrap(), Ok(true));
+    assert_eq!(revoking.await.unwrap(), Ok(Revoked));
 }
 
 #[tokio::test(start_paused = true)]
@@ -321,7 +322,7 @@ async fn nobody_is_asked_for_another_token_once_the_caller_has_gone() {
     held.release();
     replica.idle().await;
     assert_eq!(taken_back(&world).len(), 1);
-    assert_eq!(revoke(&replica, &key).await, Ok(true));
+    assert_eq!(revoke(&replica, &key).await, Ok(Revoked));
     assert_eq!(taken_back(&world).len(), SETS.len(), "each once");
     assert!(world.coordinator.is_quiescent());
 }
@@ -337,7 +338,7 @@ async fn what_a_reconnect_forgot_was_not_revoked() {
     let registry = replica.broker.registry();
     registry.reconnect(&ask, &client()).await.unwrap();
     held.release();
-    assert_eq!(revoking.await.unwrap(), Ok(false));
+    assert_eq!(revoking.await.unwrap(), Ok(NotSupported));
     assert_eq!(taken_back(&world).len(), 1);
     assert!(is_gone(&world, &key).await);
 }
@@ -354,7 +355,7 @@ async fn what_another_replica_revoked_was_revoked() {
     assert!(!waiting.is_finished() && taken_back(&world).len() == 1);
     held.release();
     for outcome in [revoking.await.unwrap(), waiting.await.unwrap()] {
-        let fine = outcome == Ok(true) || outcome == Err(RevokeError::NotFound(key.clone()));
+        let fine = outcome == Ok(Revoked) || outcome == Err(RevokeError::NotFound(key.clone()));
         assert!(fine, "{outcome:?}");
     }
     assert_eq!(sorted(taken_back(&world)), ["", "read", "read+write"]);

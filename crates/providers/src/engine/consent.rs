@@ -48,6 +48,8 @@ pub struct CodeExchange<'a> {
     pub redirect_uri: &'a str,
     /// What the challenge was made of (RFC 7636 section 4.5).
     pub code_verifier: Option<&'a str>,
+    /// As in the question. Sent only where the entry says so.
+    pub state: &'a str,
     /// As in the question. The engine takes no notice of it; whoever verifies the identity token does.
     pub nonce: Option<&'a str>,
     /// As in the question.
@@ -118,7 +120,8 @@ impl HttpProviders {
 
     /// Exchanges an authorization code for tokens (RFC 6749 section 4.1.3), in one request, or one for each secret
     /// that the client has. Where the entry has a `[grants.authorization_code.then]`, that second request follows at
-    /// once, and its tokens are the outcome; without them, there is none.
+    /// once, and its tokens are the outcome; without them, there is none. Where it has a `userinfo_url` and nothing in the
+    /// answer says whose the tokens are, that is asked last; without that, there is no outcome either.
     ///
     /// It ends within `timeout`, bodies included. A code is good for one use, so it is awaited only by tasks that
     /// nobody cancels.
@@ -139,6 +142,8 @@ impl HttpProviders {
             values.push((Parameter::CodeVerifier, verifier));
         }
         let mut ask = Ask::token(&client.entry, TokenGrant::AuthorizationCode, values);
+        ask.state = Some(exchange.state);
+        ask.secrets.push(exchange.state);
         ask.placeholders.add_all(exchange.placeholders);
         let then = client
             .entry
@@ -157,7 +162,9 @@ impl HttpProviders {
         };
         let facts = &ask.placeholders;
         let granted = self.dated(client, granted, facts, deadline).await;
-        Ok(consented(granted, exchange.placeholders))
+        let given = exchange.placeholders;
+        let granted = self.named(client, granted, given, deadline).await?;
+        Ok(consented(granted, given))
     }
 }
 

@@ -342,19 +342,11 @@ impl GrantStore for SqlStore {
     }
 
     async fn changed_within(&self, window: Duration) -> Result<Vec<GrantVersion>, StoreError> {
-        let window = i64::try_from(window.as_millis()).unwrap_or(i64::MAX);
-        let since = format!("changed_at > {} - ?", self.database.now());
-        let changed = Sql::text("SELECT id, generation, version FROM grants WHERE ")
-            .then(Sql::new(since, [window.into()]));
-        let rows = self.rows(changed).await?;
-        let versions = rows.iter().map(|row| {
-            Ok(GrantVersion {
-                id: row::name(GrantId::parse, &get::<String>(row, "id")?)?,
-                generation: Generation(number(get(row, "generation")?)),
-                version: number(get(row, "version")?),
-            })
-        });
-        versions.collect()
+        self.read_changed(window).await
+    }
+
+    async fn forget_deleted(&self, older_than: Duration, limit: u32) -> Result<u64, StoreError> {
+        self.prune_deleted(older_than, limit).await
     }
 
     async fn count_by_state(&self) -> Result<Vec<(ProviderName, bool, u64)>, StoreError> {

@@ -55,7 +55,7 @@ impl SqlStore {
         )
         .then(self.is_free(now))
         .then(Sql::new(
-            " ORDER BY (takeover OR intent), grant_type = 'TOKEN_EXCHANGE', failed > 0,
+            " ORDER BY (takeover OR intent), grant_type = 'TOKEN_EXCHANGE', failed,
              expires_at IS NULL, expires_at, id LIMIT ?",
             [i64::from(limit).into()],
         ));

@@ -180,8 +180,7 @@ impl Refresher {
                 let grant = Some(now);
                 return Ok(Committed { grant, kept });
             }
-            let dead = now.facts.state.invalidation();
-            if dead.is_some_and(|dead| dead.reported) {
+            if now.facts.state.is_reported_dead() {
                 // The word of a caller or of the provider is not undone by a call that began before it.
                 let kept = self
                     .orphan(grant, entry, "the grant had been reported dead")

@@ -199,6 +199,13 @@ impl GrantStore for MemoryStore {
         .await
     }
 
+    async fn forget_deleted(&self, older_than: Duration, limit: u32) -> Result<u64, StoreError> {
+        self.call(Op::ForgetDeleted, |state, now| {
+            state.forget_deleted(older_than, limit, now)
+        })
+        .await
+    }
+
     async fn count_by_state(&self) -> Result<Vec<(ProviderName, bool, u64)>, StoreError> {
         self.call(Op::CountByState, |state, _| state.count_by_state())
             .await

@@ -199,7 +199,8 @@ impl State {
                 delivered = self.deliveries.contains_key(&report.delivery);
                 let concerned = self.grants.iter().filter(|(_, row)| {
                     let Grant { facts, tokens } = &row.grant;
-                    row.is_active() && report.concerns(facts, tokens.refresh_token.as_ref())
+                    !facts.state.is_reported_dead()
+                        && report.concerns(facts, tokens.refresh_token.as_ref())
                 });
                 grants.extend(concerned.map(|(id, _)| id.clone()).take(*limit as usize));
             }

@@ -8,7 +8,7 @@ use super::given::{Given, take_apart};
 use super::sent::Sent;
 use super::{Part, Played, offers};
 use crate::catalogue::{AssertionFacts, ClientAuth, Entry, Parameter, RequestFacts, TokenGrant};
-use crate::sandbox::call::Call;
+use crate::sandbox::call::{Call, STATE};
 use crate::sandbox::client::Presented;
 use crate::sandbox::ledger::Endpoint;
 use crate::sandbox::proof::Wanted;
@@ -40,6 +40,7 @@ pub(in crate::sandbox) async fn read(
             Part::Device => Endpoint::Device,
             Part::Revoke => Endpoint::Revoke,
             Part::Introspect => Endpoint::Introspect,
+            Part::Userinfo => Endpoint::Resource,
         },
         dialect: Dialect::Catalogue,
         assertion: wanted(entry.assertion.as_ref(), &address),
@@ -48,10 +49,11 @@ pub(in crate::sandbox) async fn read(
             .values
             .into_iter()
             .map(|(parameter, value)| (parameter.usual_name().to_owned(), value))
+            .chain(given.state.map(|state| (STATE.to_owned(), state)))
             .collect(),
         client: given.client,
         basic: false,
-        bearer: None,
+        bearer: given.carried,
         malformed,
         played: Some(Played { entry, part }),
     })
@@ -62,6 +64,7 @@ fn nothing() -> Given {
         client: Presented::Nothing,
         values: std::collections::BTreeMap::new(),
         carried: None,
+        state: None,
     }
 }
 
@@ -118,6 +121,7 @@ fn given(entry: &Entry, part: Part, sent: &Sent) -> Result<Given, &'static str> 
         }
         Part::Revoke => told_of(&entry.revoke.request, sent),
         Part::Introspect => told_of(&entry.introspect.call.request, sent),
+        Part::Userinfo => take_apart(&entry.userinfo.request, sent, &[], &[]),
     }
 }
 
