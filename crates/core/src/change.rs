@@ -79,6 +79,20 @@ pub struct Connecting {
     pub refresh_token: Option<[u8; 64]>,
 }
 
+/// How many credentials a snapshot names at most that hold a refresh token elsewhere.
+pub const ELSEWHERE: u32 = 10;
+
+/// A grant that holds the refresh token which is about to be stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// The grant.
+    pub id: GrantId,
+    /// The generation that its tokens were read at: another one than in the snapshot if it was refreshed in between.
+    pub generation: Generation,
+    /// Its tokens; `None` if they do not open.
+    pub tokens: Option<TokenSet>,
+}
+
 /// A part of the store, as it stood at `revision` or a little later.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
@@ -86,11 +100,14 @@ pub struct Snapshot {
     pub revision: u64,
     /// The time by the store's clock.
     pub now: Timestamp,
-    /// The grants in scope, without their tokens: no change asks what they are, and so one whose sealing key is lost can
-    /// be reconnected, invalidated and deleted.
+    /// The grants in scope, without their tokens: no change needs to know what they are, and so one whose sealing key is
+    /// lost can be reconnected, invalidated and deleted.
     pub grants: Vec<GrantFacts>,
     /// Those of them that hold the refresh token which is about to be stored, by id.
-    pub same_token: Vec<GrantId>,
+    pub same_token: Vec<Holder>,
+    /// The first [`ELSEWHERE`] credentials, by key, of other tenants or clients whose grants are not invalidated and hold
+    /// that refresh token as well.
+    pub elsewhere: Vec<CredentialKey>,
     /// The credentials in scope, by key.
     pub credentials: Vec<Credential>,
     /// The integrations in scope, by key, each with all its needs.
@@ -131,6 +148,13 @@ pub struct ChangeSet {
     pub writes: Vec<Write>,
     /// What to tell, in this order.
     pub events: Vec<EventBody>,
+}
+
+impl Snapshot {
+    /// The grant, if it holds the refresh token which is about to be stored.
+    pub(crate) fn holder(&self, grant: &GrantId) -> Option<&Holder> {
+        self.same_token.iter().find(|holder| holder.id == *grant)
+    }
 }
 
 impl ChangeSet {

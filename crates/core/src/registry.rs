@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use thiserror::Error;
+use tracing::warn;
 
 use crate::change::plan::{
     self, CreateCredential, CreateError, CreateIntegrationError, IntegrationUpdate, KilledBatch,
@@ -58,11 +59,11 @@ impl Registry {
         new: &CreateCredential,
     ) -> Result<(), ChangeError<CreateError>> {
         let scope = connecting(&new.key, &new.client, new.account.as_deref(), &new.tokens);
-        self.changes
-            .run(&scope, |snapshot| {
-                plan::create_credential(snapshot, new).map(|change| Some((change, ())))
-            })
-            .await?;
+        let created = self.changes.run(&scope, |snapshot| {
+            let change = plan::create_credential(snapshot, new)?;
+            Ok(Some((change, snapshot.elsewhere.clone())))
+        });
+        tell_elsewhere(&new.key, &created.await?.unwrap_or_default());
         Ok(())
     }
 
@@ -74,11 +75,13 @@ impl Registry {
         client: &ClientKey,
     ) -> Result<Vec<Integration>, ChangeError<ReconnectError>> {
         let scope = connecting(&ask.key, client, ask.account.as_deref(), &ask.tokens);
-        let changed = self
-            .changes
-            .run(&scope, |snapshot| plan::reconnect(snapshot, ask).map(Some))
-            .await?;
-        Ok(changed.unwrap_or_default())
+        let changed = self.changes.run(&scope, |snapshot| {
+            let (change, changed) = plan::reconnect(snapshot, ask)?;
+            Ok(Some((change, (changed, snapshot.elsewhere.clone()))))
+        });
+        let (changed, elsewhere) = changed.await?.unwrap_or_default();
+        tell_elsewhere(&ask.key, &elsewhere);
+        Ok(changed)
     }
 
     /// Marks a credential's grant dead on the word of a caller. A dead one stays as it is, but that no token that turns up
@@ -311,6 +314,19 @@ fn connecting(
             refresh_token: refresh_token.map(RefreshToken::sha512_twice),
         }),
     }
+}
+
+/// Tells the operator of a refresh token that more than one grant spends from now on. Nobody else is told: a tenant learns
+/// nothing of another.
+fn tell_elsewhere(brought_for: &CredentialKey, elsewhere: &[CredentialKey]) {
+    if elsewhere.is_empty() {
+        return;
+    }
+    let others: Vec<_> = elsewhere.iter().map(ToString::to_string).collect();
+    warn!(
+        credential = %brought_for, others = others.join(", "),
+        "a refresh token was brought that credentials of other tenants or clients hold: each of them will spend it"
+    );
 }
 
 fn integration_scope(key: &IntegrationKey, update: &IntegrationUpdate) -> Scope {

@@ -97,6 +97,7 @@ macro_rules! store_contract_tests {
             scopes::an_account_has_the_grant_that_its_credentials_share,
             scopes::an_account_has_all_its_grants,
             scopes::a_refresh_token_is_found_in_every_grant_of_its_tenant_and_client,
+            scopes::a_refresh_token_is_known_of_those_who_use_it_in_another_tenant_or_client,
             scopes::an_integration_has_its_credentials_and_the_wanted_ones,
             scopes::a_client_has_its_health,
             brakes::refusals_and_refreshes_of_the_last_minute_are_counted,

@@ -86,6 +86,7 @@ impl Scene {
             now: NOW,
             grants: Vec::new(),
             same_token: Vec::new(),
+            elsewhere: Vec::new(),
             credentials: Vec::new(),
             integrations: Vec::new(),
             client: None,

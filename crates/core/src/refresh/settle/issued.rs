@@ -144,13 +144,14 @@ impl Refresher {
         for _ in 0..COMMIT_TRIES {
             let commit = store.commit(&entry.grant, base, &entry.tokens, entry.issued_at, &dates);
             match tokio::time::timeout(self.limits.store_timeout, commit).await {
-                Ok(Ok(true)) if base == grant.facts.generation => {
+                Ok(Ok(Some(version))) if base == grant.facts.generation => {
                     let mut stored = with_tokens(grant, entry, base, dates);
-                    stored.facts.version += 1;
+                    // Who shares it may have changed since it was read.
+                    stored.facts.version = version;
                     return Ok(Committed::kept(Some(stored)));
                 }
-                Ok(Ok(true)) => return store.grant(&entry.grant).await.map(Committed::kept),
-                Ok(Ok(false)) => {}
+                Ok(Ok(Some(_))) => return store.grant(&entry.grant).await.map(Committed::kept),
+                Ok(Ok(None)) => {}
                 Ok(Err(error)) => return Err(error),
                 Err(_) => return Err(StoreError::Unavailable("the commit took too long".into())),
             }

@@ -189,7 +189,7 @@ pub async fn a_report_finds_a_grant_by_its_refresh_token(harness: &impl StoreHar
         .0
         .commit(&grant, base, &next, T0, &Dates::default())
         .await;
-    assert!(stored.unwrap());
+    assert!(stored.unwrap().is_some());
     assert!(store.grants(&by_hash("first")).await.is_empty());
     assert!(store.grants(&by_prefix("first")).await.is_empty());
     assert_eq!(store.grants(&by_hash("next")).await, just);
@@ -200,7 +200,7 @@ pub async fn a_report_finds_a_grant_by_its_refresh_token(harness: &impl StoreHar
         .0
         .commit(&grant, Generation(2), &next, T0, &Dates::default())
         .await;
-    assert!(stored.unwrap());
+    assert!(stored.unwrap().is_some());
     assert!(store.grants(&by_hash("next")).await.is_empty());
     assert!(store.grants(&by_prefix("next")).await.is_empty());
 }

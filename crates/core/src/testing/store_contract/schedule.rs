@@ -222,7 +222,7 @@ pub async fn every_raise_of_a_version_is_seen_for_a_while(harness: &impl StoreHa
         .0
         .commit(&grant, G1, &tokens("b"), T0, &due(None))
         .await;
-    assert!(stored.unwrap());
+    assert_eq!(stored, Ok(Some(2)));
     assert_eq!(subject.changed(window).await, [(grant.clone(), 2)]);
     harness.pass(window).await;
     subject.invalidate(&grant, "gone").await;
