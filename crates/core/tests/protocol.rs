@@ -12,6 +12,7 @@ mod protocol {
     mod chaos;
     mod client_doubted;
     mod client_rejected;
+    mod clock_ahead;
     mod coherence;
     mod cooling;
     mod coordinator_faults;
@@ -25,7 +26,9 @@ mod protocol {
     mod instagram;
     mod left_grants;
     mod minted;
+    mod probe_waits;
     mod probes;
+    mod refused_in_vain;
     mod rejected_token;
     mod renewal;
     mod replica;

@@ -240,12 +240,21 @@ impl State {
             .map(|row| row.view(clock).facts)
             .filter(|facts| facts.client == *client && facts.state.suspicion().is_none())
             .filter(|facts| facts.attempts.next_at.is_none_or(|at| at <= now))
-            .filter(|facts| facts.dates.due_at.is_some() || facts.grant_type.is_minted())
+            .filter(|facts| match facts.grant_type {
+                GrantType::AuthorizationCode => facts.dates.due_at.is_some(),
+                GrantType::Static => false,
+                _ => true,
+            })
+            .filter(|facts| {
+                let parent = facts.parent.as_ref();
+                parent.is_none_or(|id| self.grants.get(id).is_some_and(GrantRow::is_active))
+            })
             .map(|facts| {
                 let is_exchange = facts.grant_type == GrantType::TokenExchange;
                 let end = (facts.expires_at.is_none(), facts.expires_at);
                 let has_failed = facts.attempts.failed > 0;
-                ((facts.in_doubt, is_exchange, has_failed, end), facts.id)
+                let last = (!facts.refreshable, facts.in_doubt, is_exchange);
+                ((last, has_failed, end), facts.id)
             })
             .collect();
         found.sort();
