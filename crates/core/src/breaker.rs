@@ -189,14 +189,15 @@ impl ClientBreaker {
     }
 
     /// A grant was refused with words that are about the client, and may be about what the grant itself brought: its own
-    /// endpoint, or the account that a token is minted for. Answers whether the client is to be held for
-    /// [rejected](Self::reject): so many grants in a row cannot all be at fault.
-    pub fn doubt(&self, client: &ClientKey, grant: &GrantId) -> bool {
+    /// endpoint, the account that a token is minted for, or a refresh token of another client. `None`: one that is not to
+    /// be counted. Answers whether the client is to be held for [rejected](Self::reject): so many grants in a row cannot
+    /// all be at fault.
+    pub fn doubt(&self, client: &ClientKey, grant: Option<&GrantId>) -> bool {
         let mut clients = self.lock();
         let accepted_at = clients.accepted.get(client);
         let is_proven = accepted_at.is_some_and(|at| at.elapsed() < RECENTLY);
         let doubts = clients.doubts.entry(client.clone()).or_default();
-        doubts.insert(grant.clone());
+        doubts.extend(grant.cloned());
         let most = if is_proven {
             DOUBTS
         } else {

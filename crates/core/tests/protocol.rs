@@ -16,6 +16,7 @@ mod protocol {
     mod coherence;
     mod cooling;
     mod coordinator_faults;
+    mod deletions;
     mod doomed;
     mod escrow;
     mod etag;
@@ -24,6 +25,7 @@ mod protocol {
     mod explain;
     mod heal;
     mod instagram;
+    mod leaving_callers;
     mod left_grants;
     mod minted;
     mod probe_waits;
@@ -32,6 +34,7 @@ mod protocol {
     mod rejected_token;
     mod renewal;
     mod replica;
+    mod reported_dead;
     mod reports;
     mod revoke;
     mod revoke_scopes;
@@ -40,6 +43,7 @@ mod protocol {
     mod scope_sets;
     mod shared_grants;
     mod single_call;
+    mod stated_end;
     mod store_faults;
     mod tail;
     mod takeover;

@@ -98,25 +98,46 @@ async fn a_client_is_rejected_when_several_grants_in_a_row_are_refused_for_what_
     let [a, b, c] = std::array::from_fn(|_| GrantId::random());
     for again in [&a, &a, &b, &a, &b] {
         assert!(
-            !breaker.doubt(&client(), again),
+            !breaker.doubt(&client(), Some(again)),
             "two grants, however often"
         );
     }
-    assert!(breaker.doubt(&client(), &c), "nobody was accepted so far");
+    assert!(
+        breaker.doubt(&client(), Some(&c)),
+        "nobody was accepted so far"
+    );
 
     breaker.accept(&client());
     for _ in 1..DOUBTS {
-        assert!(!breaker.doubt(&client(), &GrantId::random()));
+        assert!(!breaker.doubt(&client(), Some(&GrantId::random())));
     }
     breaker.accept(&client());
     for _ in 1..DOUBTS {
-        assert!(!breaker.doubt(&client(), &GrantId::random()));
+        assert!(!breaker.doubt(&client(), Some(&GrantId::random())));
     }
-    assert!(breaker.doubt(&client(), &GrantId::random()));
+    assert!(breaker.doubt(&client(), Some(&GrantId::random())));
 
     breaker.accept(&client());
     tokio::time::advance(RECENTLY).await;
-    assert!(!breaker.doubt(&client(), &a));
-    assert!(!breaker.doubt(&client(), &b));
-    assert!(breaker.doubt(&client(), &c), "it was accepted long ago");
+    assert!(!breaker.doubt(&client(), Some(&a)));
+    assert!(!breaker.doubt(&client(), Some(&b)));
+    assert!(
+        breaker.doubt(&client(), Some(&c)),
+        "it was accepted long ago"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_grants_that_were_counted_are_enough_once_none_was_accepted_for_an_hour() {
+    let breaker = ClientBreaker::default();
+    breaker.accept(&client());
+    for _ in 0..DOUBTS_OF_AN_UNPROVEN {
+        assert!(!breaker.doubt(&client(), Some(&GrantId::random())));
+    }
+    assert!(!breaker.doubt(&client(), None));
+    tokio::time::advance(RECENTLY).await;
+    assert!(breaker.doubt(&client(), None));
+    breaker.accept(&client());
+    tokio::time::advance(RECENTLY).await;
+    assert!(!breaker.doubt(&client(), None), "nothing was counted since");
 }

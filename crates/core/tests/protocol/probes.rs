@@ -1,5 +1,6 @@
 //! Rejected clients are probed whether or not anybody asks and anything is due.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use evergrant_core::brake::PROBE_EVERY;
@@ -298,4 +299,32 @@ async fn while_the_store_is_away_nothing_is_called() {
     tokio::time::sleep(seconds(70)).await;
     assert_eq!(world.kinds().await, TOLD);
     end(&replica).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grant_that_was_refused_as_a_probe_goes_behind_the_others() {
+    let world = World::new();
+    let key = world.connect("a").await;
+    // The first to expire is always the first choice but for what came of it.
+    world.provider.set_lifetime(Some(seconds(7_200)));
+    world.connect("b").await;
+    world.connect("c").await;
+    let replica = probing(&world);
+    rejected(&world, &replica, &key).await;
+    tokio::time::sleep(seconds(50)).await;
+    let probed: Vec<_> = world
+        .provider
+        .calls()
+        .into_iter()
+        .map(|call| call.grant)
+        .collect();
+    assert!(probed.len() >= 4, "{probed:?}");
+    let first_three: BTreeSet<_> = probed[..3].iter().collect();
+    assert_eq!(first_three.len(), 3, "each in turn: {probed:?}");
+    assert_eq!(probed[3], probed[0], "and again from the first");
+    world.provider.fail_all(None);
+    tokio::time::sleep(seconds(70)).await;
+    assert_eq!(world.kinds().await, TOLD);
+    end(&replica).await;
+    world.check(&key).await;
 }

@@ -3,6 +3,7 @@
 mod account;
 mod authorize;
 mod base;
+mod broken;
 mod calls;
 mod grants;
 mod keys;
@@ -39,13 +40,12 @@ pub(super) fn parse(text: &str) -> Result<Entry, Vec<Problem>> {
     let mut report = Report::new(text);
     let (table, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
-        for error in &errors {
-            let at = error.span().map_or(0, |span| span.start);
-            report.add(at, "", error.message());
-        }
+        broken::tell(text, &errors, &mut report);
         return Err(report.finish());
     }
-    let (table, places) = on_base(table, &mut report);
+    let Some((table, places)) = on_base(table, &mut report) else {
+        return Err(report.finish());
+    };
     let entry = entry(Section::root(table), &mut report);
     if let Some(entry) = &entry {
         coherence::check(entry, &places, &mut report);
@@ -203,9 +203,12 @@ fn url(
     key: &str,
     allowed_hosts: &[HostPattern],
 ) -> Option<UrlTemplate> {
-    table
-        .string(report, key)?
-        .parse(report, |url| UrlTemplate::parse(&url, allowed_hosts))
+    let text = table.string(report, key)?;
+    match UrlTemplate::parse(&text.value, allowed_hosts) {
+        // That follows from what is wrong there.
+        Err(error) if error.is_of_hosts() && report.doubts("allowed_hosts") => None,
+        read => text.parse(report, |_| read),
+    }
 }
 
 fn token_use(root: &mut Section<'_>, report: &mut Report<'_>) -> TokenUse {

@@ -83,7 +83,7 @@ impl HttpProviders {
     ) -> Result<Granted, CallError> {
         let given = Given::of(&first);
         let mut ask = ask(then, &given, exchange.placeholders);
-        ask.secrets.push(exchange.code);
+        ask.secrets.extend([exchange.code, exchange.state]);
         ask.secrets.extend(exchange.code_verifier);
         let second = self.persist(client, &ask, deadline, response::read).await;
         Ok(joined(first, second.map_err(in_second)?.granted()))
@@ -119,7 +119,7 @@ pub(super) fn in_first(error: CallError) -> CallError {
 /// Says that it was the second request that failed, and what that means.
 fn in_second(error: CallError) -> CallError {
     let message = format!(
-        "in the second of two requests (grants.authorization_code.then) {}; the code is spent, so the user has to consent again",
+        "in the second of two requests {}; the code is spent, so the user has to consent again",
         error.message
     );
     CallError { message, ..error }

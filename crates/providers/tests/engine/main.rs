@@ -2,8 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod alternates;
+mod bodies;
 mod brought;
 mod clients;
+mod clocks;
 mod consents;
 mod device;
 mod doors;

@@ -1,3 +1,4 @@
+mod account;
 mod device;
 
 use std::collections::VecDeque;
@@ -27,7 +28,7 @@ use crate::store::{StoreOptions, StoreUrl};
 struct Scripted {
     facts: Facts,
     answers: Mutex<VecDeque<Result<Granted, Denied>>>,
-    redeemed: Mutex<Vec<(String, Pending)>>,
+    redeemed: Mutex<Vec<(String, Pending, String)>>,
     polls: Mutex<VecDeque<Result<DeviceAnswer, Denied>>>,
 }
 
@@ -69,11 +70,12 @@ impl Authority for Scripted {
     async fn redeem(
         &self,
         pending: &Pending,
+        state: &str,
         code: &str,
         _timeout: Duration,
     ) -> Result<Granted, Denied> {
         let mut redeemed = self.redeemed.lock().unwrap();
-        redeemed.push((code.to_owned(), pending.clone()));
+        redeemed.push((code.to_owned(), pending.clone(), state.to_owned()));
         let mut answers = self.answers.lock().unwrap();
         answers.pop_front().unwrap_or_else(|| Ok(granted("a1")))
     }
@@ -146,6 +148,7 @@ impl Scene {
             ],
             pkce: true,
             openid: true,
+            only_openid_names: false,
             issuer: Some("https://acme.example".into()),
             scope_parameter: "scope".into(),
             renewal: Renewal::default(),
@@ -289,8 +292,8 @@ async fn a_consent_ends_with_a_credential_of_what_was_asked_and_granted() {
     assert_eq!(grant.tokens.metadata["team"], "T1");
 
     let redeemed = scene.authority.redeemed.lock().unwrap();
-    let (code, pending) = &redeemed[0];
-    assert_eq!(code, "code-1");
+    let (code, pending, state) = &redeemed[0];
+    assert_eq!((code.as_str(), state), ("code-1", &begun.state));
     let verifier = pending.code_verifier.as_ref().unwrap().expose_secret();
     assert_eq!(verifier.len(), 43, "RFC 7636 section 4.1");
     assert!(

@@ -81,4 +81,4 @@ const BEST: &str = " AND (refreshable OR grant_type <> 'AUTHORIZATION_CODE') AND
 /// All, which takes reading those of the client.
 const ALL: &str =
     " ORDER BY (grant_type = 'AUTHORIZATION_CODE' AND NOT refreshable), (takeover OR intent),
-    grant_type = 'TOKEN_EXCHANGE', failed > 0, expires_at IS NULL, expires_at, id";
+    grant_type = 'TOKEN_EXCHANGE', failed, expires_at IS NULL, expires_at, id";

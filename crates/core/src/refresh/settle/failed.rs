@@ -62,7 +62,7 @@ impl Refresher {
         };
         count(&client, reason.as_str());
         if let (Verdict::RateLimit, Some(asked)) = (error.verdict, error.retry_after)
-            && !attempt.brings_client()
+            && !(attempt.brings_client() || error.grant_specific)
         {
             self.budgets.throttle(&client, asked);
         }

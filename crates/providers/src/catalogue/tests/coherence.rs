@@ -149,7 +149,8 @@ fn the_second_request_of_a_code_is_held_against_the_first() {
         (
             format!("parameters = {{ {token}, client_secret = \"x\" }}"),
             format!(
-                "{field}.client_secret: is what the protocol sends as client_secret, which omit leaves out"
+                "{field}.client_secret: is sent already, as the standard parameter client_secret: \
+                 omit = [\"client_secret\"] would leave that out"
             ),
         ),
         (
@@ -161,7 +162,8 @@ fn the_second_request_of_a_code_is_held_against_the_first() {
                 "grant_type = \"x\"\nnames = {{ grant_type = \"kind\" }}\nparameters = {{ {token}, kind = \"x\" }}"
             ),
             format!(
-                "{field}.kind: is what the protocol sends as grant_type, which omit leaves out"
+                "{field}.kind: is sent already, as the standard parameter grant_type: \
+                 the key grant_type of [grants.X] gives it another value"
             ),
         ),
         (
@@ -181,8 +183,12 @@ fn the_second_request_of_a_code_is_held_against_the_first() {
 #[test]
 fn nothing_overrides_what_the_protocol_sends() {
     let own = |name: &str, usual: &str, line: usize, table: &str| {
+        let mend = match usual {
+            "grant_type" => "the key grant_type of [grants.X] gives it another value".to_owned(),
+            _ => format!("omit = [\"{usual}\"] would leave that out"),
+        };
         format!(
-            "line {line}: {table}.parameters.{name}: is what the protocol sends as {usual}, which omit leaves out"
+            "line {line}: {table}.parameters.{name}: is sent already, as the standard parameter {usual}: {mend}"
         )
     };
     for (rest, expected) in [
@@ -278,6 +284,39 @@ fn a_placeholder_stands_only_where_it_can_have_a_value() {
             "line 5: request.parameters.s: holds {access_token}, which has no value there",
         ),
     ]);
+    let code = "grants.authorization_code";
+    for (table, rest, field) in [
+        (code, "url = \"https://acme.example/{state}\"", "url"),
+        (
+            code,
+            "then = { url = \"https://acme.example/t\", parameters = { t = \"{access_token}\", s = \"{state}\" } }",
+            "then.parameters.s",
+        ),
+        (
+            "grants.refresh_token",
+            "parameters = { s = \"{state}\" }",
+            "parameters.s",
+        ),
+        ("request", "headers = { s = \"{state}\" }", "headers.s"),
+        (
+            "authorize",
+            "parameters = { s = \"{state}\" }",
+            "parameters.s",
+        ),
+    ] {
+        let url = "authorize_url = \"https://acme.example/a\"";
+        let why = format!("line 6: {table}.{field}: holds {{state}}, which has no value there");
+        assert_eq!(told(&format!("{url}\n[{table}]\n{rest}")), [why]);
+    }
+    let redeeming = "[grants.authorization_code]\nparameters = { s = \"{state}\" }\nheaders = { s = \"{state}\" }";
+    let url = "authorize_url = \"https://acme.example/a\"";
+    sound(&format!("{url}\n{redeeming}"));
+    assert_eq!(
+        told(&format!(
+            "{url}\n{redeeming}\n[placeholders]\nstate = \"ca\""
+        )),
+        ["line 9: placeholders.state: is used nowhere"]
+    );
     // A refresh has scopes, the exchange of a code goes without.
     sound("[request]\nparameters = { s = \"{scopes?}\" }");
     sound(&format!(
@@ -337,7 +376,7 @@ fn the_first_mistake_is_not_hidden_by_what_follows_from_it() {
     );
     assert_eq!(
         told("autorize_url = \"https://acme.example/{region}\"\n[placeholders]\nregion = \"eu\""),
-        ["line 4: autorize_url: is no known key"]
+        ["line 4: autorize_url: is no known key; did you mean authorize_url?"]
     );
     // What nothing mentions is told beside any other mistake.
     assert_eq!(

@@ -45,7 +45,7 @@ fn death(reason: InvalidationReason) -> Invalidation {
     Invalidation {
         reason,
         provider_error: "invalid_grant".into(),
-        message: "acme answered HTTP 400 with invalid_grant".into(),
+        message: "acme answered HTTP 400 at its token_url with invalid_grant".into(),
         at: AT,
         reported: false,
     }
