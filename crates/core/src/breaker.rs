@@ -63,13 +63,14 @@ pub enum BreakerState {
     Open,
 }
 
-/// A call that finds out whether a rejected client is still rejected. Dropped without an outcome, the next one is due
-/// after the same wait.
+/// A call that finds out whether a rejected client is still rejected. Dropped without a verdict on the client, the next
+/// one is due after a longer wait if the provider was [called](Self::called), and after the same wait if not.
 #[derive(Debug)]
 pub struct Probe<'a> {
     breaker: &'a ClientBreaker,
     client: ClientKey,
     number: u64,
+    called: bool,
 }
 
 /// A client is rejected, and the next probe is not due.
@@ -101,6 +102,7 @@ impl ClientBreaker {
             breaker: self,
             client: client.clone(),
             number,
+            called: false,
         }))
     }
 
@@ -239,6 +241,13 @@ impl ClientBreaker {
     }
 }
 
+impl Probe<'_> {
+    /// The provider was called. Each such probe costs a grant something, whatever comes of it.
+    pub fn called(&mut self) {
+        self.called = true;
+    }
+}
+
 impl Drop for Probe<'_> {
     fn drop(&mut self) {
         let mut clients = self.breaker.lock();
@@ -246,7 +255,10 @@ impl Drop for Probe<'_> {
             && rejection.probing == Some(self.number)
         {
             rejection.probing = None;
-            rejection.probe_at = Instant::now() + rejection.wait;
+            if self.called {
+                rejection.wait = longer(rejection.wait);
+            }
+            rejection.probe_at = Instant::now() + jittered(rejection.wait);
         }
     }
 }
@@ -270,11 +282,12 @@ impl Rejection {
 }
 
 /// The wait after a probe that failed.
-fn longer(wait: Duration) -> Duration {
+pub(crate) fn longer(wait: Duration) -> Duration {
     (wait * 2).min(LAST_PROBE)
 }
 
-fn jittered(wait: Duration) -> Duration {
+/// A wait, a tenth more or less.
+pub(crate) fn jittered(wait: Duration) -> Duration {
     wait.mul_f64(0.9 + 0.2 * fastrand::f64())
 }
 

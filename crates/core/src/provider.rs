@@ -243,6 +243,13 @@ pub struct CallError {
     pub grant_specific: bool,
 }
 
+impl CallError {
+    /// Whether no request could be made of the grant, so that the provider was not called.
+    pub fn is_no_call(&self) -> bool {
+        self.verdict == Verdict::Request && self.delivery == Delivery::NotSent
+    }
+}
+
 /// Who or what is at fault: decided by HTTP status first, by error code second, by prose never.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {

@@ -12,6 +12,7 @@ mod protocol {
     mod chaos;
     mod client_doubted;
     mod client_rejected;
+    mod clock_ahead;
     mod coherence;
     mod configured;
     mod cooling;
@@ -28,7 +29,9 @@ mod protocol {
     mod leaving_callers;
     mod left_grants;
     mod minted;
+    mod probe_waits;
     mod probes;
+    mod refused_in_vain;
     mod rejected_token;
     mod renewal;
     mod replica;

@@ -51,13 +51,28 @@ async fn a_burst_of_rejections_does_not_put_off_the_probe() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_probe_that_ends_without_an_outcome_is_followed_by_another() {
+async fn a_probe_that_never_called_is_followed_by_another_after_the_same_wait() {
     let breaker = ClientBreaker::default();
     breaker.reject(&client(), "invalid_client", "no");
     for _ in 0..3 {
         tokio::time::advance(Duration::from_secs(6)).await;
         let probe = breaker.admit(&client()).unwrap();
         assert!(probe.is_some());
+        drop(probe);
+        assert!(breaker.admit(&client()).is_err());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_called_and_brought_no_verdict_is_followed_by_another_after_a_longer_wait() {
+    let breaker = ClientBreaker::default();
+    breaker.reject(&client(), "invalid_client", "no");
+    for wait in [5, 10, 20, 40, 60, 60] {
+        let wait = Duration::from_secs(wait);
+        assert_eq!(breaker.wait(&client()), wait);
+        tokio::time::advance(wait.mul_f64(1.1)).await;
+        let mut probe = breaker.admit(&client()).unwrap().unwrap();
+        probe.called();
         drop(probe);
         assert!(breaker.admit(&client()).is_err());
     }

@@ -177,9 +177,10 @@ pub trait GrantStore: Send + Sync + 'static {
     ) -> Result<Vec<DueGrant>, StoreError>;
 
     /// Grants of a client that a probe may refresh at `now`, at most `limit`: those that `due` could find once they are
-    /// due and that derive from another, held ones excepted, be they due or not. First those of which no refresh token
-    /// may be spent, then those that exchange no other credential's token, then those whose last attempt did not fail, then
-    /// by the end of their access token, the soonest first, then by id.
+    /// due and that derive from an active one, held and static ones excepted, be they due or not. First those that have a
+    /// refresh token or are minted, then those of which no refresh token may be spent, then those that exchange no other
+    /// credential's token, then by failures in a row, the fewest first, then by the end of their access token, the soonest
+    /// first, then by id.
     async fn to_probe(
         &self,
         client: &ClientKey,

@@ -76,6 +76,7 @@ macro_rules! store_contract_tests {
             leases::orphans_are_pruned_when_they_were_kept_for_long,
             schedule::due_are_the_active_whose_time_has_come_longest_first,
             schedule::a_probe_takes_the_healthy_grant_that_expires_first,
+            schedule::a_probe_takes_what_can_be_refreshed_first_and_nothing_of_a_dead_grant,
             schedule::a_probe_is_taken_once_a_wait,
             schedule::due_gives_no_client_more_than_its_share,
             schedule::every_raise_of_a_version_is_seen_for_a_while,

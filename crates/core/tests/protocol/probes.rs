@@ -20,14 +20,14 @@ use super::world::{Replica, World, client, key, refused, seconds};
 
 const TOLD: [EventKind; 2] = [EventKind::ClientRejected, EventKind::ClientRecovered];
 
-fn reject(world: &World) {
+pub(super) fn reject(world: &World) {
     world
         .provider
         .fail_all(Some(failure(Verdict::Client, "invalid_client")));
 }
 
 /// Lets a replica probe, and hear what others tell.
-fn probing(world: &World) -> Replica {
+pub(super) fn probing(world: &World) -> Replica {
     let replica = world.replica();
     let prober = Prober::new(replica.broker.clone(), seconds(1), replica.tracker.clone());
     replica.tracker.spawn(prober.run(replica.stop.clone()));
@@ -35,13 +35,13 @@ fn probing(world: &World) -> Replica {
 }
 
 /// Has the client rejected: the first call, for which a caller asks, is not of the probes.
-async fn rejected(world: &World, replica: &Replica, key: &CredentialKey) {
+pub(super) async fn rejected(world: &World, replica: &Replica, key: &CredentialKey) {
     reject(world);
     assert!(replica.ask(key, refused(1)).await.is_err());
     assert_eq!(replica.broker.breaker_state(&client()), BreakerState::Open);
 }
 
-async fn end(replica: &Replica) {
+pub(super) async fn end(replica: &Replica) {
     replica.stop.cancel();
     replica.idle().await;
 }

@@ -18,6 +18,7 @@ mod m0011_requirement;
 mod m0012_accounts;
 mod m0013_probes;
 mod m0016_deleted_grants;
+mod m0017_client_index;
 
 use std::time::{Duration, Instant};
 
@@ -73,6 +74,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0012_accounts::Accounts),
             Box::new(m0013_probes::Probes),
             Box::new(m0016_deleted_grants::DeletedGrants),
+            Box::new(m0017_client_index::ClientIndex),
         ]
     }
 }

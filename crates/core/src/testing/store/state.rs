@@ -242,12 +242,21 @@ impl State {
             .map(|row| row.view(clock).facts)
             .filter(|facts| facts.client == *client && facts.state.suspicion().is_none())
             .filter(|facts| facts.attempts.next_at.is_none_or(|at| at <= now))
-            .filter(|facts| facts.dates.due_at.is_some() || facts.grant_type.is_minted())
+            .filter(|facts| match facts.grant_type {
+                GrantType::AuthorizationCode => facts.dates.due_at.is_some(),
+                GrantType::Static => false,
+                _ => true,
+            })
+            .filter(|facts| {
+                let parent = facts.parent.as_ref();
+                parent.is_none_or(|id| self.grants.get(id).is_some_and(GrantRow::is_active))
+            })
             .map(|facts| {
                 let is_exchange = facts.grant_type == GrantType::TokenExchange;
                 let end = (facts.expires_at.is_none(), facts.expires_at);
                 let failed = facts.attempts.failed;
-                ((facts.in_doubt, is_exchange, failed, end), facts.id)
+                let last = (!facts.refreshable, facts.in_doubt, is_exchange);
+                ((last, failed, end), facts.id)
             })
             .collect();
         found.sort();

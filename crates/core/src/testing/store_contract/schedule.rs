@@ -157,6 +157,47 @@ pub async fn a_probe_takes_the_healthy_grant_that_expires_first(harness: &impl S
     assert_eq!(doubtful.len(), 8);
 }
 
+pub async fn a_probe_takes_what_can_be_refreshed_first_and_nothing_of_a_dead_grant(
+    harness: &impl StoreHarness,
+) {
+    let subject = Subject::of(harness);
+    let ending = |seconds| {
+        let mut grant = new_grant("t1", "slack");
+        grant.tokens.expires_at = Some(T0.plus(SECOND * seconds));
+        grant
+    };
+    let mut without = ending(1);
+    without.tokens.refresh_token = None;
+    let without = subject.add(without, &[]).await;
+    let grant_type = GrantType::Static;
+    let fixed = NewGrant {
+        grant_type,
+        ..ending(2)
+    };
+    subject.add(fixed, &[]).await;
+    let minted = |seconds, parent: Option<&GrantId>| NewGrant {
+        grant_type: GrantType::ClientCredentials,
+        parent: parent.cloned(),
+        dates: due(None),
+        ..ending(seconds)
+    };
+    let dead = subject.add(minted(3, None), &[]).await;
+    subject.add(minted(4, Some(&dead)), &[]).await;
+    subject.invalidate(&dead, "gone").await;
+    let mut alive = minted(5, None);
+    alive.tokens.refresh_token = None;
+    let alive = subject.add(alive, &[]).await;
+    let derived = subject.add(minted(6, Some(&alive)), &[]).await;
+    let with = subject.add(ending(7), &[]).await;
+
+    let slack = client("slack");
+    let found = async |limit| subject.0.to_probe(&slack, T0, limit).await.unwrap();
+    let in_order = [alive, derived, with, without];
+    for limit in 0..5 {
+        assert_eq!(found(limit).await, in_order[..limit as usize]);
+    }
+}
+
 pub async fn a_probe_is_taken_once_a_wait(harness: &impl StoreHarness) {
     let subject = Subject::of(harness);
     let slack = client("slack");
