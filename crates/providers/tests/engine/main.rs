@@ -4,6 +4,7 @@
 mod alternates;
 mod brought;
 mod clients;
+mod clocks;
 mod consents;
 mod device;
 mod doors;
