@@ -119,7 +119,7 @@ async fn a_refusal_is_no_answer_and_is_not_repeated() -> Result<()> {
     let stage = Stage::begin().await?;
     let refusal = r#"{"ok":false,"error":"hush"}"#;
     let told = why(stage.answered("c", "slack", refusal).await)?;
-    let expected = "material.token_response: catalogue entry slack: it is a refusal and no success: \
+    let expected = "--token-response: catalogue entry slack: it is a refusal and no success: \
                     response.failure says so of /ok";
     ensure!(told.contains(expected), "{told}");
     ensure!(!told.contains("hush"), "{told}");
@@ -181,7 +181,7 @@ async fn a_static_token_ends_when_it_says_itself() -> Result<()> {
     assert_eq!(forecast["ends"][0]["credential_id"], "lives", "{forecast}");
 
     let told = why(create("over", -60).await)?;
-    ensure!(told.contains("material.access_token: "), "{told}");
+    ensure!(told.contains(" access_token of --material: "), "{told}");
     Ok(())
 }
 
@@ -192,7 +192,10 @@ async fn what_a_providers_url_needs_is_an_argument_and_a_secret_is_none() -> Res
     let path = tokens.path().to_string_lossy();
     let shop = "shop=acme.myshopify.com";
     let told = why(stage.create("s", "shopify", &["--material", &path]).await)?;
-    ensure!(told.contains("material.metadata.shop"), "{told}");
+    ensure!(
+        told.contains(" --placeholder shop: catalogue entry shopify"),
+        "{told}"
+    );
     let words = ["--material", &path, "--placeholder", shop];
     stage.create("s", "shopify", &words).await?;
     let token = stage.replica.caller().token("s").await?;

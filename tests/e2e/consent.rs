@@ -1,5 +1,6 @@
 //! A user consents, in a real browser at a certified OAuth server, and the credential that this makes is kept alive.
 
+mod account;
 mod callback;
 mod connect;
 mod forged;

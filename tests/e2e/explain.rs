@@ -1,8 +1,8 @@
 //! `evergrant explain` says why a credential is dead, slow or not refreshed.
 
 use anyhow::{Context, Result, ensure};
-use evergrant_proto::v1::ExplainCredentialRequest;
 use evergrant_proto::v1::ExplainCredentialResponse as Explanation;
+use evergrant_proto::v1::{Credential, ExplainCredentialRequest, GrantType, TokenMaterial};
 use evergrant_providers::sandbox::{Fault, FaultRule, Point, RotationMode};
 use serde_json::Value;
 use tonic::{Code, Request};
@@ -10,6 +10,7 @@ use tonic::{Code, Request};
 use crate::harness::background::background;
 use crate::harness::caller::{credential, fresh, reason};
 use crate::harness::eventually::eventually;
+use crate::harness::issuer::{ISSUER, Issuer};
 use crate::harness::replica::{Replica, verb};
 use crate::harness::scene::{SOON, Scene};
 
@@ -158,6 +159,53 @@ async fn a_passing_failure_is_explained_with_the_time_of_the_next_attempt() -> R
     assert_eq!(told.attempts[0].http_status, 503);
     ensure!(told.next_refresh_at.is_some());
     ensure!(told.summary.contains("HTTP 503"), "{}", told.summary);
+    Ok(())
+}
+
+// ADR 0071
+#[tokio::test]
+async fn an_account_that_refuses_the_client_is_explained_by_who_must_act() -> Result<()> {
+    let issuer = Issuer::start().await?;
+    let scene = Scene::on_sqlite()
+        .await?
+        .provider(ISSUER, issuer.entry())
+        .set("clients.issuer-main.provider", ISSUER)
+        .set("clients.issuer-main.client_id", "configured")
+        .set("clients.issuer-main.client_secret", "hush-client");
+    let replica = scene.replica("replica").await?;
+    let caller = replica.caller();
+    issuer.refuse(&[("closed", "unauthorized_client")]);
+    for account in ["closed", "open"] {
+        let minted = Credential {
+            credential_id: account.to_owned(),
+            provider: ISSUER.to_owned(),
+            grant_type: GrantType::ClientCredentials.into(),
+            ..Credential::default()
+        };
+        let means = TokenMaterial {
+            parameters: [("account_id".to_owned(), account.to_owned())].into(),
+            ..TokenMaterial::default()
+        };
+        caller.store(minted, means).await?;
+    }
+    let refused = caller.token("closed").await.expect_err("it is refused");
+    assert_eq!(reason(&refused).1, "CLIENT_REJECTED");
+    assert!(caller.token("open").await.is_ok(), "the client is accepted");
+
+    let told = explained_with(&replica, "closed", |told| !told.attempts.is_empty()).await?;
+    assert_eq!(told.reason, "CLIENT_REJECTED");
+    assert_eq!(told.handbook, "docs/handbook.md#client_rejected");
+    let summary = &told.summary;
+    for part in [
+        "refuses client issuer/issuer-main for this credential alone, once",
+        "unauthorized_client",
+        "an administrator of its account at the provider must allow the application",
+        "it is tried again by itself",
+    ] {
+        ensure!(summary.contains(part), "{part} is missing in: {summary}");
+    }
+    let said = said(&replica, &["explain", "closed"]).await?;
+    ensure!(said.starts_with(summary.as_str()), "{said}");
     Ok(())
 }
 

@@ -48,3 +48,4 @@ pub mod scene;
 pub mod stage;
 pub mod table;
 pub mod watcher;
+pub mod webhook;

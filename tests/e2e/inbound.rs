@@ -5,7 +5,6 @@ mod issuer;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use aws_lc_rs::hmac;
 use evergrant_proto::v1::watch_response::Event;
 use evergrant_proto::v1::{Credential, InvalidationReason};
 use evergrant_providers::sandbox::{Point, RotationMode};
@@ -20,6 +19,7 @@ use crate::harness::metrics::Metrics;
 use crate::harness::replica::Replica;
 use crate::harness::scene::{CLIENT, PROVIDER, SOON, Scene};
 use crate::harness::watcher::{Watcher, everything};
+use crate::harness::webhook::{github, tag};
 
 /// How long after a report everybody knows of it, as docs/inbound.md promises.
 const A_SECOND: Duration = Duration::from_secs(1);
@@ -43,16 +43,6 @@ fn of(tenant: &str, account: &str) -> Credential {
     }
 }
 
-/// The HMAC-SHA-256 of `message` in hexadecimal digits.
-fn tag(message: &str) -> String {
-    let key = hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes());
-    let tag = hmac::sign(&key, message.as_bytes());
-    tag.as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
-}
-
 fn uninstalled(id: &str, team: &str) -> Value {
     json!({
         "type": "event_callback", "team_id": team, "api_app_id": "A1",
@@ -64,7 +54,7 @@ fn uninstalled(id: &str, team: &str) -> Value {
 /// Sends `body` as Slack does, and gives the status of the answer.
 async fn slack(replica: &Replica, body: &Value) -> Result<u16> {
     let (at, body) = (in_seconds(0).seconds, body.to_string());
-    let signature = format!("v0={}", tag(&format!("v0:{at}:{body}")));
+    let signature = format!("v0={}", tag(SECRET, &format!("v0:{at}:{body}")));
     let answer = http::client()
         .post(replica.inbound_url("/slack"))
         .header("content-type", "application/json")
@@ -192,23 +182,12 @@ async fn an_authorization_that_its_user_withdrew_at_github_ends_the_grant() -> R
     let caller = replica.caller();
     let grant = scene.sandbox.grant(RotationMode::Strict)?;
     caller.store(of("", "583231"), fresh(&grant)).await?;
-    let send = async |body: &str, signature: String| {
-        let answer = http::client()
-            .post(replica.inbound_url("/github"))
-            .header("content-type", "application/json")
-            .header("x-github-event", "github_app_authorization")
-            .header("x-github-delivery", "72d3162e-cc78-11e3-81ab-4c9367dc0958")
-            .header("x-hub-signature-256", signature)
-            .body(body.to_owned())
-            .send();
-        anyhow::Ok(answer.await?.status().as_u16())
-    };
     let body = json!({ "action": "revoked", "sender": { "id": 583_231, "login": "octocat" } });
     let body = body.to_string();
-    let forged = format!("sha256={}", tag("another body"));
-    assert_eq!(send(&body, forged).await?, 401);
+    let forged = github(&replica, SECRET, &body, "another body").await?;
+    assert_eq!(forged, 401);
     assert_eq!(caller.token("c").await?.generation, 1);
-    assert_eq!(send(&body, format!("sha256={}", tag(&body))).await?, 200);
+    assert_eq!(github(&replica, SECRET, &body, &body).await?, 200);
     let dead = caller.credential("c").await?.invalidation;
     let dead = dead.context("it was revoked")?;
     assert_eq!(dead.provider_error, "github_app_authorization.revoked");

@@ -1,22 +1,21 @@
 //! What a deletion with `revoke_at_provider` leaves at the provider, and what it leaves here if it fails.
 
-use std::process::Command;
+mod verb;
+
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use evergrant_proto::v1::{Credential, TokenMaterial};
 use evergrant_providers::sandbox::{
     Endpoint, Fault, FaultRule, Ledger, Outcome, Point, RotationMode,
 };
-use serde_json::{Value, json};
 use tonic::Code;
 
 use crate::harness::background::background;
-use crate::harness::caller::{credential, fresh, reason};
+use crate::harness::caller::{credential, reason};
 use crate::harness::oidc::{IssuedGrant, OidcOptions, OidcProvider};
-use crate::harness::process::Process;
 use crate::harness::replica::Replica;
-use crate::harness::scene::{CLIENT, PROVIDER, SOON, Scene};
+use crate::harness::scene::{CLIENT, PROVIDER, Scene};
 
 /// A replica on SQLite whose provider is a certified server.
 async fn with_certified_server() -> Result<(Scene, OidcProvider, Replica)> {
@@ -184,61 +183,5 @@ async fn a_refresh_on_another_replica_ends_before_its_grant_is_revoked() -> Resu
         assert!(issued < revoked);
         scene.sandbox.assert_one_call_a_token()?;
     }
-    Ok(())
-}
-
-/// `evergrant credential delete` with more arguments: exit code, standard output and standard error.
-async fn delete_verb(replica: &Replica, more: &[&str]) -> Result<(Option<i32>, String, String)> {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_evergrant"));
-    let server = format!("http://{}", replica.grpc());
-    command
-        .args(["credential", "delete", "--server", &server])
-        .args(more);
-    let mut process = Process::spawn("credential delete", command)?;
-    let status = process.end(SOON).await?;
-    Ok((status.code(), process.stdout(), process.stderr()))
-}
-
-#[tokio::test]
-async fn the_verb_says_in_its_last_line_what_became_of_the_grant() -> Result<()> {
-    let scene = Scene::on_sqlite().await?;
-    let replica = scene.replica("replica").await?;
-    let grant = scene.fresh_credential(&replica, "c").await?;
-    let caller = replica.caller();
-    let shared = Credential {
-        provider_account: "T1".to_owned(),
-        ..credential("other")
-    };
-    let first = scene.sandbox.grant(RotationMode::Strict)?;
-    caller.store(shared.clone(), fresh(&first)).await?;
-    let second = Credential {
-        credential_id: "another".to_owned(),
-        ..shared
-    };
-    caller.store(second, fresh(&first)).await?;
-    let down = FaultRule {
-        endpoint: Endpoint::Revoke,
-        ..FaultRule::once(Fault::DropBeforeProcessing)
-    };
-    scene.sandbox.control().add_fault(down)?;
-
-    let (code, out, notes) = delete_verb(&replica, &["c", "--revoke"]).await?;
-    assert_eq!((code, out.as_str()), (Some(1), ""));
-    assert!(notes.contains("nothing was deleted"), "{notes}");
-
-    let (code, out, _) = delete_verb(&replica, &["c", "--revoke"]).await?;
-    let confirmed = "deleted  c\nrevoked  yes, the provider accepted the revocation";
-    assert_eq!((code, out.as_str()), (Some(0), confirmed));
-    assert!(!scene.sandbox.is_alive(&grant)?);
-
-    let (_, out, _) = delete_verb(&replica, &["other", "--revoke"]).await?;
-    let last = out.lines().last().context("it prints something")?;
-    assert!(last.starts_with("revoked  no, "), "{out}");
-    assert!(scene.sandbox.is_alive(&first)?);
-
-    let (_, out, _) = delete_verb(&replica, &["another", "--revoke", "-o", "json"]).await?;
-    let answer: Value = serde_json::from_str(&out)?;
-    let expected = json!({ "credential_id": "another", "revoked_at_provider": true });
-    assert_eq!(answer, expected);
     Ok(())
 }

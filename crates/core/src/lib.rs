@@ -33,6 +33,7 @@ pub mod explain;
 pub mod freshness;
 pub mod kill;
 pub mod leader;
+pub mod meant;
 pub mod memory;
 pub mod probe;
 pub mod refresh;

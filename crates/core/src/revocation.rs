@@ -39,6 +39,19 @@ pub enum RevokeError {
     },
 }
 
+/// What became at its provider of the grant of a credential that is deleted now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RevocationOutcome {
+    /// The provider took it back, with every token that was minted for other scopes, or had done so before.
+    Revoked,
+    /// These credentials use it on, by id. The provider was not told of the deletion.
+    Shared(Vec<CredentialKey>),
+    /// The provider has no way that is known to take it back, or a token of it.
+    NotSupported,
+    /// It never had a token, so nobody was asked.
+    NoToken,
+}
+
 /// What became of a killed grant at its provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Withdrawn {
@@ -69,9 +82,9 @@ impl Revoker {
     }
 
     /// Revokes the grant of a credential at its provider, if no other credential uses it, and then forgets the
-    /// credential, and its grant when no other uses it. Answers whether the provider confirmed the revocation.
+    /// credential, and its grant when no other uses it. Answers what became of the grant at the provider; whatever it is,
+    /// the credential is deleted.
     ///
-    /// - A grant that others use is not revoked, and neither is one whose provider cannot: `false`.
     /// - A provider that fails, or rejects the client: nothing is deleted.
     /// - A refresh of the grant that is under way is waited for until `deadline`; without one for as long as a crashed
     ///   replica may hold the grant.
@@ -82,7 +95,7 @@ impl Revoker {
         &self,
         key: &CredentialKey,
         deadline: Option<Instant>,
-    ) -> Result<bool, RevokeError> {
+    ) -> Result<RevocationOutcome, RevokeError> {
         let patience = deadline.unwrap_or_else(|| Instant::now() + self.refresher.longest_hold());
         let (tell, told) = oneshot::channel();
         let (refresher, wanted) = (Arc::clone(&self.refresher), key.clone());

@@ -22,6 +22,7 @@ pub use entry::{
     Entry, FailureRule, FailureSign, GrantKind, IntrospectFacts, Lifetime, Limits, Method,
     OpenIdFacts, Parameter, Pointers, RenewalFacts, RequestFacts, ResponseFacts, SigningAlgorithm,
     ThenFacts, TokenCallFacts, TokenGrant, TokenGrantFacts, TokenGrants, TokenKind, TokenUse,
+    UserinfoFacts,
 };
 pub use problem::{CatalogueError, Problem};
 pub use template::{Fact, HostPattern, Template, TemplateError, UrlTemplate};

@@ -2,13 +2,14 @@
 
 mod guard;
 
-use std::error::Error;
+use std::error::Error as StdError;
 use std::pin::pin;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, DATE, LOCATION, RETRY_AFTER};
+use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
@@ -47,14 +48,17 @@ pub(crate) struct Answer {
     pub(crate) body: Result<Bytes, BodyFault>,
 }
 
-/// Why there is no whole body.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Why there is no whole body: what came instead.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub(crate) enum BodyFault {
     /// It is larger than 1 MiB, and the rest was not read.
+    #[error("more than 1 MiB")]
     TooLarge,
     /// It is compressed, which was not asked for.
+    #[error("a compressed body, which it was asked not to")]
     Packed,
     /// The connection broke, or time ran out.
+    #[error("a broken body: {0}")]
     Cut(String),
 }
 
@@ -269,7 +273,7 @@ impl Patience {
 }
 
 /// The innermost cause, which says what happened; the outer ones only say that something did.
-fn cause(error: &dyn Error) -> String {
+fn cause(error: &dyn StdError) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
         innermost = source;

@@ -9,9 +9,11 @@ mod device;
 mod introspect;
 mod mint;
 mod openid;
+mod persist;
 mod revoke;
 mod then;
 mod usable;
+mod userinfo;
 
 use std::collections::BTreeMap;
 use std::fmt;

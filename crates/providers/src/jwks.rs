@@ -18,7 +18,7 @@ use evergrant_core::clock::Clock;
 use http::header::{ACCEPT, AUTHORIZATION, HeaderValue, USER_AGENT as USER_AGENT_HEADER};
 use http::{HeaderMap, Method};
 use jsonwebtoken::{Algorithm, AlgorithmFamily, Header, decode_header};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use thiserror::Error;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -263,11 +263,13 @@ impl KeySets {
             }
             None => return Err(format!("{host} answered HTTP {status}")),
         }
-        answer.body.map_err(|fault| match fault {
-            BodyFault::TooLarge => format!("{host} answered more than 1 MiB"),
-            BodyFault::Packed => format!("{host} answered a compressed body"),
-            BodyFault::Cut(why) => format!("{host} answered a broken body: {why}"),
-        })
+        let is_packed =
+            |body: &Bytes| answer.is_packed && serde_json::from_slice::<IgnoredAny>(body).is_err();
+        let body = match answer.body {
+            Ok(body) if is_packed(&body) => Err(BodyFault::Packed),
+            body => body,
+        };
+        body.map_err(|fault| format!("{host} answered {fault}"))
     }
 }
 

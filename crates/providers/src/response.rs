@@ -21,7 +21,7 @@ use self::tokens::{Came, first_text};
 use crate::catalogue::{Entry, ResponseFacts};
 use crate::client::{Answer, BodyFault};
 
-pub(crate) use self::calls::{device, done, introspected};
+pub(crate) use self::calls::{device, done, introspected, named};
 pub(crate) use self::oddity::Oddities;
 pub(crate) use self::refusal::{Refusal, is_code};
 pub(crate) use self::skew::Skew;
@@ -59,13 +59,7 @@ pub(crate) struct Context<'a> {
 /// The tokens in `answer`, or why it has none.
 pub(crate) fn read(context: Context<'_>, answer: &Answer) -> Result<Granted, Refusal> {
     let skew = Skew::of(context.entry, answer, context.now);
-    let body = match &answer.body {
-        Ok(bytes) => body::parse(&answer.content_type, bytes),
-        Err(fault) => return Err(context.broken(answer, fault)),
-    };
-    if body == Body::Foreign && answer.is_packed {
-        return Err(context.broken(answer, &BodyFault::Packed));
-    }
+    let body = context.readable(answer)?;
     if !(200..300).contains(&answer.status) {
         return Err(context.refused(answer, &body));
     }
@@ -87,6 +81,23 @@ pub(crate) fn read_text(context: Context<'_>, text: &str) -> Result<Granted, Str
 }
 
 impl<'a> Context<'a> {
+    /// What an answer holds, whatever its status. What came compressed, which was not asked for, is not unpacked.
+    fn readable(self, answer: &Answer) -> Result<Body, Refusal> {
+        let body = self.body(answer)?;
+        match body {
+            Body::Foreign if answer.is_packed => Err(self.broken(answer, &BodyFault::Packed)),
+            body => Ok(body),
+        }
+    }
+
+    /// The same where a body is not needed.
+    fn body(self, answer: &Answer) -> Result<Body, Refusal> {
+        match &answer.body {
+            Ok(bytes) => Ok(body::parse(&answer.content_type, bytes)),
+            Err(fault) => Err(self.broken(answer, fault)),
+        }
+    }
+
     /// The tokens in the body of an answer whose status is that of a success.
     fn understood(self, body: &Body, came: Came) -> Result<Granted, Flaw<'a>> {
         let Body::Value(value) = body else {

@@ -73,6 +73,7 @@ mod fault;
 mod fault_queue;
 mod gate;
 mod grants;
+mod kept;
 mod ledger;
 mod mode;
 mod page;

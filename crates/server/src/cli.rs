@@ -171,7 +171,7 @@ fn dispatch(verb: Verb, build: Build, out: Out<'_>, notes: Out<'_>) -> Result<()
         Verb::Restored(restored) => on_this_thread(restored.run(out)),
         Verb::Migrate(migrate) => on_all_cores(migrate.run(build, out)),
         Verb::Events(events) => on_this_thread(events.run(out)),
-        Verb::Token(token) => on_this_thread(token.run(out)),
+        Verb::Token(token) => on_this_thread(token.run(out, notes)),
         Verb::Connect(connect) => on_this_thread(connect.run(out, notes)),
         Verb::Watch(watch) => on_this_thread(watch.run(out, notes)),
         Verb::Credential(credential) => on_this_thread(credential.run(&SystemClock, out)),

@@ -14,7 +14,6 @@ pub mod gate;
 pub mod integration;
 pub mod kill;
 pub mod listener;
-mod meant;
 pub mod meter;
 pub mod methods;
 pub mod paging;

@@ -117,7 +117,7 @@ async fn the_command_line_names_the_likely_mistake_in_an_address() -> Result<()>
     );
     let ended = get(plain.admin_url(""), &[]).await?;
     ensure!(
-        ended.code != Some(0) && ended.stderr.contains("gRPC port"),
+        ended.code == Some(69) && ended.stderr.contains("gRPC port"),
         "{ended:?}"
     );
     let server = format!("https://localhost:{}", secret.grpc().port());

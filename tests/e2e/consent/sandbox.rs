@@ -30,12 +30,17 @@ pub async fn scene() -> Result<Scene> {
     Ok(scene.set(&format!("clients.{CLIENT}.redirect_uris"), redirect_uris))
 }
 
-/// Connects credential `c`, as a user who decides so.
+/// Connects credential `c` at the sandbox, as a user who decides so.
 pub async fn connect(replica: &Replica, decision: &str) -> Result<Ended> {
+    connect_to(PROVIDER, replica, decision).await
+}
+
+/// The same with a provider that a sandbox plays.
+pub async fn connect_to(provider: &str, replica: &Replica, decision: &str) -> Result<Ended> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_evergrant"));
     let server = format!("http://{}", replica.grpc());
     command
-        .args(["connect", PROVIDER, "--no-browser", "--credential", "c"])
+        .args(["connect", provider, "--no-browser", "--credential", "c"])
         .args(["--scope", "read", "-o", "json", "--server", &server]);
     let mut process = Process::spawn("connect", command)?;
     let url = eventually("the address", SOON, async || {

@@ -53,7 +53,7 @@ async fn nothing_is_stored_if_the_second_request_fails_and_the_user_is_told_to_b
     let failed = connect(&replica, "approve").await?;
     assert!(!failed.success);
     for part in [
-        "in the second of two requests (grants.authorization_code.then) acme answered HTTP 400",
+        "in the second of two requests acme answered HTTP 400 at its grants.authorization_code.then.url",
         "the user has to consent again",
     ] {
         assert!(failed.stderr.contains(part), "{}", failed.stderr);

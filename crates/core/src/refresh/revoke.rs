@@ -19,38 +19,46 @@ use crate::grant::{Grant, GrantFacts, TokenSet};
 use crate::ids::{ClientKey, CredentialKey, GrantId};
 use crate::leader::{Held, Leadership};
 use crate::provider::{CallError, Delivery, Revocation, Verdict};
-use crate::revocation::RevokeError;
+use crate::revocation::{RevocationOutcome, RevokeError};
 use crate::store::{AttemptEnd, Claimed};
 use derived::Derived;
 
 mod derived;
 mod withdraw;
 
+/// How a credential stands whose grant is to be revoked.
+enum Use {
+    /// It alone uses the grant.
+    Sole(Box<Grant>),
+    /// These use it too, and the credential is deleted.
+    Shared(Vec<CredentialKey>),
+}
+
 /// What came of one try.
 enum Tried {
-    /// The credential is deleted, and this says whether the provider confirmed a revocation.
-    Deleted(bool),
+    /// The credential is deleted, and this became of its grant.
+    Deleted(RevocationOutcome),
     /// Somebody else is at the grant, or it moved on.
     LookAgain,
 }
 
 impl Refresher {
-    /// Deletes a credential, after its grant was revoked if no other uses it. Answers whether the provider confirmed
-    /// that. Until `deadline` it waits for a refresh that is under way; once it asks the provider it goes on to the end.
+    /// Deletes a credential, after its grant was revoked if no other uses it. Until `deadline` it waits for a refresh that
+    /// is under way; once it asks the provider it goes on to the end.
     pub(crate) async fn revoke_and_delete(
         &self,
         key: &CredentialKey,
         deadline: Instant,
-    ) -> Result<bool, RevokeError> {
+    ) -> Result<RevocationOutcome, RevokeError> {
         // Subscribed before the first look, so that no news falls between a look and a wait.
         let mut notices = self.ports.bus.subscribe();
         let mut polls = Polls::new();
         let mut of_scopes = Derived::None;
         loop {
-            let tried = tokio::time::timeout_at(deadline, self.find_sole_user(key)).await;
+            let tried = tokio::time::timeout_at(deadline, self.leave_if_shared(key)).await;
             let grant = match tried.map_err(|_| RevokeError::InProgress(key.clone()))?? {
-                Some(grant) => grant,
-                None => return Ok(false),
+                Use::Sole(grant) => grant,
+                Use::Shared(others) => return Ok(RevocationOutcome::Shared(others)),
             };
             if self.stop.is_cancelled() {
                 return Err(failed(key, shutting_down()));
@@ -78,8 +86,8 @@ impl Refresher {
                         .revoke_as_leader(key, &grant, &place, &held, of_scopes)
                         .await;
                     held.release().await;
-                    if let Tried::Deleted(revoked) = tried? {
-                        return Ok(revoked);
+                    if let Tried::Deleted(outcome) = tried? {
+                        return Ok(outcome);
                     }
                     None
                 }
@@ -95,16 +103,14 @@ impl Refresher {
         }
     }
 
-    /// The grant that the credential alone uses, to be revoked. `None`: another uses it too, and the credential is
-    /// deleted.
-    async fn find_sole_user(&self, key: &CredentialKey) -> Result<Option<Grant>, RevokeError> {
+    async fn leave_if_shared(&self, key: &CredentialKey) -> Result<Use, RevokeError> {
         let store_failed = |error| failed(key, Failure::from_store(&error));
         let store = &self.ports.store;
         let scope = scope_of(key);
-        let left = self.change(&scope, |snapshot| plan::leave_shared_grant(snapshot, key));
-        if left.await.map_err(store_failed)? {
+        let left = self.change_to(&scope, |snapshot| plan::leave_shared_grant(snapshot, key));
+        if let Some(others) = left.await.map_err(store_failed)? {
             info!(credential = %key, "a credential was deleted; others use its grant, which was not revoked");
-            return Ok(None);
+            return Ok(Use::Shared(others));
         }
         let grant = store.grant_of(key).await.map_err(store_failed)?;
         let grant = grant.ok_or_else(|| RevokeError::NotFound(key.clone()))?;
@@ -112,7 +118,7 @@ impl Refresher {
             let failure = Failure::new(FailureReason::UnknownClient, unknown.to_string());
             return Err(failed(key, failure));
         }
-        Ok(Some(grant))
+        Ok(Use::Sole(Box::new(grant)))
     }
 
     async fn revoke_as_leader(
@@ -173,11 +179,14 @@ impl Refresher {
         let Some(revoked) = asked.map_err(|failure| failed(key, failure))? else {
             return Ok(Tried::LookAgain);
         };
-        let revoked = match of_scopes {
-            Derived::Revoked => revoked,
-            // Where nothing was ever minted, nobody was asked.
-            Derived::None | Derived::Busy => revoked && grant.tokens.has_token(),
-            Derived::NotSupported => false,
+        let outcome = match of_scopes {
+            Derived::None | Derived::Busy if !grant.tokens.has_token() => {
+                RevocationOutcome::NoToken
+            }
+            Derived::None | Derived::Busy | Derived::Revoked if revoked => {
+                RevocationOutcome::Revoked
+            }
+            _ => RevocationOutcome::NotSupported,
         };
         let lives_on = of_scopes == Derived::NotSupported;
         let (id, generation) = (&grant.facts.id, grant.facts.generation);
@@ -186,8 +195,9 @@ impl Refresher {
         if !deleted.map_err(store_failed)? {
             return Ok(Tried::LookAgain);
         }
+        let revoked = outcome == RevocationOutcome::Revoked;
         info!(credential = %key, grant = %id, revoked, "a credential was deleted with its grant");
-        Ok(Tried::Deleted(revoked))
+        Ok(Tried::Deleted(outcome))
     }
 
     /// Asks the provider to take back the stored token set and those that were bought with it. Answers whether it

@@ -34,7 +34,7 @@ impl Refresher {
     }
 
     /// Like [`change`](Self::change), and answers what the plan says. `None` if there was nothing to change.
-    async fn change_to<T>(
+    pub(super) async fn change_to<T>(
         &self,
         scope: &Scope,
         plan: impl Fn(&Snapshot) -> Option<(ChangeSet, T)> + Send + Sync,

@@ -8,6 +8,7 @@ use evergrant_core::failure::FailureReason;
 use evergrant_core::grant::InvalidationReason;
 use evergrant_core::ids::CredentialKey;
 use evergrant_core::provider::{Delivery, Revocation, Rotation, Verdict};
+use evergrant_core::revocation::RevocationOutcome::{self, NotSupported, Revoked, Shared};
 use evergrant_core::revocation::RevokeError;
 use evergrant_core::secret::RefreshToken;
 use evergrant_core::store::GrantStore as _;
@@ -21,7 +22,7 @@ use super::doomed::Doomed;
 use super::rotation::again;
 use super::world::{LIMITS, Replica, World, client, death_of, generation_of, key, seconds};
 
-type Deleted = Result<bool, RevokeError>;
+type Deleted = Result<RevocationOutcome, RevokeError>;
 
 impl Replica {
     async fn revoke(&self, key: &CredentialKey) -> Deleted {
@@ -73,7 +74,7 @@ fn reason(deleted: Deleted) -> FailureReason {
 #[tokio::test(start_paused = true)]
 async fn a_grant_is_revoked_and_then_forgotten() {
     let (world, replica, key) = World::with_fresh().await;
-    assert_eq!(replica.revoke(&key).await, Ok(true));
+    assert_eq!(replica.revoke(&key).await, Ok(Revoked));
     assert_eq!(world.revoked(), ["refresh-a-1"]);
     assert!(!world.accepts("refresh-a-1"));
     assert!(world.is_gone(&key).await);
@@ -102,10 +103,11 @@ async fn a_grant_is_revoked_with_the_last_of_its_credentials_only() {
         keys.push(world.connect_with(name, Some("acct"), tokens).await);
     }
     let replica = world.replica();
-    assert_eq!(replica.revoke(&keys[0]).await, Ok(false));
+    let left = Ok(Shared(vec![keys[1].clone()]));
+    assert_eq!(replica.revoke(&keys[0]).await, left);
     assert!(world.revoked().is_empty() && world.is_gone(&keys[0]).await);
     assert!(replica.token(&keys[1]).await.is_ok());
-    assert_eq!(replica.revoke(&keys[1]).await, Ok(true));
+    assert_eq!(replica.revoke(&keys[1]).await, Ok(Revoked));
     assert_eq!(world.revoked(), ["refresh-installation-2"]);
 }
 
@@ -114,7 +116,7 @@ async fn a_provider_that_cannot_revoke_is_no_reason_to_keep_the_credential() {
     let (world, replica, key) = World::with_fresh().await;
     let cannot = Ok(Revocation::NotSupported);
     world.provider.answer_next_revocation(cannot);
-    assert_eq!(replica.revoke(&key).await, Ok(false));
+    assert_eq!(replica.revoke(&key).await, Ok(NotSupported));
     assert!(world.is_gone(&key).await);
 }
 
@@ -137,7 +139,11 @@ async fn a_provider_that_fails_keeps_the_credential_and_harms_nothing() {
         assert_eq!(generation_of(&replica.token(&key).await), 2);
         replica.idle().await;
         world.check(&key).await;
-        assert_eq!(replica.revoke(&key).await, Ok(true), "it may be repeated");
+        assert_eq!(
+            replica.revoke(&key).await,
+            Ok(Revoked),
+            "it may be repeated"
+        );
     }
 }
 
@@ -187,7 +193,7 @@ async fn a_refresh_under_way_is_waited_for_and_what_it_brings_is_revoked() {
         tokio::time::sleep(LIMITS.attempt_timeout).await;
         assert!(!revoking.is_finished());
         held.release();
-        assert_eq!(revoking.await.unwrap(), Ok(true));
+        assert_eq!(revoking.await.unwrap(), Ok(Revoked));
         assert_eq!(world.revoked().pop(), Some(successor.clone()));
         assert!(!world.accepts(&successor) && !world.accepts(&spent));
         assert!(world.is_gone(&key).await);
@@ -209,7 +215,7 @@ async fn nobody_refreshes_a_grant_that_is_being_revoked() {
     tokio::time::sleep(LIMITS.attempt_timeout).await;
     assert_eq!(world.calls(), 0);
     held.release();
-    assert_eq!(revoking.await.unwrap(), Ok(true));
+    assert_eq!(revoking.await.unwrap(), Ok(Revoked));
     for caller in asking {
         assert!(caller.await.unwrap().is_err());
     }
@@ -274,7 +280,7 @@ async fn two_who_delete_at_once_revoke_once() {
         answers.push(caller.await.unwrap());
     }
     answers.retain(|answer| *answer != Err(RevokeError::NotFound(key.clone())));
-    assert_eq!(answers, [Ok(true)]);
+    assert_eq!(answers, [Ok(Revoked)]);
     assert_eq!(world.revoked().len(), 1);
 }
 
@@ -294,7 +300,7 @@ async fn what_was_revoked_and_not_forgotten_is_forgotten_by_the_next_try() {
     let deleted = replica.revoke(&key).await;
     assert_eq!(reason(deleted), FailureReason::StoreUnavailable);
     assert!(!world.is_gone(&key).await);
-    assert_eq!(replica.revoke(&key).await, Ok(true));
+    assert_eq!(replica.revoke(&key).await, Ok(Revoked));
     assert_eq!(world.revoked().len(), 2);
     assert!(world.is_gone(&key).await);
 }
@@ -321,7 +327,7 @@ async fn what_a_crashed_leader_obtained_is_revoked() {
     commit.reached().await;
     doomed.crash().await;
     assert!(world.accepts("refresh-a-2"));
-    assert_eq!(replica.revoke(&key).await, Ok(true));
+    assert_eq!(replica.revoke(&key).await, Ok(Revoked));
     assert_eq!(world.revoked(), ["refresh-a-2"]);
     assert!(!world.accepts("refresh-a-2"));
     replica.idle().await;
@@ -341,14 +347,14 @@ async fn a_token_that_may_be_spent_is_not_taken_for_all_there_is_while_the_escro
     assert_eq!(reason(deleted), FailureReason::ProviderUnavailable);
     assert!(world.revoked().is_empty());
     world.coordinator.set(|faults| faults.down = false);
-    assert_eq!(replica.revoke(&key).await, Ok(true));
+    assert_eq!(replica.revoke(&key).await, Ok(Revoked));
 }
 
 #[tokio::test(start_paused = true)]
 async fn without_doubt_neither_lock_nor_escrow_is_needed() {
     let (world, replica, key) = World::with_fresh().await;
     world.coordinator.set(|faults| faults.down = true);
-    assert_eq!(replica.revoke(&key).await, Ok(true));
+    assert_eq!(replica.revoke(&key).await, Ok(Revoked));
     assert!(world.is_gone(&key).await);
 }
 
@@ -372,7 +378,7 @@ async fn what_came_too_late_for_a_reported_grant_is_revoked_with_it() {
         death_of(&caller.await.unwrap()),
         InvalidationReason::Reported
     );
-    assert_eq!(revoking.await.unwrap(), Ok(true));
+    assert_eq!(revoking.await.unwrap(), Ok(Revoked));
     assert_eq!(world.revoked(), ["refresh-a-2", "refresh-a-1"]);
     assert!(!world.accepts("refresh-a-2"));
 }
@@ -392,7 +398,7 @@ async fn what_an_earlier_consent_left_aside_is_not_revoked() {
     replica.idle().await;
     assert_eq!(world.store.orphans().len(), 1);
     assert!(world.revoked().is_empty(), "a reconnect revokes nothing");
-    assert_eq!(replica.revoke(&key).await, Ok(true));
+    assert_eq!(replica.revoke(&key).await, Ok(Revoked));
     assert_eq!(world.revoked(), ["refresh-b-1"]);
     assert!(world.accepts("refresh-a-2"));
 }
@@ -407,7 +413,7 @@ async fn a_consent_that_comes_meanwhile_is_revoked_too() {
     let registry = replica.broker.registry();
     registry.reconnect(&ask, &client()).await.unwrap();
     held.release();
-    assert_eq!(revoking.await.unwrap(), Ok(true));
+    assert_eq!(revoking.await.unwrap(), Ok(Revoked));
     assert_eq!(world.revoked(), ["refresh-a-1", "refresh-b-1"]);
     assert!(world.is_gone(&key).await);
 }
@@ -424,7 +430,8 @@ async fn a_credential_that_joins_meanwhile_keeps_its_grant() {
     let tokens = world.provider.consent("b");
     let joined = world.connect_with("b", Some("acct"), tokens).await;
     held.release();
-    assert_eq!(revoking.await.unwrap(), Ok(false), "the grant as it is now");
+    let left = Ok(Shared(vec![joined.clone()]));
+    assert_eq!(revoking.await.unwrap(), left, "the grant as it is now");
     assert!(world.is_gone(&key).await);
     world.expire();
     assert_eq!(generation_of(&replica.token(&joined).await), 3);

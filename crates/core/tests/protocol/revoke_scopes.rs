@@ -6,6 +6,7 @@ use evergrant_core::grant::{GrantType, Means};
 use evergrant_core::ids::{CredentialKey, KillId};
 use evergrant_core::kill::{KillBatch, KillOrder, KillTarget};
 use evergrant_core::provider::{Revocation, Verdict};
+use evergrant_core::revocation::RevocationOutcome::{self, NoToken, NotSupported, Revoked};
 use evergrant_core::revocation::{RevokeError, Withdrawn};
 use evergrant_core::store::GrantStore as _;
 use evergrant_core::testing::provider::failure;
@@ -45,7 +46,7 @@ fn sorted(mut words: Vec<String>) -> Vec<String> {
     words
 }
 
-async fn revoke(replica: &Replica, key: &CredentialKey) -> Result<bool, RevokeError> {
+async fn revoke(replica: &Replica, key: &CredentialKey) -> Result<RevocationOutcome, RevokeError> {
     replica.broker.revoker().delete_credential(key, None).await
 }
 
@@ -56,7 +57,7 @@ async fn is_gone(world: &World, key: &CredentialKey) -> bool {
 #[tokio::test(start_paused = true)]
 async fn the_tokens_of_all_sets_of_scopes_are_revoked_and_the_own_one_last() {
     let (world, replica, key) = minted().await;
-    assert_eq!(revoke(&replica, &key).await, Ok(true));
+    assert_eq!(revoke(&replica, &key).await, Ok(Revoked));
     let taken = taken_back(&world);
     assert_eq!(taken.last().map(String::as_str), Some(""));
     assert_eq!(sorted(taken), ["", "read", "read+write"]);
@@ -89,7 +90,7 @@ async fn a_failure_half_way_keeps_the_credential_and_asking_again_finishes() {
     replica.ask(&key, scoped(&scopes)).await.unwrap();
     assert_eq!(world.calls(), before + 1);
 
-    assert_eq!(revoke(&replica, &key).await, Ok(true));
+    assert_eq!(revoke(&replica, &key).await, Ok(Revoked));
     let taken = taken_back(&world);
     assert_eq!(taken.len(), 2 + 3, "with the one that was minted meanwhile");
     assert!(is_gone(&world, &key).await);
@@ -124,7 +125,7 @@ async fn a_provider_that_cannot_revoke_is_asked_no_more_than_it_must() {
         let cannot = Ok(Revocation::NotSupported);
         world.provider.answer_next_revocation(cannot);
     }
-    assert_eq!(revoke(&replica, &key).await, Ok(false));
+    assert_eq!(revoke(&replica, &key).await, Ok(NotSupported));
     assert_eq!(taken_back(&world).len(), 2);
     assert!(is_gone(&world, &key).await);
 }
@@ -143,7 +144,7 @@ async fn a_token_that_is_being_minted_is_waited_for() {
     assert_eq!(taken_back(&world), Vec::<String>::new());
     held.release();
     assert!(asking.await.unwrap().is_ok());
-    assert_eq!(revoking.await.unwrap(), Ok(true));
+    assert_eq!(revoking.await.unwrap(), Ok(Revoked));
     assert_eq!(taken_back(&world), ["read", ""]);
     let hurried = world
         .mint("b", GrantType::JwtBearer, Means::default())
@@ -164,20 +165,20 @@ async fn tokens_that_have_ended_are_nobodys_business() {
     let (world, replica, key) = minted().await;
     world.expire();
     replica.ask(&key, scoped(SETS[2])).await.unwrap();
-    assert_eq!(revoke(&replica, &key).await, Ok(true));
+    assert_eq!(revoke(&replica, &key).await, Ok(Revoked));
     assert_eq!(taken_back(&world), ["read+write", ""]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_was_never_minted_is_deleted_without_asking_anybody() {
     let (world, replica, key) = World::with_minted().await;
-    assert_eq!(revoke(&replica, &key).await, Ok(false));
+    assert_eq!(revoke(&replica, &key).await, Ok(NoToken));
     assert!(taken_back(&world).is_empty() && is_gone(&world, &key).await);
     let scopes_alone = world
         .mint("b", GrantType::JwtBearer, Means::default())
         .await;
     replica.ask(&scopes_alone, scoped(SETS[1])).await.unwrap();
-    assert_eq!(revoke(&replica, &scopes_alone).await, Ok(true));
+    assert_eq!(revoke(&replica, &scopes_alone).await, Ok(Revoked));
     assert_eq!(taken_back(&world), ["read"]);
 }
 
@@ -187,7 +188,7 @@ async fn a_store_that_fails_in_between_loses_no_token() {
     world.store.faults().fail_next(Op::Apply, 1);
     assert!(revoke(&replica, &key).await.is_err());
     assert!(!is_gone(&world, &key).await);
-    assert_eq!(revoke(&replica, &key).await, Ok(true));
+    assert_eq!(revoke(&replica, &key).await, Ok(Revoked));
     let taken = sorted(taken_back(&world));
     assert_eq!(taken.len(), 4, "one was asked for twice: {taken:?}");
     replica.idle().await;

@@ -6,6 +6,7 @@ mod keys;
 mod request;
 mod response;
 mod urls;
+mod userinfo;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -26,11 +27,12 @@ pub use request::{
 };
 pub use response::{FailureRule, FailureSign, Pointers, ResponseFacts};
 pub use urls::Astray;
+pub use userinfo::UserinfoFacts;
 
 /// A provider. Keys without a table of their own:
 ///
-/// `name`, `base`, `token_url`, `refresh_url`, `authorize_url`, `revoke_url`, `introspect_url`, `device_url`,
-/// `allowed_hosts`, `sources`, `grant_types`, `renewable`, `flaky_refusals`, `single_active_token`.
+/// `name`, `base`, `token_url`, `refresh_url`, `authorize_url`, `revoke_url`, `introspect_url`, `userinfo_url`,
+/// `device_url`, `allowed_hosts`, `sources`, `grant_types`, `renewable`, `flaky_refusals`, `single_active_token`.
 #[derive(Debug, Clone)]
 pub struct Entry {
     /// `name`: how credentials and clients refer to it.
@@ -45,6 +47,9 @@ pub struct Entry {
     pub revoke_url: Option<UrlTemplate>,
     /// `introspect_url`: where an access token's expiry is learned (RFC 7662), if no answer states it.
     pub introspect_url: Option<UrlTemplate>,
+    /// `userinfo_url`: where it is asked who has consented (OpenID Connect Core section 5.3), if the answer with the
+    /// tokens does not say.
+    pub userinfo_url: Option<UrlTemplate>,
     /// `device_url`: where a device asks for a code (RFC 8628 section 3.1).
     pub device_url: Option<UrlTemplate>,
     /// `allowed_hosts`: where a URL may lead whose host has a placeholder.
@@ -94,6 +99,8 @@ pub struct Entry {
     pub revoke: TokenCallFacts,
     /// `[introspect]`
     pub introspect: IntrospectFacts,
+    /// `[userinfo]`
+    pub userinfo: UserinfoFacts,
     /// `[limits]`: what the provider says of its token endpoint.
     pub limits: Limits,
     /// `[token]`
@@ -120,11 +127,11 @@ impl Entry {
     /// The names of all placeholders that somebody has to give a value, be it a grant, a consent, the client's
     /// configuration or the entry. Facts of a request, such as the client's id, are none of them.
     pub fn placeholder_names(&self) -> BTreeSet<&str> {
-        let requests = self
-            .grants
-            .iter()
-            .map(|grant| &grant.request)
-            .chain([&self.revoke.request, &self.introspect.call.request]);
+        let requests = self.grants.iter().map(|grant| &grant.request).chain([
+            &self.revoke.request,
+            &self.introspect.call.request,
+            &self.userinfo.request,
+        ]);
         let in_requests = requests.flat_map(RequestFacts::placeholders);
         let signs =
             |grant: &TokenGrantFacts| grant.request.client_auth == ClientAuth::PrivateKeyJwt;
@@ -147,6 +154,13 @@ impl Entry {
             .chain(in_then.filter(|name| !code.gives(name)))
             .filter(|name| !OF_REQUESTS.contains(name))
             .collect()
+    }
+
+    /// The names of all placeholders of the question who has consented.
+    pub fn userinfo_placeholders(&self) -> impl Iterator<Item = &str> {
+        let url = self.userinfo_url.iter();
+        let of_url = url.flat_map(|url| url.template().placeholders());
+        of_url.chain(self.userinfo.request.placeholders())
     }
 
     /// Whether users consent, in a browser or on another device.

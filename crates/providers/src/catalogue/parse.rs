@@ -3,6 +3,7 @@
 mod account;
 mod authorize;
 mod base;
+mod broken;
 mod calls;
 mod grants;
 mod keys;
@@ -21,7 +22,7 @@ use url::Url;
 
 use self::authorize::authorize;
 use self::base::on_base;
-use self::calls::{introspect, revoke};
+use self::calls::{introspect, revoke, userinfo};
 use self::grants::{Urls, grant_types, grants};
 use self::keys::{assertion, client_assertion, openid};
 use self::meaning::{errors, uncoded};
@@ -39,13 +40,12 @@ pub(super) fn parse(text: &str) -> Result<Entry, Vec<Problem>> {
     let mut report = Report::new(text);
     let (table, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
-        for error in &errors {
-            let at = error.span().map_or(0, |span| span.start);
-            report.add(at, "", error.message());
-        }
+        broken::tell(text, &errors, &mut report);
         return Err(report.finish());
     }
-    let (table, places) = on_base(table, &mut report);
+    let Some((table, places)) = on_base(table, &mut report) else {
+        return Err(report.finish());
+    };
     let entry = entry(Section::root(table), &mut report);
     if let Some(entry) = &entry {
         coherence::check(entry, &places, &mut report);
@@ -80,6 +80,7 @@ fn entry(mut root: Section<'_>, report: &mut Report<'_>) -> Option<Entry> {
     let authorize_url = url("authorize_url", report);
     let revoke_url = url("revoke_url", report);
     let introspect_url = url("introspect_url", report);
+    let userinfo_url = url("userinfo_url", report);
     let device_url = url("device_url", report);
 
     let placeholders = root.string_map(report, "placeholders");
@@ -117,6 +118,7 @@ fn entry(mut root: Section<'_>, report: &mut Report<'_>) -> Option<Entry> {
     let openid = openid(&mut root, report, &allowed_hosts);
     let revoke = revoke(&mut root, report, &request, &response);
     let introspect = introspect(&mut root, report, &request, &response);
+    let userinfo = userinfo(&mut root, report, &request, &response);
     let limits = limits(&mut root, report);
     let token = token_use(&mut root, report);
     root.finish(report);
@@ -128,6 +130,7 @@ fn entry(mut root: Section<'_>, report: &mut Report<'_>) -> Option<Entry> {
         authorize_url,
         revoke_url,
         introspect_url,
+        userinfo_url,
         device_url,
         allowed_hosts,
         placeholders: plain(&placeholders),
@@ -151,6 +154,7 @@ fn entry(mut root: Section<'_>, report: &mut Report<'_>) -> Option<Entry> {
         openid,
         revoke,
         introspect,
+        userinfo,
         limits,
         token,
     })
@@ -199,9 +203,12 @@ fn url(
     key: &str,
     allowed_hosts: &[HostPattern],
 ) -> Option<UrlTemplate> {
-    table
-        .string(report, key)?
-        .parse(report, |url| UrlTemplate::parse(&url, allowed_hosts))
+    let text = table.string(report, key)?;
+    match UrlTemplate::parse(&text.value, allowed_hosts) {
+        // That follows from what is wrong there.
+        Err(error) if error.is_of_hosts() && report.doubts("allowed_hosts") => None,
+        read => text.parse(report, |_| read),
+    }
 }
 
 fn token_use(root: &mut Section<'_>, report: &mut Report<'_>) -> TokenUse {

@@ -1,10 +1,10 @@
 //! Reads TOML tables key by key, and notes every mistake with its place instead of stopping at the first.
 
+mod duration;
 mod list;
 mod report;
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -31,11 +31,13 @@ impl<T> Located<T> {
     }
 }
 
-/// A table that is being read. Keys that nobody took are mistakes.
+/// A table that is being read. Keys that nobody took are mistakes, and those that were asked for are what may be meant.
 pub(super) struct Section<'i> {
     path: String,
     at: usize,
-    fields: BTreeMap<String, (usize, Located<DeValue<'i>>)>,
+    fields: BTreeMap<String, Located<DeValue<'i>>>,
+    keys_at: BTreeMap<String, usize>,
+    asked: BTreeSet<String>,
 }
 
 impl<'i> Section<'i> {
@@ -45,6 +47,7 @@ impl<'i> Section<'i> {
     }
 
     fn new(path: String, at: usize, table: DeTable<'i>) -> Self {
+        let mut keys_at = BTreeMap::new();
         let fields = table
             .into_iter()
             .map(|(key, value)| {
@@ -55,19 +58,27 @@ impl<'i> Section<'i> {
                     path: join(&path, &name),
                     value: value.into_inner(),
                 };
-                (name, (key_at, located))
+                keys_at.insert(name.clone(), key_at);
+                (name, located)
             })
             .collect();
-        Self { path, at, fields }
+        Self {
+            path,
+            at,
+            fields,
+            keys_at,
+            asked: BTreeSet::new(),
+        }
     }
 
     /// Notes that the key is missing.
     pub(super) fn missing(&self, report: &mut Report<'_>, key: &str) {
-        report.add(self.at, &join(&self.path, key), "is missing");
+        report.add(self.at, &join(&self.path, key), MISSING);
     }
 
     fn take(&mut self, key: &str) -> Option<Located<DeValue<'i>>> {
-        self.fields.remove(key).map(|(_, field)| field)
+        self.asked.insert(key.to_owned());
+        self.fields.remove(key)
     }
 
     /// Whether the key is there and not yet taken.
@@ -77,7 +88,7 @@ impl<'i> Section<'i> {
 
     /// Notes that a list which is there has no items, although it must.
     pub(super) fn refuse_empty(&self, report: &mut Report<'_>, key: &str, why: &str) {
-        if let Some((_, field)) = self.fields.get(key)
+        if let Some(field) = self.fields.get(key)
             && matches!(&field.value, DeValue::Array(items) if items.is_empty())
         {
             report.add(field.at, &field.path, why);
@@ -126,18 +137,6 @@ impl<'i> Section<'i> {
                 integer(item, report)
             })
             .collect()
-    }
-
-    /// A span of time: digits and a unit, e.g. `12h`.
-    pub(super) fn duration(
-        &mut self,
-        report: &mut Report<'_>,
-        key: &str,
-    ) -> Option<Located<Duration>> {
-        let text = self.string(report, key)?;
-        let (at, path) = (text.at, text.path.clone());
-        let value = text.parse(report, |text| parse_duration(&text))?;
-        Some(Located { value, at, path })
     }
 
     /// A list of strings. A single string is a list of one.
@@ -254,11 +253,29 @@ impl<'i> Section<'i> {
         report.add(self.at, &self.path, message);
     }
 
+    /// Notes a mistake about what stands, or stood, under the first of `keys` that is there; about the table as a whole if
+    /// none is.
+    pub(super) fn problem_at(
+        &self,
+        report: &mut Report<'_>,
+        keys: &[&str],
+        message: impl Into<String>,
+    ) {
+        let places = keys
+            .iter()
+            .filter_map(|key| Some((self.keys_at.get(*key)?, key)));
+        match { places }.next() {
+            Some((at, key)) => report.add(*at, &join(&self.path, key), message),
+            None => self.problem(report, message),
+        }
+    }
+
     /// Notes every key that nobody took.
     pub(super) fn finish(self, report: &mut Report<'_>) {
-        for (key_at, field) in self.fields.into_values() {
-            report.add(key_at, &field.path, "is no known key");
+        for name in self.fields.into_keys() {
+            report.unknown(self.keys_at[&name], &self.path, name);
         }
+        report.asked(self.path, self.asked);
     }
 }
 
@@ -319,7 +336,11 @@ fn wrong<T>(
     wanted: &str,
     found: &DeValue<'_>,
 ) -> Option<T> {
+    let is_table = |item: &Spanned<DeValue<'_>>| matches!(item.get_ref(), DeValue::Table(_));
     let found = match found {
+        DeValue::Array(items) if wanted == "a table" && items.iter().any(is_table) => {
+            "a list of tables: its name stands in one pair of brackets"
+        }
         DeValue::String(_) => "a string",
         DeValue::Integer(_) => "an integer",
         DeValue::Float(_) => "a number",
@@ -332,54 +353,13 @@ fn wrong<T>(
     None
 }
 
+/// What is told of a key that must be there.
+const MISSING: &str = "is missing";
+
 pub(super) fn join(path: &str, key: &str) -> String {
     if path.is_empty() {
         key.to_owned()
     } else {
         format!("{path}.{key}")
-    }
-}
-
-fn parse_duration(text: &str) -> Result<Duration, String> {
-    let mistake = || format!("must be a number and one of ms, s, m, h, d, not {text:?}");
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().map_err(|_| mistake())?;
-    let millis = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return Err(mistake()),
-    };
-    number
-        .checked_mul(millis)
-        .map(Duration::from_millis)
-        .ok_or_else(mistake)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_duration_is_digits_and_a_unit() {
-        for (text, seconds) in [("0s", 0), ("12h", 43_200), ("90d", 7_776_000), ("2m", 120)] {
-            assert_eq!(parse_duration(text), Ok(Duration::from_secs(seconds)));
-        }
-        assert_eq!(parse_duration("250ms"), Ok(Duration::from_millis(250)));
-        for text in [
-            "",
-            "12",
-            "h",
-            "-1s",
-            "1.5h",
-            "1 h",
-            "1w",
-            "99999999999999999999s",
-        ] {
-            assert!(parse_duration(text).is_err(), "{text:?}");
-        }
     }
 }

@@ -37,7 +37,7 @@ pub struct Fact<T> {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum TemplateError {
     /// A brace without its partner, or a name of other characters than `a-z 0-9 _`.
-    #[error("has a brace that encloses no placeholder of a-z, 0-9 and _")]
+    #[error("has a brace that encloses no placeholder of a-z, 0-9 and _, such as {{client_id}}")]
     Braces,
     /// A URL must be whole.
     #[error("is a URL, in which no placeholder can be left out")]
@@ -49,7 +49,7 @@ pub enum TemplateError {
     #[error("the value of placeholder {{{0}}} does not fit there")]
     BadValue(String),
     /// The result is no URL.
-    #[error("is no URL")]
+    #[error("is no URL, such as https://acme.example/token")]
     NoUrl,
     /// The URL carries a user name, a password or a fragment.
     #[error("must have no user name, password or fragment")]
@@ -57,6 +57,9 @@ pub enum TemplateError {
     /// The URL is not https, and its host is no loopback address.
     #[error("must be https unless its host is a loopback address")]
     Insecure,
+    /// The host depends on a credential, and nothing says where it may lead.
+    #[error("has a placeholder in its host, so allowed_hosts must say where it may lead")]
+    NoHosts,
     /// The host depends on a credential, and is none of those allowed, which it names.
     #[error("leads to a host outside allowed_hosts ({0})")]
     HostNotAllowed(String),
@@ -64,6 +67,16 @@ pub enum TemplateError {
     /// domain or a port, fits none.
     #[error("can lead to no host of allowed_hosts, none of which ends in {0}")]
     NoHostFits(String),
+}
+
+impl TemplateError {
+    /// Whether it is about a URL and `allowed_hosts` together.
+    pub(super) fn is_of_hosts(&self) -> bool {
+        matches!(
+            self,
+            Self::NoHosts | Self::HostNotAllowed(_) | Self::NoHostFits(_)
+        )
+    }
 }
 
 impl Template {

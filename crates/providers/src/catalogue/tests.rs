@@ -5,6 +5,7 @@ use evergrant_core::provider::Rotation;
 use super::*;
 
 mod base;
+mod clear;
 mod coherence;
 mod mistakes;
 mod sound;

@@ -118,7 +118,8 @@ impl HttpProviders {
 
     /// Exchanges an authorization code for tokens (RFC 6749 section 4.1.3), in one request, or one for each secret
     /// that the client has. Where the entry has a `[grants.authorization_code.then]`, that second request follows at
-    /// once, and its tokens are the outcome; without them, there is none.
+    /// once, and its tokens are the outcome; without them, there is none. Where it has a `userinfo_url` and nothing in the
+    /// answer says whose the tokens are, that is asked last; without that, there is no outcome either.
     ///
     /// It ends within `timeout`, bodies included. A code is good for one use, so it is awaited only by tasks that
     /// nobody cancels.
@@ -157,7 +158,9 @@ impl HttpProviders {
         };
         let facts = &ask.placeholders;
         let granted = self.dated(client, granted, facts, deadline).await;
-        Ok(consented(granted, exchange.placeholders))
+        let given = exchange.placeholders;
+        let granted = self.named(client, granted, given, deadline).await?;
+        Ok(consented(granted, given))
     }
 }
 

@@ -117,6 +117,7 @@ impl HttpProviders {
             Ok(outcome) => {
                 let facts = &ask.placeholders;
                 let granted = self.dated(client, outcome.granted(), facts, deadline).await;
+                let granted = self.named(client, granted, placeholders, deadline).await?;
                 let consented = consented(granted, placeholders);
                 Ok(DevicePoll::Consented(Box::new(consented)))
             }

@@ -212,10 +212,13 @@ fn placeholder_names(entry: &Entry) -> Vec<String> {
     let parameters = entry.authorize.parameters.values().map(|fact| &fact.value);
     let code = entry.grants.get(TokenGrant::AuthorizationCode);
     let in_then = code.then.iter().flat_map(ThenFacts::placeholders);
+    let comes = |name: &&str| code.response.metadata.contains_key(*name);
+    let in_userinfo = entry.userinfo_placeholders().filter(|name| !comes(name));
     let mut names: Vec<String> = urls
         .chain(parameters)
         .flat_map(Template::placeholders)
         .chain(in_then.filter(|name| !code.gives(name)))
+        .chain(in_userinfo)
         .filter(|name| !["client_id", "redirect_uri"].contains(name))
         .map(str::to_owned)
         .collect();

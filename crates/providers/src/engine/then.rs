@@ -1,10 +1,9 @@
 //! The second request of a code's exchange, where a provider's first answer is a means and no end.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use evergrant_core::provider::{CallError, Delivery, Verdict};
-use tokio::time::{Instant, sleep};
+use evergrant_core::provider::CallError;
+use tokio::time::Instant;
 
 use super::ask::Ask;
 use super::client::Client;
@@ -12,9 +11,6 @@ use super::{CodeExchange, HttpProviders};
 use crate::catalogue::{Parameter, ThenFacts};
 use crate::placeholders::Placeholders;
 use crate::response::{self, ACCESS_TOKEN, Granted};
-
-/// Between a failure that passes and the next try; twice as long each time.
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
 /// What the first answer gave, for the placeholders of the second request.
 pub(super) struct Given<'a> {
@@ -89,48 +85,8 @@ impl HttpProviders {
         let mut ask = ask(then, &given, exchange.placeholders);
         ask.secrets.push(exchange.code);
         ask.secrets.extend(exchange.code_verifier);
-        let second = self.persist(client, &ask, deadline).await;
-        Ok(joined(first, second.map_err(in_second)?))
-    }
-
-    /// Asks until the deadline, for as long as failures pass. Unlike a refresh, this can be repeated without harm: the
-    /// code is spent, so whatever became of a request, without its answer the consent is lost anyway.
-    async fn persist(
-        &self,
-        client: &Client,
-        ask: &Ask<'_>,
-        deadline: Instant,
-    ) -> Result<Granted, CallError> {
-        let mut pause = FIRST_PAUSE;
-        let mut said: Option<CallError> = None;
-        loop {
-            let error = match self.ask(client, ask, deadline, response::read).await {
-                Ok(outcome) => return Ok(outcome.granted()),
-                Err(error) => error,
-            };
-            let wait = wait(&error, pause);
-            // What the provider said tells more than that it said nothing the next time.
-            let error = match said {
-                Some(said) if error.delivery != Delivery::Answered => said,
-                _ => error,
-            };
-            match wait {
-                Some(wait) if Instant::now() + wait < deadline => sleep(wait).await,
-                _ => return Err(error),
-            }
-            said = Some(error).filter(|error| error.delivery == Delivery::Answered);
-            pause *= 2;
-        }
-    }
-}
-
-/// How long to wait before the next try; `None` if there is none. A limit is waited for only if the provider says how
-/// long, since asking early may lengthen it.
-fn wait(error: &CallError, pause: Duration) -> Option<Duration> {
-    match (error.verdict, error.retry_after) {
-        (Verdict::Transient, stated) => Some(stated.unwrap_or_default().max(pause)),
-        (Verdict::RateLimit, Some(stated)) => Some(stated.max(pause)),
-        _ => None,
+        let second = self.persist(client, &ask, deadline, response::read).await;
+        Ok(joined(first, second.map_err(in_second)?.granted()))
     }
 }
 
@@ -163,7 +119,7 @@ pub(super) fn in_first(error: CallError) -> CallError {
 /// Says that it was the second request that failed, and what that means.
 fn in_second(error: CallError) -> CallError {
     let message = format!(
-        "in the second of two requests (grants.authorization_code.then) {}; the code is spent, so the user has to consent again",
+        "in the second of two requests {}; the code is spent, so the user has to consent again",
         error.message
     );
     CallError { message, ..error }

@@ -12,7 +12,7 @@ use super::ask::{Ask, express};
 use super::client::Client;
 use super::device::NO_DEVICE_URL;
 use super::mint::{self, minting};
-use super::then;
+use super::{then, userinfo};
 use crate::catalogue::{Entry, GrantKind, Parameter, TemplateError, TokenGrant, UrlTemplate};
 use crate::placeholders::Placeholders;
 use crate::request::Inexpressible;
@@ -114,7 +114,8 @@ impl HttpProviders {
             (Parameter::RedirectUri, redirect_uri),
         ];
         self.check_asking(client, TokenGrant::AuthorizationCode, values, placeholders)?;
-        self.check_then(client, placeholders)
+        self.check_then(client, placeholders)?;
+        self.check_userinfo(client, TokenGrant::AuthorizationCode, placeholders)
     }
 
     /// A URL that the first answer has a part in is known only then.
@@ -165,7 +166,30 @@ impl HttpProviders {
                 return Err(unusable(entry, Lack::Other, why));
             }
         }
-        self.check_asking(client, TokenGrant::DeviceCode, values, placeholders)
+        self.check_asking(client, TokenGrant::DeviceCode, values, placeholders)?;
+        self.check_userinfo(client, TokenGrant::DeviceCode, placeholders)
+    }
+
+    /// A question that has a part in what comes with the tokens can be put only then.
+    fn check_userinfo(
+        &self,
+        client: &ClientKey,
+        grant: TokenGrant,
+        placeholders: &BTreeMap<String, String>,
+    ) -> Result<(), Unusable> {
+        let Ok(client) = self.client(client) else {
+            return Ok(());
+        };
+        let entry = &client.entry;
+        let comes = &entry.grants.get(grant).response.metadata;
+        let mut named = entry.userinfo_placeholders();
+        if named.any(|name| comes.contains_key(name)) {
+            return Ok(());
+        }
+        match userinfo::ask(entry, "token", &BTreeMap::new(), placeholders) {
+            Some(ask) => self.expressible(client, &ask),
+            None => Ok(()),
+        }
     }
 
     fn check_asking(

@@ -7,8 +7,9 @@ use secrecy::SecretString;
 use serde_json::Value;
 use url::Url;
 
-use super::body::{self, Body};
+use super::body::Body;
 use super::skew::Skew;
+use super::tokens::account;
 use super::{Context, Refusal, expiry};
 use crate::client::{Answer, BodyFault};
 
@@ -78,11 +79,17 @@ pub(crate) fn introspected(
     Ok(end.filter(|_| active))
 }
 
+/// What names the account of the token that was sent.
+pub(crate) fn named(context: Context<'_>, answer: &Answer) -> Result<String, Refusal> {
+    let (value, body) = object(context, answer)?;
+    account(&context.facts.account, &value).ok_or_else(|| context.refused(answer, &body))
+}
+
 /// Whether it was done: a status of `success`, or any of 200 to 299 if that is empty. A body is not needed, and ignored
 /// where there is one (RFC 7009 section 2.2), but a success with a page of HTML or with something compressed, which was
 /// not asked for, is of a sign-in page or a proxy and not of such an endpoint.
 pub(crate) fn done(context: Context<'_>, answer: &Answer, success: &[u16]) -> Result<(), Refusal> {
-    let body = body_of(context, answer)?;
+    let body = context.body(answer)?;
     let is_2xx = (200..300).contains(&answer.status);
     if is_2xx && answer.is_packed && !matches!(body, Body::Empty | Body::Value(_)) {
         return Err(context.broken(answer, &BodyFault::Packed));
@@ -100,17 +107,10 @@ pub(crate) fn done(context: Context<'_>, answer: &Answer, success: &[u16]) -> Re
 }
 
 fn object(context: Context<'_>, answer: &Answer) -> Result<(Value, Body), Refusal> {
-    let body = body_of(context, answer)?;
+    let body = context.readable(answer)?;
     let success = (200..300).contains(&answer.status);
     match &body {
         Body::Value(value) if success && !context.is_failure(value) => Ok((value.clone(), body)),
         _ => Err(context.refused(answer, &body)),
-    }
-}
-
-fn body_of(context: Context<'_>, answer: &Answer) -> Result<Body, Refusal> {
-    match &answer.body {
-        Ok(bytes) => Ok(body::parse(&answer.content_type, bytes)),
-        Err(fault) => Err(context.broken(answer, fault)),
     }
 }

@@ -89,7 +89,7 @@ impl Context<'_> {
         let mut message = match &code {
             Some(code) => format!("{} with {code}", self.answered(answer)),
             None if (300..400).contains(&status) => self.redirected(answer),
-            None => format!("{} {}", self.answered(answer), self.lack(body)),
+            None => format!("{} {}", self.answered(answer), self.lack(answer, body)),
         };
         if let Some(description) = description {
             message.push_str(": ");
@@ -104,17 +104,14 @@ impl Context<'_> {
         self.refusal(answer, meaning, delivery, code.unwrap_or_default(), message)
     }
 
-    /// That there is an answer, and of which endpoint unless it gives tokens.
+    /// How every message about an answer begins: with the entry, and the key in it of the URL that was asked.
     fn answered(self, answer: &Answer) -> String {
         let (name, status, field) = (&self.entry.name, answer.status, self.field);
-        match field == "token_url" || field.starts_with("grants.") {
-            true => format!("{name} answered HTTP {status}"),
-            false => format!("{name} answered HTTP {status} at its {field}"),
-        }
+        format!("{name} answered HTTP {status} at its {field}")
     }
 
     fn redirected(self, answer: &Answer) -> String {
-        let (name, status, field) = (&self.entry.name, answer.status, self.field);
+        let answered = self.answered(answer);
         let is_known = |host: &&String| {
             let is_in = |secret: &&str| !secret.is_empty() && host.contains(*secret);
             !host.is_empty() && !self.secrets.iter().any(is_in)
@@ -123,13 +120,11 @@ impl Context<'_> {
             Some(host) => format!(" to {host}"),
             None => String::new(),
         };
-        format!(
-            "{name} answered HTTP {status} at its {field}, a redirect{to}, which is not followed"
-        )
+        format!("{answered}, a redirect{to}, which is not followed")
     }
 
     /// What an answer without what is wanted and without a code is instead: the names of its keys at most.
-    fn lack(self, body: &Body) -> String {
+    fn lack(self, answer: &Answer, body: &Body) -> String {
         let wanted = self.wanted;
         if let Body::Value(value) = body
             && wanted == ACCESS_TOKEN
@@ -153,6 +148,7 @@ impl Context<'_> {
             Body::Torn => "with JSON that ends too early".to_owned(),
             Body::Page if wanted == SUCCESS => format!("with a page of HTML in place of {wanted}"),
             Body::Page => "with a page of HTML in place of JSON".to_owned(),
+            Body::Foreign if answer.is_packed => format!("with {}", BodyFault::Packed),
             Body::Foreign => "with a body that is no JSON".to_owned(),
         }
     }
@@ -161,13 +157,9 @@ impl Context<'_> {
     pub(super) fn broken(self, answer: &Answer, fault: &BodyFault) -> Refusal {
         let Self { entry, .. } = self;
         let status = answer.status;
-        let (why, otherwise) = match fault {
-            BodyFault::TooLarge => ("more than 1 MiB".to_owned(), Verdict::Protocol),
-            BodyFault::Packed => (
-                "a compressed body, which it was asked not to".to_owned(),
-                Verdict::Protocol,
-            ),
-            BodyFault::Cut(why) => (format!("a broken body: {why}"), Verdict::Transient),
+        let otherwise = match fault {
+            BodyFault::TooLarge | BodyFault::Packed => Verdict::Protocol,
+            BodyFault::Cut(_) => Verdict::Transient,
         };
         let (none, uncoded) = (BTreeMap::new(), BTreeMap::new());
         let by_status = classify(status, Said::default(), &entry.errors, &none, &uncoded);
@@ -175,7 +167,7 @@ impl Context<'_> {
             Verdict::Protocol if !(300..400).contains(&status) => Meaning::of(otherwise),
             _ => by_status,
         };
-        let message = format!("{} with {why}", self.answered(answer));
+        let message = format!("{} with {fault}", self.answered(answer));
         self.refusal(answer, meaning, Delivery::Unknown, String::new(), message)
     }
 

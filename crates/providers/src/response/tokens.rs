@@ -171,7 +171,7 @@ fn scopes(value: &Value) -> Option<Vec<String>> {
     )
 }
 
-fn account(names: &AccountNames, answer: &Value) -> Option<String> {
+pub(super) fn account(names: &AccountNames, answer: &Value) -> Option<String> {
     let at = |pointer: &String| answer.pointer(pointer).and_then(scalar);
     names.0.iter().find_map(|name| {
         if name.with.as_ref().is_some_and(|with| at(with).is_none()) {

@@ -60,7 +60,10 @@ impl Answer {
             (Reply::Introspected(facts), None) => {
                 Self::json(StatusCode::OK, introspection(facts.as_ref(), now))
             }
-            (Reply::Resource(Some(facts)), _) => {
+            (Reply::Resource(Some(_)), Some(played)) => {
+                Self::json(StatusCode::OK, dialect::named(played))
+            }
+            (Reply::Resource(Some(facts)), None) => {
                 let body = json!({ "family": facts.family, "scope": facts.scope });
                 Self::json(StatusCode::OK, body)
             }

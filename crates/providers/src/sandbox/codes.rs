@@ -1,18 +1,21 @@
 //! Authorization codes of the sandbox (RFC 6749 section 4.1, RFC 7636): who consented to what, until the code is redeemed.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tokio::time::Instant;
 
+use super::kept::Kept;
 use super::mode::GrantSpec;
 use super::refusal::Refusal;
 use super::token::{Digest, random, sha256};
 
 /// RFC 6749 section 4.1.2 recommends ten minutes at most.
 const LIFETIME: Duration = Duration::from_secs(60);
+/// For how long it is known of a code that it has ended, or was redeemed.
+const TOLD: Duration = Duration::from_secs(600);
+const MOST: usize = 10_000;
 
 /// What a user consented to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,9 +35,14 @@ struct Issued {
     family: Option<String>,
 }
 
-/// All codes ever issued.
-#[derive(Default)]
-pub(super) struct Codes(HashMap<Digest, Issued>);
+/// The codes that were issued, but for those that ended long ago.
+pub(super) struct Codes(Kept<Digest, Issued>);
+
+impl Default for Codes {
+    fn default() -> Self {
+        Self(Kept::at_most(MOST))
+    }
+}
 
 /// What a code is presented with.
 pub(super) struct Presented<'a> {
@@ -61,7 +69,8 @@ impl Codes {
             ends_at: now + LIFETIME,
             family: None,
         };
-        self.0.insert(sha256(&code), issued);
+        let until = issued.ends_at + TOLD;
+        self.0.insert(sha256(&code), issued, Some(until), now);
         code
     }
 
@@ -84,7 +93,7 @@ impl Codes {
         } else if let Some(family) = &issued.family {
             Err(NotRedeemed::Again(family.clone()))
         } else if issued.ends_at <= now {
-            Err(NotRedeemed::Refused(Refusal::ExpiredToken))
+            Err(NotRedeemed::Refused(Refusal::ExpiredCode))
         } else if consent.redirect_uri.is_some()
             && presented.redirect_uri != consent.redirect_uri.as_deref()
         {
@@ -107,4 +116,41 @@ impl Codes {
 /// S256 of RFC 7636 section 4.2.
 fn challenge_of(verifier: &str) -> String {
     URL_SAFE_NO_PAD.encode(sha256(verifier))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_told_as_ended_or_redeemed_for_a_while_and_then_forgotten() {
+        let (mut codes, start) = (Codes::default(), Instant::now());
+        let consent = || Consent {
+            spec: GrantSpec::default(),
+            redirect_uri: None,
+            code_challenge: None,
+        };
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let refused = |codes: &Codes, code: &str, now| {
+            let presented = Presented {
+                code,
+                client_id: "sandbox",
+                redirect_uri: None,
+                code_verifier: None,
+            };
+            codes.check(&presented, now).map(|_| ()).unwrap_err()
+        };
+        let [unused, used] = [(); 2].map(|()| codes.issue(consent(), start));
+        codes.spend(&used, "grant-1");
+        let ended = NotRedeemed::Refused(Refusal::ExpiredCode);
+        assert_eq!(refused(&codes, &unused, at(61)), ended);
+        let again = NotRedeemed::Again("grant-1".to_owned());
+        assert_eq!(refused(&codes, &used, at(61)), again);
+        for second in 0..20_000 {
+            codes.issue(consent(), at(second));
+        }
+        assert!(codes.0.values().count() <= 2_000);
+        let forgotten = NotRedeemed::Refused(Refusal::UnknownCode);
+        assert_eq!(refused(&codes, &used, at(20_000)), forgotten);
+    }
 }

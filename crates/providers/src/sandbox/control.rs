@@ -119,7 +119,7 @@ impl Control {
     /// Ends a grant as if its user had withdrawn consent.
     pub fn revoke_grant(&self, family: &str) -> Result<GrantStatus, ControlError> {
         let mut state = self.0.state();
-        if state.grants.revoke(family) {
+        if state.grants.revoke(family, Instant::now()) {
             let sequence = state.ledger.open(Endpoint::Control, Dialect::Rfc6749);
             state.note_control(sequence, family, Outcome::Revoked);
         }

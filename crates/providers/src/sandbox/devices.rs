@@ -1,10 +1,10 @@
 //! Devices that wait for a user to consent elsewhere (RFC 8628).
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::kept::Kept;
 use super::mode::GrantSpec;
 use super::refusal::Refusal;
 use super::token::{Digest, random, sha256};
@@ -15,6 +15,9 @@ const LIFETIME: Duration = Duration::from_secs(600);
 const INTERVAL: Duration = Duration::from_secs(1);
 /// What a device that polls too soon has to add (RFC 8628 section 3.5).
 const PENALTY: Duration = Duration::from_secs(5);
+/// For how long it is known of a code that it has ended.
+const TOLD: Duration = LIFETIME;
+const MOST: usize = 10_000;
 /// No vowels, so that no words come out (RFC 8628 section 6.1).
 const LETTERS: &[u8] = b"BCDFGHJKLMNPQRSTVWXZ";
 
@@ -37,9 +40,14 @@ struct Device {
     redeemed: bool,
 }
 
-/// All devices that ever began.
-#[derive(Default)]
-pub(super) struct Devices(HashMap<Digest, Device>);
+/// The devices that began, but for those whose codes ended long ago.
+pub(super) struct Devices(Kept<Digest, Device>);
+
+impl Default for Devices {
+    fn default() -> Self {
+        Self(Kept::at_most(MOST))
+    }
+}
 
 impl Devices {
     /// A device asks for what `spec` says.
@@ -55,7 +63,9 @@ impl Devices {
             decision: None,
             redeemed: false,
         };
-        self.0.insert(sha256(&device_code), device);
+        let until = device.ends_at + TOLD;
+        self.0
+            .insert(sha256(&device_code), device, Some(until), now);
         Begun {
             device_code,
             user_code,
@@ -163,5 +173,22 @@ mod tests {
         assert!(devices.waiting(&begun.user_code, late).is_none());
         let ended = devices.poll(&begun.device_code, "sandbox", late);
         assert_eq!(ended, Err(Refusal::ExpiredDeviceCode));
+    }
+
+    #[test]
+    fn a_device_that_ended_is_told_so_for_as_long_again_and_forgotten() {
+        let (mut devices, start) = (Devices::default(), Instant::now());
+        let first = devices.begin(GrantSpec::default(), start);
+        for second in 0..20_000 {
+            let now = start + Duration::from_secs(second);
+            devices.begin(GrantSpec::default(), now);
+            if second == LIFETIME.as_secs() {
+                let ended = devices.poll(&first.device_code, "sandbox", now);
+                assert_eq!(ended, Err(Refusal::ExpiredDeviceCode));
+            }
+        }
+        assert!(devices.0.values().count() <= 3_000);
+        let gone = devices.poll(&first.device_code, "sandbox", start);
+        assert_eq!(gone, Err(Refusal::UnknownDeviceCode));
     }
 }

@@ -3,8 +3,8 @@
 //! Below `/as/NAME/` a request is taken apart exactly as the entry of that name has it put together, and its answer is
 //! put together as the entry has it taken apart. Between the two it is a call like any other. Nothing here knows a provider.
 //!
-//! The last segment of a path says what is asked: `authorize`, `device`, `revoke`, `introspect`, `then`, the name of a
-//! grant type, or `token` for the grant types that share the entry's `token_url`. The segments before it are the
+//! The last segment of a path says what is asked: `authorize`, `device`, `revoke`, `introspect`, `userinfo`, `then`, the
+//! name of a grant type, or `token` for the grant types that share the entry's `token_url`. The segments before it are the
 //! values of the placeholders that the entry's URL has.
 
 mod answer;
@@ -27,7 +27,7 @@ use super::mode::{GrantSpec, RotationMode};
 use super::token_call::GRANTS;
 use crate::catalogue::{Catalogue, Entry, GrantKind, Parameter, ResponseFacts, TokenGrant};
 
-pub(super) use self::answer::{device, introspected, issued, revoked};
+pub(super) use self::answer::{device, introspected, issued, named, revoked};
 pub(super) use self::entry::entry;
 pub(super) use self::refusal::refused;
 pub(super) use self::request::read;
@@ -41,6 +41,7 @@ pub(super) enum Part {
     Device,
     Revoke,
     Introspect,
+    Userinfo,
 }
 
 /// An entry that is played, and what of it is asked.
@@ -63,6 +64,7 @@ impl Part {
             "device" => entry.device_url.as_ref().map(|_| Self::Device),
             "revoke" => entry.revoke_url.as_ref().map(|_| Self::Revoke),
             "introspect" => entry.introspect_url.as_ref().map(|_| Self::Introspect),
+            "userinfo" => entry.userinfo_url.as_ref().map(|_| Self::Userinfo),
             "then" => code.then.as_ref().map(|_| Self::Then),
             name => {
                 let mut grants = GRANTS.into_iter();
@@ -99,6 +101,7 @@ impl Played {
             Part::Device => &self.entry.grants.get(TokenGrant::DeviceCode).response,
             Part::Revoke => &self.entry.revoke.response,
             Part::Introspect => &self.entry.introspect.call.response,
+            Part::Userinfo => &self.entry.userinfo.response,
         }
     }
 

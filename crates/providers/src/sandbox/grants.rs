@@ -6,7 +6,6 @@
 mod lookup;
 mod record;
 
-use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use evergrant_core::secret::{AccessToken, RefreshToken};
@@ -14,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use self::record::{AccessRecord, Family, RefreshRecord, Spent};
+use super::kept::Kept;
 use super::mode::{GrantSpec, RotationMode};
 use super::refusal::Refusal;
 use super::token::{Digest, Fingerprint, random, sha256};
@@ -49,12 +49,28 @@ pub struct GrantStatus {
     pub access_token: Fingerprint,
 }
 
-/// All grants and all tokens ever issued.
-#[derive(Default)]
+const MOST_GRANTS: usize = 10_000;
+const MOST_TOKENS: usize = 100_000;
+/// For how long more is known of a grant that was revoked or whose tokens have all ended, and of a token that was spent.
+const TOLD: Duration = Duration::from_secs(3_600);
+
+/// The grants and their tokens, but for what ended long ago and, of very many, those that went unused for the longest.
 pub(super) struct Grants {
-    families: BTreeMap<String, Family>,
-    refresh_tokens: HashMap<Digest, RefreshRecord>,
-    access_tokens: HashMap<Digest, AccessRecord>,
+    families: Kept<String, Family>,
+    made: u64,
+    refresh_tokens: Kept<Digest, RefreshRecord>,
+    access_tokens: Kept<Digest, AccessRecord>,
+}
+
+impl Default for Grants {
+    fn default() -> Self {
+        Self {
+            families: Kept::at_most(MOST_GRANTS),
+            made: 0,
+            refresh_tokens: Kept::at_most(MOST_TOKENS),
+            access_tokens: Kept::at_most(MOST_TOKENS),
+        }
+    }
 }
 
 impl Grants {
@@ -98,7 +114,9 @@ impl Grants {
         refresh: Option<&RefreshToken>,
         now: Instant,
     ) -> String {
-        let family = format!("grant-{}", self.families.len() + 1);
+        self.made += 1;
+        let family = format!("grant-{}", self.made);
+        let until = until(&spec, refresh.is_some(), now);
         let status = GrantStatus {
             family: family.clone(),
             spec,
@@ -112,7 +130,12 @@ impl Grants {
             status,
             newest_access,
         };
-        self.families.insert(family.clone(), record);
+        if self.families.insert(family.clone(), record, until, now) {
+            let families = &self.families;
+            let is_of_one = |family: &String| families.contains(family);
+            self.refresh_tokens.retain(|it| is_of_one(&it.family));
+            self.access_tokens.retain(|it| is_of_one(&it.family));
+        }
         self.remember_access(&family, access, now);
         family
     }
@@ -137,6 +160,8 @@ impl Grants {
         if record.spent.is_some() {
             return self.reuse(digest, &name, mode, now);
         }
+        let until = until(&family.status.spec, true, now);
+        self.families.renew(&name, until);
 
         let issue = self.rotate(&name, presented, sequence, now);
         if mode.is_single_use() {
@@ -155,14 +180,16 @@ impl Grants {
             replays: 0,
             successor: mode.grace().map(|_| issue.clone()),
         });
+        let told = mode.grace().map_or(TOLD, |(window, _)| window.max(TOLD));
+        self.refresh_tokens.renew(&digest, now.checked_add(told));
     }
 
     /// Issues what follows a good refresh token.
     fn rotate(&mut self, name: &str, presented: &str, sequence: u64, now: Instant) -> Issue {
         let family = self
             .families
-            .get_mut(name)
-            .expect("a token's family is never removed");
+            .get_mut(&name.to_owned())
+            .expect("a token's family is kept with it");
         let access = AccessToken::new(random("sbx_at_"));
         let spec = &family.status.spec;
         let refresh = match spec.mode {
@@ -178,7 +205,7 @@ impl Grants {
             self.access_tokens.remove(&previous);
         }
         self.remember_access(name, &access, now);
-        if self.families[name].status.spec.mode != RotationMode::None {
+        if self.families[&name.to_owned()].status.spec.mode != RotationMode::None {
             self.remember_refresh(name, &refresh, sequence, now);
         }
         self.issue(name, access, Some(&refresh))
@@ -196,7 +223,7 @@ impl Grants {
             return Ok(issue);
         }
         if mode.reuse_revokes() {
-            self.revoke(name);
+            self.revoke(name, now);
         }
         Err(Refusal::ReusedToken)
     }
@@ -223,14 +250,14 @@ impl Grants {
     }
 
     /// Ends a family: none of its tokens is good from now on. Tells whether there is such a family.
-    pub(super) fn revoke(&mut self, name: &str) -> bool {
-        match self.families.get_mut(name) {
-            Some(family) => {
-                family.status.revoked = true;
-                true
-            }
-            None => false,
-        }
+    pub(super) fn revoke(&mut self, name: &str, now: Instant) -> bool {
+        let name = name.to_owned();
+        let Some(family) = self.families.get_mut(&name) else {
+            return false;
+        };
+        family.status.revoked = true;
+        self.families.renew(&name, Some(now + TOLD));
+        true
     }
 
     /// Revokes what `token` stands for (RFC 7009 section 2.1): a refresh token takes its family along, an access
@@ -239,6 +266,7 @@ impl Grants {
         &mut self,
         token: &str,
         client: &str,
+        now: Instant,
     ) -> Result<Option<String>, Refusal> {
         let digest = sha256(token);
         let of_refresh = self
@@ -256,7 +284,7 @@ impl Grants {
             return Err(Refusal::TokenOfAnotherClient);
         }
         if of_refresh.is_some() {
-            self.revoke(&name);
+            self.revoke(&name, now);
         } else {
             self.access_tokens.remove(&digest);
         }
@@ -264,12 +292,12 @@ impl Grants {
     }
 
     fn remember_access(&mut self, family: &str, token: &AccessToken, now: Instant) {
-        let ttl = self.families[family].status.spec.access_token_ttl_seconds;
-        let record = AccessRecord {
-            family: family.to_owned(),
-            ends_at: now + Duration::from_secs(ttl),
-        };
-        self.access_tokens.insert(sha256(token.expose()), record);
+        let family = family.to_owned();
+        let ttl = self.families[&family].status.spec.access_token_ttl_seconds;
+        let ends_at = now + Duration::from_secs(ttl);
+        let record = AccessRecord { family, ends_at };
+        self.access_tokens
+            .insert(sha256(token.expose()), record, Some(ends_at), now);
     }
 
     fn remember_refresh(
@@ -279,14 +307,18 @@ impl Grants {
         sequence: u64,
         now: Instant,
     ) {
-        let ttl = self.families[family].status.spec.refresh_token_ttl_seconds;
+        let family = family.to_owned();
+        let ttl = self.families[&family].status.spec.refresh_token_ttl_seconds;
+        let ends_at = ttl.map(|seconds| now + Duration::from_secs(seconds));
         let record = RefreshRecord {
-            family: family.to_owned(),
+            family,
             issued_by: sequence,
-            ends_at: ttl.map(|seconds| now + Duration::from_secs(seconds)),
+            ends_at,
             spent: None,
         };
-        self.refresh_tokens.insert(sha256(token.expose()), record);
+        let until = ends_at.and_then(|end| end.checked_add(TOLD));
+        self.refresh_tokens
+            .insert(sha256(token.expose()), record, until, now);
     }
 
     fn issue(
@@ -295,7 +327,7 @@ impl Grants {
         access_token: AccessToken,
         refresh: Option<&RefreshToken>,
     ) -> Issue {
-        let spec = &self.families[family].status.spec;
+        let spec = &self.families[&family.to_owned()].status.spec;
         let is_told = !spec.omit_refresh_token && !spec.self_renewing;
         Issue {
             family: family.to_owned(),
@@ -307,6 +339,17 @@ impl Grants {
             replayed: false,
         }
     }
+}
+
+/// Until when a grant is kept whose tokens are of now: for ever if they can always be renewed.
+fn until(spec: &GrantSpec, is_renewed: bool, now: Instant) -> Option<Instant> {
+    let access = spec.access_token_ttl_seconds;
+    let last = match (is_renewed, spec.refresh_token_ttl_seconds) {
+        (true, None) => return None,
+        (true, Some(refresh)) => refresh.max(access),
+        (false, _) => access,
+    };
+    now.checked_add(Duration::from_secs(last).saturating_add(TOLD))
 }
 
 #[cfg(test)]

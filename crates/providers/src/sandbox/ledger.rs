@@ -3,6 +3,7 @@
 //! One counter numbers arrivals, decisions, answers and departures alike, so any two of them can be compared.
 //! It is the ground truth that checks of other systems are held against, see [`Ledger::violations`].
 
+use std::collections::VecDeque;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
@@ -23,7 +24,7 @@ pub enum Endpoint {
     Revoke,
     /// `POST /introspect`.
     Introspect,
-    /// `GET /resource`.
+    /// `GET /resource`, or the userinfo endpoint of a provider that is played.
     Resource,
     /// `POST /device_authorization`.
     Device,
@@ -119,11 +120,18 @@ pub struct Ledger {
     pub last: u64,
     /// The requests.
     pub entries: Vec<Entry>,
+    /// How many earlier requests are no longer there: of more than 100,000 the oldest that are over are forgotten, so that
+    /// what is said of all of them holds for those that are left alone.
+    #[serde(default)]
+    pub forgotten: u64,
 }
+
+const MOST_ENTRIES: usize = 100_000;
 
 /// Writes the ledger.
 pub(super) struct Recorder {
-    entries: Vec<Entry>,
+    entries: VecDeque<Entry>,
+    forgotten: u64,
     last: u64,
     started: Instant,
     started_wall_ms: i64,
@@ -132,7 +140,8 @@ pub(super) struct Recorder {
 impl Recorder {
     pub(super) fn start() -> Self {
         Self {
-            entries: Vec::new(),
+            entries: VecDeque::new(),
+            forgotten: 0,
             last: 0,
             started: Instant::now(),
             started_wall_ms: wall_ms(),
@@ -141,10 +150,13 @@ impl Recorder {
 
     /// Opens an entry and returns its number.
     pub(super) fn open(&mut self, endpoint: Endpoint, dialect: Dialect) -> u64 {
+        if self.entries.len() >= MOST_ENTRIES {
+            self.forget();
+        }
         let sequence = self.next();
         let elapsed = self.started.elapsed();
         let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
-        self.entries.push(Entry {
+        self.entries.push_back(Entry {
             sequence,
             processed: None,
             ended: None,
@@ -175,12 +187,27 @@ impl Recorder {
         self.last
     }
 
+    /// The entry of a request that is not over.
     pub(super) fn entry(&mut self, sequence: u64) -> &mut Entry {
-        let index = self
-            .entries
-            .binary_search_by_key(&sequence, |entry| entry.sequence)
-            .expect("entries are opened before they are written to, and never removed");
-        &mut self.entries[index]
+        self.find(sequence).expect(
+            "entries are opened before they are written to, and forgotten when they are over",
+        )
+    }
+
+    /// The entry of a request, unless it is forgotten.
+    pub(super) fn find(&mut self, sequence: u64) -> Option<&mut Entry> {
+        let place = |entry: &Entry| entry.sequence;
+        let index = self.entries.binary_search_by_key(&sequence, place).ok()?;
+        self.entries.get_mut(index)
+    }
+
+    /// Forgets those of the oldest eighth that are over.
+    fn forget(&mut self) {
+        let before = self.entries.len();
+        let kept_from = self.entries[before / 8].sequence;
+        self.entries
+            .retain(|entry| entry.ended.is_none() || entry.sequence >= kept_from);
+        self.forgotten += (before - self.entries.len()) as u64;
     }
 
     /// Entries that are new or have changed after number `since`.
@@ -192,6 +219,7 @@ impl Recorder {
         Ledger {
             last: self.last,
             entries: changed.cloned().collect(),
+            forgotten: self.forgotten,
         }
     }
 
@@ -215,4 +243,28 @@ fn wall_ms() -> i64 {
         .ok()
         .and_then(|since| i64::try_from(since.as_millis()).ok())
         .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_too_many_requests_the_oldest_that_are_over_are_forgotten_and_counted() {
+        let mut recorder = Recorder::start();
+        let open = |recorder: &mut Recorder| recorder.open(Endpoint::Token, Dialect::Rfc6749);
+        let in_flight = open(&mut recorder);
+        for _ in 0..MOST_ENTRIES {
+            let sequence = open(&mut recorder);
+            let number = recorder.next();
+            recorder.entry(sequence).ended = Some(number);
+        }
+        let ledger = recorder.since(0);
+        assert!(ledger.entries.len() <= MOST_ENTRIES);
+        let all = MOST_ENTRIES as u64 + 1;
+        assert_eq!(ledger.forgotten + ledger.entries.len() as u64, all);
+        assert!(recorder.find(in_flight + 1).is_none());
+        recorder.entry(in_flight).delivered = true;
+        assert_eq!(recorder.since(0).entries[0].sequence, in_flight);
+    }
 }

@@ -1,12 +1,14 @@
 //! Signed assertions, read strictly: what grants are asked for with, and what clients prove themselves with (RFC 7523).
 
-use std::collections::HashSet;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use serde_json::{Map, Value};
+use tokio::time::Instant;
 
+use super::kept::Kept;
 use super::token::{Digest, sha256};
 
 /// How far the clock of a client may be ahead, in seconds.
@@ -40,9 +42,16 @@ pub(super) struct Wanted {
     pub(super) claims: Vec<String>,
 }
 
-/// The identifiers of assertions that were used.
-#[derive(Default)]
-pub(super) struct Replays(HashSet<Digest>);
+const MOST_REPLAYS: usize = 100_000;
+
+/// The identifiers of assertions that were used and have not ended.
+pub(super) struct Replays(Kept<Digest, ()>);
+
+impl Default for Replays {
+    fn default() -> Self {
+        Self(Kept::at_most(MOST_REPLAYS))
+    }
+}
 
 /// An assertion whose signature has not been looked at.
 pub(super) struct Assertion<'a> {
@@ -93,7 +102,8 @@ impl<'a> Assertion<'a> {
             return false;
         }
         let number = |claim: &str| self.claims.get(claim).map(Value::as_i64);
-        let in_time = number("exp").flatten().is_some_and(|exp| exp > now)
+        let exp = number("exp").flatten().unwrap_or(now);
+        let in_time = exp > now
             && [number("nbf"), number("iat")]
                 .into_iter()
                 .flatten()
@@ -102,7 +112,7 @@ impl<'a> Assertion<'a> {
         in_time
             && self.is_for(&wanted.audiences)
             && wanted.claims.iter().all(says)
-            && self.is_new(replays)
+            && self.is_new(replays, exp.saturating_sub(now))
     }
 
     fn is_for(&self, audiences: &[String]) -> bool {
@@ -117,10 +127,17 @@ impl<'a> Assertion<'a> {
         }
     }
 
-    fn is_new(&self, replays: &mut Replays) -> bool {
+    /// `ends_in` is in seconds.
+    fn is_new(&self, Replays(used): &mut Replays, ends_in: i64) -> bool {
         let Some(id) = self.claims.get("jti") else {
             return true;
         };
-        replays.0.insert(sha256(&format!("{} {id}", self.issuer())))
+        let digest = sha256(&format!("{} {id}", self.issuer()));
+        if used.contains(&digest) {
+            return false;
+        }
+        let (now, left) = (Instant::now(), Duration::from_secs(ends_in.unsigned_abs()));
+        used.insert(digest, (), now.checked_add(left), now);
+        true
     }
 }

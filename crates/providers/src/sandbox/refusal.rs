@@ -45,6 +45,8 @@ pub enum Refusal {
     UnknownCode,
     /// The authorization code was redeemed before; what it brought is revoked.
     UsedCode,
+    /// The authorization code reached its end of life.
+    ExpiredCode,
     /// The redirect URI is not the one of the consent.
     OtherRedirectUri,
     /// The code verifier does not fit the challenge of the consent, or one of them is missing.
@@ -91,6 +93,7 @@ impl Refusal {
             | Self::RevokedToken
             | Self::UnknownCode
             | Self::UsedCode
+            | Self::ExpiredCode
             | Self::OtherRedirectUri
             | Self::WrongVerifier
             | Self::UnknownDeviceCode
@@ -110,7 +113,7 @@ impl Refusal {
             Self::UnknownToken | Self::TokenOfAnotherClient | Self::ReusedToken | Self::Flaky => {
                 "invalid_refresh_token"
             }
-            Self::UnknownCode | Self::UsedCode => "invalid_code",
+            Self::UnknownCode | Self::UsedCode | Self::ExpiredCode => "invalid_code",
             Self::OtherRedirectUri => "bad_redirect_uri",
             Self::WrongVerifier => "bad_code_verifier",
             Self::ExpiredToken => "token_expired",

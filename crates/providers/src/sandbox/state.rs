@@ -166,8 +166,8 @@ impl State {
     /// Notes what the control API did, which is over as soon as it is done.
     pub(super) fn note_control(&mut self, sequence: u64, family: &str, outcome: Outcome) {
         self.decide(sequence, outcome);
-        self.end(sequence, None, true);
         self.ledger.entry(sequence).family = Some(family.to_owned());
+        self.end(sequence, None, true);
     }
 
     fn decide(&mut self, sequence: u64, outcome: Outcome) {
@@ -189,7 +189,9 @@ impl State {
     /// Notes that the client of a call went away before its answer.
     pub(super) fn client_left(&mut self, sequence: u64) {
         let number = self.ledger.next();
-        self.ledger.entry(sequence).client_left = Some(number);
+        if let Some(entry) = self.ledger.find(sequence) {
+            entry.client_left = Some(number);
+        }
     }
 
     fn family_of(&self, call: &Call) -> Option<String> {
@@ -227,7 +229,7 @@ impl State {
                 Ok(Reply::Device(self.devices.begin(spec, now)))
             }
             Endpoint::Revoke => {
-                self.grants.revoke_token(required("token")?, &client)?;
+                self.grants.revoke_token(required("token")?, &client, now)?;
                 Ok(Reply::Revoked)
             }
             Endpoint::Introspect => {

@@ -108,7 +108,7 @@ impl State {
             Ok(consent) => consent.spec.clone(),
             Err(NotRedeemed::Refused(refusal)) => return Err(refusal),
             Err(NotRedeemed::Again(family)) => {
-                self.grants.revoke(&family);
+                self.grants.revoke(&family, now);
                 return Err(Refusal::UsedCode);
             }
         };

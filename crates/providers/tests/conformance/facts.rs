@@ -38,7 +38,7 @@ pub struct Authorize {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Exchange {
-    /// The OAuth grant type, or `device_authorization`, `revoke`, `introspect`; nothing in `then`.
+    /// The OAuth grant type, or `device_authorization`, `revoke`, `introspect`, `userinfo`; nothing in `then`.
     #[serde(default)]
     pub grant: String,
     /// Behaviours of prior systems that the row shows.
@@ -88,7 +88,7 @@ pub struct Answer {
     pub html: Option<String>,
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
-    /// Of an answer to `introspect`: what is then known of the token that was asked about, `asked`.
+    /// Of an answer to `introspect` or `userinfo`: what is then known of the token that was asked about, `asked`.
     pub issued: Option<Issued>,
     /// The codes of an answer to `device_authorization`.
     pub device: Option<Device>,
@@ -163,6 +163,14 @@ impl Exchange {
     pub fn answers(&self) -> impl Iterator<Item = &Answer> {
         let then = self.then.iter().flat_map(|then| &then.answer);
         self.answer.iter().chain(then)
+    }
+}
+
+impl Facts {
+    /// The first answer that says whose a token is, if the provider is asked.
+    pub fn named(&self) -> Option<&Answer> {
+        let row = self.exchange.iter().find(|row| row.grant == "userinfo")?;
+        row.answer.iter().find(|answer| answer.is_success())
     }
 }
 

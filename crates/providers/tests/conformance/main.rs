@@ -33,19 +33,22 @@ async fn every_provider_is_asked_and_understood_as_it_documents() {
             mistakes.of(format!("{name} {}", exchange.grant));
             let asker = bench.asker(&name, &exchange.given);
             for answer in &exchange.answer {
-                hold(&bench, &asker, exchange, answer, &mut mistakes).await;
+                let named = facts.named();
+                hold(&bench, &asker, exchange, answer, named, &mut mistakes).await;
             }
         }
     }
     mistakes.none();
 }
 
-/// One answer, with each answer to the request that follows it, if one does.
+/// One answer, with each answer to the request that follows it, if one does. `named` is what is answered where it is
+/// asked whose the tokens are.
 async fn hold(
     bench: &Bench,
     asker: &Asker,
     exchange: &Exchange,
     answer: &Answer,
+    named: Option<&Answer>,
     mistakes: &mut Mistakes,
 ) {
     if let Some(then) = &exchange.then
@@ -62,10 +65,13 @@ async fn hold(
     }
     let asked_about = token_to_ask_about();
     let answers: &[&Answer] = match exchange.grant.as_str() {
-        "introspect" => &[&asked_about, answer],
+        "introspect" | "userinfo" => &[&asked_about, answer],
         _ => &[answer],
     };
-    bench.provider.answers(answers);
+    let of_consent = ["authorization_code", "device_code"].contains(&exchange.grant.as_str());
+    let named = named.filter(|_| of_consent);
+    let answers: Vec<&Answer> = answers.iter().copied().chain(named).collect();
+    bench.provider.answers(&answers);
     let outcome = asker.perform(exchange).await;
     let sent = asker.sent(exchange, &bench.provider);
     check_request(exchange, &sent, mistakes);

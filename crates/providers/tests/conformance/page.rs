@@ -196,6 +196,7 @@ fn besides(entry: &Entry) -> String {
         (entry.openid.is_some(), "OpenID Connect"),
         (entry.revoke_url.is_some(), "revocation"),
         (entry.introspect_url.is_some(), "introspection"),
+        (entry.userinfo_url.is_some(), "asked for the account"),
         (
             entry.renewal.self_renewing,
             "renews the access token itself",

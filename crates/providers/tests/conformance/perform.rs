@@ -167,7 +167,7 @@ impl Asker {
         } = self;
         let given = &row.given;
         match row.grant.as_str() {
-            "authorization_code" => {
+            "authorization_code" | "userinfo" => {
                 let exchange = CodeExchange {
                     client,
                     code: "the-code",
@@ -176,7 +176,8 @@ impl Asker {
                     nonce: None,
                     placeholders: given,
                 };
-                let patience = row.then.as_ref().map_or(PATIENCE, |_| LITTLE_PATIENCE);
+                let repeats = row.then.is_some() || row.grant == "userinfo";
+                let patience = if repeats { LITTLE_PATIENCE } else { PATIENCE };
                 let consented = providers.exchange_code(&exchange, patience).await;
                 consented.map(|consented| tokens(consented, given))
             }
@@ -222,19 +223,24 @@ impl Asker {
         Ok(tokens(consented, &row.given))
     }
 
-    /// What was sent for the row. Some providers are asked after each new token how long it lives.
+    /// What was sent for the row. Some providers are asked after each new token how long it lives, or whose it is.
     pub fn sent(&self, row: &Exchange, provider: &Provider) -> Vec<Seen> {
         let mut seen = provider.seen();
-        if row.grant == "introspect" {
+        if ["introspect", "userinfo"].contains(&row.grant.as_str()) {
             seen.drain(..seen.len().min(1));
         } else if self.entry.introspect_url.is_some() && seen.len() == 2 {
             seen.retain(|request| !request.url.ends_with("/introspect"));
+        } else if let Some(url) = &self.entry.userinfo_url
+            && seen.len() == 2
+        {
+            let url = url.to_string();
+            seen.retain(|request| request.url != url);
         }
         seen
     }
 }
 
-/// What comes before an answer to `introspect`: a token of which nothing is known.
+/// What comes before an answer to `introspect` or `userinfo`: a token of which nothing is known.
 pub fn token_to_ask_about() -> Answer {
     let json = r#"{"access_token":"asked","token_type":"Bearer"}"#;
     toml::from_str(&format!("status = 200\njson = '{json}'")).unwrap()

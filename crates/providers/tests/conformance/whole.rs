@@ -85,6 +85,7 @@ fn wanted(entry: &Entry) -> BTreeSet<&'static str> {
         (device, "device_code"),
         (entry.revoke_url.is_some(), "revoke"),
         (entry.introspect_url.is_some(), "introspect"),
+        (entry.userinfo_url.is_some(), "userinfo"),
     ];
     wanted
         .into_iter()

@@ -138,7 +138,7 @@ async fn a_gzip_bomb_stays_packed() {
     assert_eq!(error.verdict, Verdict::Protocol);
     assert_eq!(
         error.message,
-        "acme answered HTTP 200 with a compressed body, which it was asked not to"
+        "acme answered HTTP 200 at its token_url with a compressed body, which it was asked not to"
     );
     assert_eq!(
         error.delivery,
@@ -193,7 +193,10 @@ async fn a_body_without_an_end_ends_with_the_limit_or_the_time() {
     let entry = acme(&endpoint.authority, "");
     let error = refresh(&entry, &grant("acme")).await.unwrap_err();
     harmless(&error);
-    assert_eq!(error.message, "acme answered HTTP 200 with more than 1 MiB");
+    assert_eq!(
+        error.message,
+        "acme answered HTTP 200 at its token_url with more than 1 MiB"
+    );
 
     let drip = b"HTTP/1.1 400 Bad Request\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{\"err\r\n";
     let endpoint = Endpoint::raw(drip, false).await;

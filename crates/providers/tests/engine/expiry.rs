@@ -125,7 +125,7 @@ async fn an_expiry_that_must_be_a_number_is_refused_as_a_text() {
     assert_eq!(error.verdict, Verdict::Protocol);
     assert_eq!(
         error.message,
-        "acme answered HTTP 200 with an expiry that is no number"
+        "acme answered HTTP 200 at its token_url with an expiry that is no number"
     );
 }
 

@@ -108,7 +108,10 @@ async fn a_large_body_is_not_read_to_its_end() {
     let error = fault(&endpoint).await;
     assert_eq!(error.verdict, Verdict::Protocol);
     assert_eq!(error.delivery, Delivery::Unknown);
-    assert_eq!(error.message, "acme answered HTTP 200 with more than 1 MiB");
+    assert_eq!(
+        error.message,
+        "acme answered HTTP 200 at its token_url with more than 1 MiB"
+    );
 }
 
 // W20
@@ -123,7 +126,10 @@ async fn a_large_body_of_unknown_length_is_not_read_to_its_end() {
     let endpoint = Endpoint::raw(&BODY, false).await;
     let error = fault(&endpoint).await;
     assert_eq!(error.verdict, Verdict::Protocol);
-    assert_eq!(error.message, "acme answered HTTP 200 with more than 1 MiB");
+    assert_eq!(
+        error.message,
+        "acme answered HTTP 200 at its token_url with more than 1 MiB"
+    );
 }
 
 // W20
@@ -166,7 +172,7 @@ async fn an_html_page_of_503_that_mentions_invalid_grant_is_transient() {
     assert_eq!(error.retry_after, Some(Duration::from_secs(3)));
     assert_eq!(
         error.message,
-        "acme answered HTTP 503 with a page of HTML in place of JSON"
+        "acme answered HTTP 503 at its token_url with a page of HTML in place of JSON"
     );
 }
 

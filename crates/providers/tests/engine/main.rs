@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod alternates;
+mod bodies;
 mod brought;
 mod clients;
 mod clocks;
@@ -19,3 +20,4 @@ mod revoked;
 mod support;
 mod two_requests;
 mod usable;
+mod userinfo;

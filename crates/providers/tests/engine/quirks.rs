@@ -117,7 +117,7 @@ async fn hubspot_names_its_refusals_in_status() {
     assert_eq!(error.verdict, REVOKED);
     assert_eq!(
         error.message,
-        "hubspot answered HTTP 400 with BAD_REFRESH_TOKEN: missing or invalid refresh token"
+        "hubspot answered HTTP 400 at its token_url with BAD_REFRESH_TOKEN: missing or invalid refresh token"
     );
     let body = r#"{"status":"error","message":"no"}"#;
     let error = ask("hubspot", reply(400, body)).await.unwrap_err();

@@ -133,7 +133,7 @@ async fn a_refusal_between_the_two_is_told_as_the_seconds_and_leaves_nothing() {
     assert_eq!(error.code, "invalid_grant");
     assert_eq!(
         error.message,
-        "in the second of two requests (grants.authorization_code.then) acme answered HTTP 400 with invalid_grant: \
+        "in the second of two requests acme answered HTTP 400 at its grants.authorization_code.then.url with invalid_grant: \
          [removed] or [removed] or [removed] or [removed] is bad; \
          the code is spent, so the user has to consent again"
     );
@@ -145,7 +145,7 @@ async fn a_refused_code_is_told_as_the_firsts_and_no_second_request_follows() {
     assert_eq!(run.seen.len(), 1);
     assert_eq!(
         run.error().message,
-        "in the first of two requests acme answered HTTP 400 with invalid_grant"
+        "in the first of two requests acme answered HTTP 400 at its token_url with invalid_grant"
     );
 }
 

@@ -22,7 +22,7 @@ use super::connection::{Connection, Service, parse_duration};
 use super::credential_view::CredentialView;
 use super::exit::Failure;
 use super::output::{Out, Output, Printable, Table};
-use super::status_line::{reason, status_line};
+use super::status_line::status_line;
 use super::wire::parse_pair;
 use crate::page::Page;
 
@@ -203,9 +203,6 @@ impl Connect {
     }
 
     fn advice(&self, status: &Status) -> Option<String> {
-        if reason(status).as_deref() == Some("UNKNOWN_PROVIDER") {
-            return Some("\"evergrant provider list\" shows those that are".to_owned());
-        }
         let request = status.get_details_bad_request()?;
         let mut fields = request
             .field_violations
@@ -356,16 +353,14 @@ mod tests {
         );
         let why = "placeholder {shop} has no value";
         let message = format!("placeholders.shop: {why}");
+        let named = format!("INVALID_ARGUMENT: --placeholder shop: {why}");
         let lacking = || ErrorDetails::with_bad_request_violation("placeholders.shop", why);
         assert_eq!(
             refused(&["shopify"], &message, lacking()),
-            format!("INVALID_ARGUMENT: {message}; give it with --placeholder shop=VALUE")
+            format!("{named}; give it with --placeholder shop=VALUE")
         );
         let given = ["shopify", "--placeholder", "shop=a/b"];
-        assert_eq!(
-            refused(&given, &message, lacking()),
-            format!("INVALID_ARGUMENT: {message}")
-        );
+        assert_eq!(refused(&given, &message, lacking()), named);
     }
 
     #[test]

@@ -1,16 +1,19 @@
 //! `evergrant credential`.
 
+mod deleted;
+
 use clap::{Args, Subcommand};
 use evergrant_core::clock::Clock;
 use evergrant_proto::v1::credential_service_client::CredentialServiceClient;
 use evergrant_proto::v1::{
     CreateCredentialRequest, Credential as Wire, CredentialState, DeleteCredentialRequest,
-    DeleteCredentialResponse, GetCredentialRequest, GrantType, InvalidateCredentialRequest,
-    ListCredentialsRequest, ReconnectCredentialRequest, ReconnectCredentialResponse,
+    GetCredentialRequest, GrantType, InvalidateCredentialRequest, ListCredentialsRequest,
+    ReconnectCredentialRequest, ReconnectCredentialResponse,
 };
 use jiff::Timestamp;
 use serde::Serialize;
 
+use self::deleted::DeletedView;
 use super::connection::{Connection, Service};
 use super::credential_view::{CredentialList, CredentialView};
 use super::exit::Failure;
@@ -138,7 +141,7 @@ struct Delete {
     /// Have the provider revoke the grant first; if it fails, nothing is deleted.
     ///
     /// A grant that other credentials use is not revoked, and neither is one whose provider has no way to. The
-    /// credential is deleted all the same, and the last line says so.
+    /// credential is deleted all the same, and the last line says what became of the grant, why, and what is left to do.
     #[arg(long)]
     revoke: bool,
 }
@@ -197,7 +200,8 @@ impl Credential {
                 };
                 let mut client = connect(&connection).await?;
                 let answer = client.delete_credential(request).await?.into_inner();
-                output.print(out, &DeletedView::new(delete, answer))?;
+                let deleted = DeletedView::new(delete.credential, delete.revoke, answer);
+                output.print(out, &deleted)?;
             }
         }
         Ok(())
@@ -321,40 +325,6 @@ impl Printable for ReconnectView {
             let (id, status) = (&integration.integration_id, integration.short_status());
             table.field("integration", format!("{id} is {status} now"));
         }
-        table
-    }
-}
-
-#[derive(Serialize)]
-struct DeletedView {
-    credential_id: String,
-    revoked_at_provider: bool,
-    #[serde(skip)]
-    was_to_be_revoked: bool,
-}
-
-impl DeletedView {
-    fn new(asked: Delete, answer: DeleteCredentialResponse) -> Self {
-        Self {
-            credential_id: asked.credential,
-            revoked_at_provider: answer.revoked_at_provider,
-            was_to_be_revoked: asked.revoke,
-        }
-    }
-}
-
-impl Printable for DeletedView {
-    fn table(&self) -> Table {
-        let mut table = Table::default();
-        table.field("deleted", &self.credential_id);
-        let revoked = match (self.was_to_be_revoked, self.revoked_at_provider) {
-            (false, _) => "no, the provider was not told; --revoke tells it",
-            (true, true) => "yes, the provider accepted the revocation",
-            (true, false) => {
-                "no, other credentials use the grant, the provider cannot, or nothing was minted"
-            }
-        };
-        table.field("revoked", revoked);
         table
     }
 }

@@ -61,6 +61,7 @@ impl Failure {
                 Exit::Unreachable
             }
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Success,
+            Self::Refused(status) if hint::is_no_grpc(status) => Exit::Unreachable,
             Self::Refused(_)
             | Self::Service(ServeError::Failed(_))
             | Self::Output(_)
@@ -140,6 +141,11 @@ mod tests {
             (Failure::from(unreachable), 69),
             (Failure::from(ServeError::from(left)), 1),
             (Failure::from(Status::not_found("x")), 1),
+            (Failure::from(Status::unimplemented("no such method")), 1),
+            (
+                Failure::from(Status::unimplemented("grpc-status header missing")),
+                69,
+            ),
             (Failure::from(pipe), 0),
             (Failure::from(full), 1),
         ] {

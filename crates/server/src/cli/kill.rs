@@ -86,6 +86,9 @@ impl Kill {
             output,
             server,
         } = self;
+        if verb.is_none() {
+            order.check(clock)?;
+        }
         let mut client = Client::new(server.connect().await?);
         let watching = async || Ok(Client::new(server.connect_for_stream().await?));
         let kill = match verb {

@@ -116,7 +116,7 @@ impl MeansFiles {
 
 /// Whether a parameter of that name may be a secret. What each provider's grant needs is not known here, so this errs on
 /// the side of a file.
-fn is_name_of_secret(name: &str) -> bool {
+pub fn is_name_of_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     let words = ["secret", "password", "token", "key", "assertion", "code"];
     words.iter().any(|word| name.contains(word))

@@ -170,12 +170,12 @@ impl Provider {
 const MAX_ENTRY_BYTES: u64 = 1 << 20;
 
 fn read_entry(file: &Path) -> io::Result<String> {
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     File::open(file)?
         .take(MAX_ENTRY_BYTES + 1)
-        .read_to_string(&mut text)?;
-    if text.len() as u64 > MAX_ENTRY_BYTES {
+        .read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_ENTRY_BYTES {
         return Err(io::Error::other("it is larger than 1 MiB"));
     }
-    Ok(text)
+    String::from_utf8(bytes).map_err(|_| io::Error::other("it is no text in UTF-8"))
 }

@@ -1,40 +1,49 @@
 //! A gRPC error as one line.
 
+mod options;
+
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
+use self::options::option_for;
 use super::connection::innermost;
 use crate::config::duration;
 
-/// `FAILED_PRECONDITION CREDENTIAL_INVALIDATED: grant g is revoked; field: what is wrong with it; retry after 5s`.
+/// `FAILED_PRECONDITION CREDENTIAL_INVALIDATED: grant g is revoked; --option: what is wrong with it; retry after 5s`. Fields
+/// of the request are called by the options that give them.
 pub fn status_line(status: &Status) -> String {
     let details = status.get_error_details();
+    let violations = details
+        .bad_request()
+        .map_or(&[][..], |request| &request.field_violations);
+    let mut message = status.message().to_owned();
+    for violation in violations {
+        let (field, why) = (&violation.field, &violation.description);
+        let told = format!("{}: {why}", option_for(field));
+        message = message.replace(&format!("{field}: {why}"), &told);
+    }
     let mut line = code_name(status.code());
     if let Some(info) = details.error_info() {
         let _infallible = write!(line, " {}", info.reason);
     }
-    if !status.message().is_empty() {
-        let _infallible = write!(line, ": {}", status.message());
+    if !message.is_empty() {
+        let _infallible = write!(line, ": {message}");
     }
     if let Some(source) = std::error::Error::source(status) {
         let _infallible = write!(line, ": {}", innermost(source));
     }
-    for violation in details
-        .bad_request()
-        .into_iter()
-        .flat_map(|request| &request.field_violations)
-    {
-        let (field, why) = (&violation.field, &violation.description);
+    for violation in violations {
+        let (option, why) = (option_for(&violation.field), &violation.description);
         // A refusal of a single field is its message already.
-        if status.message().contains(&format!("{field}: {why}")) {
+        if message.contains(&format!("{option}: {why}")) {
             continue;
         }
-        let _infallible = match status.message().contains(why.as_str()) {
-            true => write!(line, " ({field})"),
-            false => write!(line, "; {field}: {why}"),
+        let _infallible = match message.contains(why.as_str()) {
+            true => write!(line, " ({option})"),
+            false => write!(line, "; {option}: {why}"),
         };
     }
     if let Some(delay) = details.retry_info().and_then(|info| info.retry_delay) {
@@ -87,7 +96,7 @@ mod tests {
         assert_eq!(
             status_line(&status),
             "INVALID_ARGUMENT INVALID_REQUEST: the request is malformed; \
-             credential_id: must not be empty; retry after 1500ms"
+             CREDENTIAL: must not be empty; retry after 1500ms"
         );
         assert_eq!(reason(&status).as_deref(), Some("INVALID_REQUEST"));
         assert_eq!(retry_delay(&status), Some(Duration::from_millis(1_500)));
@@ -100,7 +109,7 @@ mod tests {
             Status::with_error_details(Code::InvalidArgument, "after: is no cursor", details);
         assert_eq!(
             status_line(&status),
-            "INVALID_ARGUMENT: after: is no cursor"
+            "INVALID_ARGUMENT: --after: is no cursor"
         );
     }
 
@@ -111,7 +120,7 @@ mod tests {
         let status = Status::with_error_details(Code::InvalidArgument, why, details);
         assert_eq!(
             status_line(&status),
-            "INVALID_ARGUMENT: provider x is not in the catalogue (credential.provider)"
+            "INVALID_ARGUMENT: provider x is not in the catalogue (PROVIDER)"
         );
     }
 

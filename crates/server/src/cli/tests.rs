@@ -52,6 +52,8 @@ fn help_succeeds_and_bad_usage_is_64() {
         &["integration", "update", "a"],
         &["forecast", "--within", "soon"],
         &["forecast", "--limit", "0"],
+        &["kill"],
+        &["kill", "--tenant", "acme"],
         &["credential", "list", "--limit", "0"],
         &["token", "get", "a", "--server", "localhost:7070"],
         &["token", "get", "a", "--tls-ca", "/nowhere"],

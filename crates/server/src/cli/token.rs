@@ -18,6 +18,9 @@ use super::output::{Out, Output, Printable, Table};
 use super::wire::{duration_from_wire, duration_to_wire, on_one_line, rfc3339, sorted};
 use crate::config::duration;
 
+/// What a token may have lost since the server compared.
+const ON_THE_WAY: Duration = Duration::from_secs(1);
+
 /// Arguments of `evergrant token`.
 #[derive(Debug, Args)]
 pub struct Token {
@@ -47,7 +50,8 @@ Examples:
 struct Get {
     /// The credential
     credential: String,
-    /// How long the token must still be valid. More than the provider's tokens ever last is no reason to refresh one
+    /// How long the token must still be valid. More than the provider's tokens ever last is no reason to refresh one: the
+    /// token that lasts longest is printed, and standard error warns that it lasts for less
     #[arg(long, value_parser = parse_duration, value_name = "DURATION")]
     min_validity: Option<Duration>,
     /// A scope that the token is to have, where tokens are minted: exactly those that are named. May be given several
@@ -67,15 +71,42 @@ struct Get {
 
 impl Token {
     /// Does what was asked.
-    pub async fn run(self, out: Out<'_>) -> Result<(), Failure> {
+    pub async fn run(self, out: Out<'_>, notes: Out<'_>) -> Result<(), Failure> {
         let Verb::Get(get) = self.verb;
-        let reveal = get.reveal;
+        let (reveal, wanted) = (get.reveal, get.min_validity);
         let request = get.request(self.connection.tenant.clone())?;
         let mut client = TokenServiceClient::new(self.connection.connect().await?);
         let answer = client.get_token(request).await?.into_inner();
+        let warning = wanted.and_then(|wanted| too_short(wanted, &answer));
         self.output.print(out, &TokenView::new(answer, reveal))?;
+        if let Some(warning) = warning {
+            writeln!(
+                notes,
+                "evergrant: {}",
+                warning.replace(char::is_control, " ")
+            )?;
+        }
         Ok(())
     }
+}
+
+/// The server answers with what can be had, and leaves it to the caller to see whether that will do.
+fn too_short(wanted: Duration, answer: &GetTokenResponse) -> Option<String> {
+    let left = duration_from_wire(answer.expires_in)?;
+    if left + ON_THE_WAY >= wanted {
+        return None;
+    }
+    let why = match &answer.refresh_failure {
+        Some(RefreshFailure {
+            reason, message, ..
+        }) => format!("it could not be renewed, {reason}: {message}"),
+        None => "no longer one can be had now".to_owned(),
+    };
+    let left = duration::display(Duration::from_secs(left.as_secs()));
+    let wanted = duration::display(wanted);
+    Some(format!(
+        "warning: the token is valid for {left} only, not for the {wanted} of --min-validity: {why}"
+    ))
 }
 
 impl Get {
@@ -236,6 +267,34 @@ mod tests {
             }),
             ..Default::default()
         }
+    }
+
+    #[test]
+    fn a_token_that_lasts_for_less_than_was_asked_is_warned_of() {
+        let lasts = |seconds| too_short(Duration::from_secs(seconds), &answer());
+        assert_eq!(lasts(91), None, "a moment on the way");
+        assert_eq!(
+            lasts(600).unwrap(),
+            "warning: the token is valid for 90s only, not for the 10m of --min-validity: no longer one can be had now"
+        );
+        let failed = GetTokenResponse {
+            refresh_failure: Some(RefreshFailure {
+                reason: "PROVIDER_UNAVAILABLE".into(),
+                message: "acme did not answer".into(),
+                next_attempt_at: None,
+            }),
+            ..answer()
+        };
+        let told = too_short(Duration::from_secs(600), &failed).unwrap();
+        assert!(
+            told.ends_with("it could not be renewed, PROVIDER_UNAVAILABLE: acme did not answer"),
+            "{told}"
+        );
+        let unknown = GetTokenResponse {
+            expires_in: None,
+            ..answer()
+        };
+        assert_eq!(too_short(Duration::from_secs(600), &unknown), None);
     }
 
     #[test]

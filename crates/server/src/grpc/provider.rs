@@ -8,6 +8,7 @@ use evergrant_core::breaker::BreakerState;
 use evergrant_core::broker::Broker;
 use evergrant_core::clock::Clock;
 use evergrant_core::ids::{ClientKey, ClientName, ProviderName};
+use evergrant_core::meant::did_you_mean;
 use evergrant_core::provider::UnknownClient;
 use evergrant_core::store::{ClientStanding, Store};
 use evergrant_proto::v1::provider_service_server::ProviderService;
@@ -21,7 +22,6 @@ use super::caller::Permission;
 use super::convert::credential::to_grant_type;
 use super::convert::to_timestamp;
 use super::gate::Gate;
-use super::meant::did_you_mean;
 use super::status::{ApiError, store_error};
 
 /// Serves ProviderService.

@@ -47,7 +47,7 @@ pub fn revoked() -> Invalidation {
     Invalidation {
         reason: InvalidationReason::GrantRevoked,
         provider_error: "token_revoked".into(),
-        message: "slack answered HTTP 200 with token_revoked".into(),
+        message: "slack answered HTTP 200 at its token_url with token_revoked".into(),
         at: ISSUED_AT.plus(Duration::from_secs(60)),
         reported: false,
     }

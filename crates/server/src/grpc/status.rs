@@ -238,6 +238,7 @@ pub fn revoke_error(error: RevokeError, now: Timestamp) -> ApiError {
     match error {
         RevokeError::NotFound(_) => ApiError::new(ErrorReason::CredentialNotFound, message),
         RevokeError::InProgress(_) => {
+            let message = format!("{message}; it may be deleted yet, and asking again is safe");
             ApiError::new(ErrorReason::RefreshInProgress, message).retry_after(SOON)
         }
         // Whether a write took place whose answer is missing is unknown.

@@ -161,13 +161,22 @@ pub fn delete_credential(snapshot: &Snapshot, key: &CredentialKey) -> Option<Cha
     })
 }
 
-/// A credential is forgotten and its grant stays. `None` if there is none of that name, or no other uses the grant.
-pub fn leave_shared_grant(snapshot: &Snapshot, key: &CredentialKey) -> Option<ChangeSet> {
+/// A credential is forgotten and its grant stays; with it come those that use the grant on, by id. `None` if there is none
+/// of that name, or no other uses the grant.
+pub fn leave_shared_grant(
+    snapshot: &Snapshot,
+    key: &CredentialKey,
+) -> Option<(ChangeSet, Vec<CredentialKey>)> {
     let grant = &named(snapshot, key)?.grant;
-    let is_shared = users(snapshot, grant).count() > 1;
-    is_shared
-        .then(|| delete_credential(snapshot, key))
-        .flatten()
+    let mut others: Vec<_> = users(snapshot, grant)
+        .map(|user| user.key.clone())
+        .filter(|user| user != key)
+        .collect();
+    others.sort();
+    match others.is_empty() {
+        true => None,
+        false => Some((delete_credential(snapshot, key)?, others)),
+    }
 }
 
 /// A credential is forgotten together with `grant`, which is revoked at the provider. `None` if it is gone, does not use

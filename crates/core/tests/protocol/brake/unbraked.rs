@@ -8,6 +8,7 @@ use evergrant_core::failure::FailureReason;
 use evergrant_core::grant::{GrantType, InvalidationReason, Means};
 use evergrant_core::ids::{CredentialKey, ReceiverName};
 use evergrant_core::report::{DeliveryId, Report, Subject};
+use evergrant_core::revocation::RevocationOutcome;
 use evergrant_core::testing::store::Op;
 use tokio_util::task::TaskTracker;
 
@@ -144,7 +145,7 @@ async fn r3_a_held_grant_is_revoked_under_a_lease_as_one_that_works() {
     claimed.expect("it is claimed first");
     assert!(world.provider.revocations().is_empty());
     claim.release();
-    assert_eq!(deleted.await.unwrap(), Ok(true));
+    assert_eq!(deleted.await.unwrap(), Ok(RevocationOutcome::Revoked));
     assert_eq!(held(&world).await, suspects.len() - 1);
     assert_eq!(world.provider.revocations().len(), 1);
 }

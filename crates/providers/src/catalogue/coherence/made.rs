@@ -49,6 +49,10 @@ impl<'e> Made<'e> {
         if entry.grant_types.contains(&GrantKind::AuthorizationCode) {
             made.extend(Self::second(&entry.grants.authorization_code));
         }
+        if let Some(url) = &entry.userinfo_url {
+            let (table, request) = ("userinfo".to_owned(), &entry.userinfo.request);
+            made.push(Self::new(table, ("userinfo_url", url), request, &[]));
+        }
         let calls = [
             ("revoke", "revoke_url", &entry.revoke_url, &entry.revoke),
             (

@@ -30,10 +30,14 @@ fn parameters(told: &mut Told<'_, '_, '_>, made: &Made<'_>) {
         let grant_type = request.name_of(Parameter::GrantType) == name;
         if let Some(parameter) = sent {
             let usual = parameter.usual_name();
-            told.tell(
-                &fact.field,
-                format!("is what the protocol sends as {usual}, which omit leaves out"),
-            );
+            let mend = match parameter {
+                Parameter::GrantType => {
+                    "the key grant_type of [grants.X] gives it another value".to_owned()
+                }
+                _ => format!("omit = [\"{usual}\"] would leave that out"),
+            };
+            let why = format!("is sent already, as the standard parameter {usual}: {mend}");
+            told.tell(&fact.field, why);
         } else if grant_type && made.table == SECOND {
             told.tell(
                 &fact.field,

@@ -7,7 +7,11 @@ use super::made::Made;
 use crate::catalogue::entry::{ClientAuth, GrantKind};
 
 pub(super) fn check(told: &mut Told<'_, '_, '_>) {
-    for (table, url) in [("revoke", "revoke_url"), ("introspect", "introspect_url")] {
+    for (table, url) in [
+        ("revoke", "revoke_url"),
+        ("introspect", "introspect_url"),
+        ("userinfo", "userinfo_url"),
+    ] {
         if told.places.states(table) && !told.places.has(url) {
             told.tell(table, format!("stands for nothing without {url}"));
         }
@@ -58,10 +62,10 @@ fn renewing(told: &mut Told<'_, '_, '_>) {
             }
         }
     }
-    if !entry.has_consents() && told.states("openid") {
-        told.tell(
-            "openid",
-            "stands for nothing: no word of grant_types has users who consent",
-        );
+    for key in ["openid", "userinfo_url"] {
+        if !entry.has_consents() && told.states(key) {
+            let why = "stands for nothing: no word of grant_types has users who consent";
+            told.tell(key, why);
+        }
     }
 }

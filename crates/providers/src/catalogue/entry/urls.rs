@@ -22,6 +22,7 @@ impl Entry {
             ("authorize_url", &self.authorize_url),
             ("revoke_url", &self.revoke_url),
             ("introspect_url", &self.introspect_url),
+            ("userinfo_url", &self.userinfo_url),
             ("device_url", &self.device_url),
         ];
         let plain = plain

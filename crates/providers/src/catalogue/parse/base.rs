@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use evergrant_core::meant::did_you_mean;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -10,18 +11,19 @@ use crate::catalogue::places::Places;
 use crate::catalogue::section::Report;
 
 /// The table, laid over the built-in entry that its key `base` names; as it is without that key. And where all of it stands.
+/// `None` if there is no such entry, which is told: what the rest lacks or contradicts cannot be known then.
 ///
 /// Tables are merged; everything else replaces what the base has under that key. A mistake that the base makes only together
 /// with what is laid over it is told at `base`.
 pub(super) fn on_base<'i>(
     table: Spanned<DeTable<'i>>,
     report: &mut Report<'_>,
-) -> (Spanned<DeTable<'i>>, Places) {
+) -> Option<(Spanned<DeTable<'i>>, Places)> {
     let places = Places::of(table.get_ref());
     let span = table.span();
     let mut own = table.into_inner();
     let Some(base) = own.remove("base") else {
-        return (Spanned::new(span, own), places);
+        return Some((Spanned::new(span, own), places));
     };
     let at = base.span();
     let found = match base.get_ref() {
@@ -34,11 +36,11 @@ pub(super) fn on_base<'i>(
             whole.remove("name");
             lay(own, &mut whole);
             let places = places.with_base(&whole);
-            (Spanned::new(span, whole), places)
+            Some((Spanned::new(span, whole), places))
         }
         Err(why) => {
             report.add(at.start, "base", why);
-            (Spanned::new(span, own), places)
+            None
         }
     }
 }
@@ -46,7 +48,14 @@ pub(super) fn on_base<'i>(
 fn named(name: &str) -> Result<DeTable<'static>, String> {
     let file = format!("{name}.toml");
     let found = BUILTIN.iter().find(|(known, _)| *known == file);
-    let (_, text) = found.ok_or_else(|| format!("names {name:?}, which is no built-in entry"))?;
+    let unknown = || {
+        let known = BUILTIN
+            .iter()
+            .map(|(file, _)| file.trim_end_matches(".toml"));
+        let meant = did_you_mean(name, known.map(str::to_owned).collect());
+        format!("names {name:?}, which is no built-in entry{meant}")
+    };
+    let (_, text) = found.ok_or_else(unknown)?;
     let table = DeTable::parse(text).expect("every built-in entry is sound");
     let table = table.into_inner();
     if table.contains_key("base") {

@@ -1,10 +1,11 @@
-//! The tables `[revoke]` and `[introspect]`.
+//! The tables `[revoke]`, `[introspect]` and `[userinfo]`.
 
+use super::account::account_or;
 use super::request::{Words, request};
 use super::response::{failure, pointers_or};
 use crate::catalogue::entry::{
     ClientAuth, IntrospectFacts, Method, Pointers, RequestFacts, ResponseFacts, TokenCallFacts,
-    TokenKind,
+    TokenKind, UserinfoFacts,
 };
 use crate::catalogue::section::{Report, Section};
 
@@ -15,6 +16,14 @@ const TOKEN_CALL: Words = Words {
         ("DELETE", Method::Delete),
     ],
     client_auths: &ClientAuth::OF_TOKEN_CALLS,
+};
+
+const USERINFO: Words = Words {
+    methods: &[("GET", Method::Get), ("POST", Method::Post)],
+    client_auths: &[(
+        ClientAuth::BearerAccessToken.name(),
+        ClientAuth::BearerAccessToken,
+    )],
 };
 
 pub(super) fn revoke(
@@ -73,6 +82,27 @@ pub(super) fn introspect(
         expires_at: pointers_or(&mut table, report, "expires_at", &expires_at),
         call: call(&mut table, report, usual),
     };
+    table.finish(report);
+    facts
+}
+
+/// The access token proves everything, so that nothing is said of the client.
+pub(super) fn userinfo(
+    root: &mut Section<'_>,
+    report: &mut Report<'_>,
+    token_request: &RequestFacts,
+    response: &ResponseFacts,
+) -> UserinfoFacts {
+    let mut facts = UserinfoFacts::usual(token_request, response);
+    let Some(mut table) = root.section(report, "userinfo") else {
+        return facts;
+    };
+    table.refuse_empty(report, "account", "must have one item or more");
+    facts.response.account = account_or(&mut table, report, &facts.response.account);
+    if let Some(rule) = failure(&mut table, report) {
+        facts.response.failure = vec![rule];
+    }
+    facts.request = request(&mut table, report, &facts.request, &USERINFO);
     table.finish(report);
     facts
 }

@@ -95,7 +95,11 @@ fn grant_facts(
         list.map(|text| text.value).collect()
     };
     if grant == TokenGrant::RefreshToken && urls.refresh.is_some() && table.has("url") {
-        table.problem(report, "url stands beside refresh_url, which says the same");
+        table.problem_at(
+            report,
+            &["url"],
+            "stands beside refresh_url, which says the same",
+        );
     }
     let own_url = url(&mut table, report, "url", urls.allowed_hosts).map(|url| Fact {
         field: format!("grants.{}.url", grant.name()),

@@ -21,12 +21,10 @@ pub(super) fn errors(root: &mut Section<'_>, report: &mut Report<'_>) -> Errors 
     if let Some(mut table) = root.section(report, "errors") {
         for code in table.keys() {
             if !is_code(&code) {
-                table.problem(
-                    report,
-                    format!(
-                        "{code:?} is no error code: 1 to 64 of a-z, A-Z, 0-9, _ . : -, and not 0"
-                    ),
+                let why = format!(
+                    "{code:?} is no error code: 1 to 64 of a-z, A-Z, 0-9, _ . : -, and not 0"
                 );
+                table.problem_at(report, &[&code], why);
             }
             meanings(&mut table, report, code, &mut errors);
         }
@@ -69,7 +67,8 @@ pub(super) fn uncoded(root: &mut Section<'_>, report: &mut Report<'_>) -> BTreeM
                 .map(|value| meaning(value, report));
             let meaning = meaning.and_then(|(described, meaning)| {
                 if described.is_some() {
-                    table.problem(report, "described belongs to [errors]: here is no code");
+                    let why = "has described, which belongs to [errors]: here is no code";
+                    table.problem_at(report, &[&status], why);
                 }
                 meaning
             });
@@ -77,10 +76,10 @@ pub(super) fn uncoded(root: &mut Section<'_>, report: &mut Report<'_>) -> BTreeM
                 Ok(number @ 400..=499) if number != 408 && number != 429 => {
                     statuses.extend(meaning.map(|meaning| (number, meaning)));
                 }
-                _ => table.problem(
-                    report,
-                    format!("{status} is no HTTP status of 400 to 499 but 408 and 429"),
-                ),
+                _ => {
+                    let why = "is no HTTP status of 400 to 499, or one of 408 and 429, which say nothing of a grant";
+                    table.problem_at(report, &[&status], why);
+                }
             }
         }
     }
@@ -122,19 +121,18 @@ fn meaning(
             let try_next_secret = detail.boolean(report, "try_next_secret").unwrap_or(false);
             let is_grant = matches!(verdict, Some(Verdict::Grant(_)));
             if reason.is_some() && verdict.is_some() && !is_grant {
-                detail.problem(report, "only the verdict grant has a reason");
+                detail.problem_at(report, &["reason"], "belongs to the verdict grant alone");
             }
             if try_next_secret && verdict.is_some() && verdict != Some(Verdict::Client) {
-                detail.problem(report, "only the verdict client can try the next secret");
+                let why = "belongs to the verdict client alone";
+                detail.problem_at(report, &["try_next_secret"], why);
             }
             let try_alternate_client = detail
                 .boolean(report, "try_alternate_client")
                 .unwrap_or(false);
             if try_alternate_client && verdict.is_some() && verdict != Some(Verdict::Client) {
-                detail.problem(
-                    report,
-                    "only the verdict client can try an alternate client",
-                );
+                let why = "belongs to the verdict client alone";
+                detail.problem_at(report, &["try_alternate_client"], why);
             }
             let described = detail.string(report, "described");
             let described = described.and_then(|words| {

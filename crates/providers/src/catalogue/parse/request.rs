@@ -45,7 +45,8 @@ pub(super) fn request(
         _ => base.body,
     });
     if facts.method == Method::Get && facts.body != BodyFormat::Query {
-        table.problem(report, "a GET request has no body: body must be query");
+        let why = "a GET request has no body: body must be query";
+        table.problem_at(report, &["body", "method"], why);
     }
     facts.client_auth = table
         .choice(report, "client_auth", words.client_auths)

@@ -71,10 +71,8 @@ pub(super) fn failure(table: &mut Section<'_>, report: &mut Report<'_>) -> Optio
         .map(FailureSign::DiffersFrom);
     let present = rule.boolean(report, "present");
     if present == Some(false) {
-        rule.problem(
-            report,
-            "present must be true; what is absent marks no failure",
-        );
+        let why = "must be true: what is absent marks no failure";
+        rule.problem_at(report, &["present"], why);
     }
     let present = present.map(|_| FailureSign::Present);
     let mut signs = [equals, differs, present].into_iter().flatten();

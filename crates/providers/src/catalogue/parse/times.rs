@@ -28,7 +28,8 @@ pub(super) fn rotation(root: &mut Section<'_>, report: &mut Report<'_>) -> Rotat
             Rotation::Grace(grace.value)
         }
         (Some(Rotation::Grace(_)), _) => {
-            table.problem(report, "the mode grace needs a grace of more than 0s");
+            let why = "the mode grace needs a grace of more than 0s, e.g. grace = \"10m\"";
+            table.problem_at(report, &["grace", "mode"], why);
             Rotation::SingleUse
         }
         (Some(mode), None) => mode,
@@ -70,10 +71,8 @@ pub(super) fn renewal(root: &mut Section<'_>, report: &mut Report<'_>) -> Renewa
         refresh_token_margin: positive(&mut table, report, "refresh_token_margin"),
     };
     if renewal.self_renewing && renewal.refresh_token_margin.is_some() {
-        table.problem(
-            report,
-            "what renews itself has no refresh token, and so no margin",
-        );
+        let why = "what renews itself has no refresh token, and so no margin";
+        table.problem_at(report, &["refresh_token_margin"], why);
     }
     table.finish(report);
     renewal

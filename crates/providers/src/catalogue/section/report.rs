@@ -1,11 +1,26 @@
 //! What is found wrong with one text.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use evergrant_core::meant::{did_you_mean, near};
+
+use super::{MISSING, join};
 use crate::catalogue::problem::Problem;
 
 /// Collects the mistakes of one text.
 pub(in crate::catalogue) struct Report<'t> {
     text: &'t str,
     problems: Vec<Problem>,
+    unknown: Vec<Unknown>,
+    asked: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// A key that no table of its name has. What may be meant is known once all tables are read.
+struct Unknown {
+    /// Its place among the problems.
+    index: usize,
+    table: String,
+    name: String,
 }
 
 impl<'t> Report<'t> {
@@ -13,6 +28,8 @@ impl<'t> Report<'t> {
         Self {
             text,
             problems: Vec::new(),
+            unknown: Vec::new(),
+            asked: BTreeMap::new(),
         }
     }
 
@@ -26,6 +43,22 @@ impl<'t> Report<'t> {
             field: field.to_owned(),
             message: message.into(),
         });
+    }
+
+    /// Notes a key that its table does not have.
+    pub(super) fn unknown(&mut self, at: usize, table: &str, name: String) {
+        let index = self.problems.len();
+        self.add(at, &join(table, &name), "is no known key");
+        self.unknown.push(Unknown {
+            index,
+            table: table.to_owned(),
+            name,
+        });
+    }
+
+    /// Remembers which keys a table may have.
+    pub(super) fn asked(&mut self, table: String, keys: BTreeSet<String>) {
+        self.asked.entry(table).or_default().extend(keys);
     }
 
     /// Whether nothing is wrong so far.
@@ -42,10 +75,44 @@ impl<'t> Report<'t> {
         self.problems.iter().any(|problem| within(&problem.field))
     }
 
-    /// All mistakes, by place. What several requests have in common is told once.
+    /// All mistakes, by place. What several requests have in common is told once. A key that is missing because it is
+    /// misspelt is told as misspelt alone.
     pub(in crate::catalogue) fn finish(mut self) -> Vec<Problem> {
+        let mut misspelt = BTreeSet::new();
+        for Unknown { index, table, name } in &self.unknown {
+            let keys: Vec<String> = self.asked[table].iter().cloned().collect();
+            let meant = near(name, keys.clone()).into_iter();
+            misspelt.extend(meant.map(|meant| join(table, &meant)));
+            let hint = self.hint(table, name, keys);
+            self.problems[*index].message.push_str(&hint);
+        }
+        let follows = |problem: &Problem| {
+            misspelt.contains(&problem.field) && problem.message.starts_with(MISSING)
+        };
+        self.problems.retain(|problem| !follows(problem));
         self.problems.sort();
         self.problems.dedup();
         self.problems
+    }
+
+    /// What may be meant by a key that a table does not have: the same key of another table, a key of this one that is
+    /// written like it, or any of this one, of which there are few unless it is the entry itself.
+    fn hint(&self, table: &str, name: &str, keys: Vec<String>) -> String {
+        let homes = self.asked.iter().filter(|(_, keys)| keys.contains(name));
+        let homes: Vec<String> = homes
+            .map(|(table, _)| match table.is_empty() {
+                true => "above the first table".to_owned(),
+                false => format!("[{table}]"),
+            })
+            .collect();
+        let meant = did_you_mean(name, keys.clone());
+        match homes.as_slice() {
+            [] if !meant.is_empty() || table.is_empty() => meant,
+            [] => format!(": [{table}] may have {}", keys.join(", ")),
+            [home] if home.starts_with('[') => format!(" here: it belongs to {home}"),
+            [home] => format!(" here: it stands {home}"),
+            _ if !meant.is_empty() => meant,
+            several => format!(" here, but in {}", several.join(", ")),
+        }
     }
 }

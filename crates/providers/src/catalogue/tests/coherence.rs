@@ -111,6 +111,14 @@ fn what_no_word_of_grant_types_needs_is_told() {
             "line 4: introspect: stands for nothing without introspect_url",
         ),
         (
+            "[userinfo]\naccount = \"/id\"",
+            "line 4: userinfo: stands for nothing without userinfo_url",
+        ),
+        (
+            "grant_types = [\"static\"]\nuserinfo_url = \"https://a.example/me\"",
+            "line 5: userinfo_url: stands for nothing: no word of grant_types has users who consent",
+        ),
+        (
             "[client_assertion]\nalgorithm = \"ES256\"",
             "line 4: client_assertion: stands for nothing: no request has client_auth = \"private_key_jwt\"",
         ),
@@ -147,7 +155,8 @@ fn the_second_request_of_a_code_is_held_against_the_first() {
         (
             format!("parameters = {{ {token}, client_secret = \"x\" }}"),
             format!(
-                "{field}.client_secret: is what the protocol sends as client_secret, which omit leaves out"
+                "{field}.client_secret: is sent already, as the standard parameter client_secret: \
+                 omit = [\"client_secret\"] would leave that out"
             ),
         ),
         (
@@ -159,7 +168,8 @@ fn the_second_request_of_a_code_is_held_against_the_first() {
                 "grant_type = \"x\"\nnames = {{ grant_type = \"kind\" }}\nparameters = {{ {token}, kind = \"x\" }}"
             ),
             format!(
-                "{field}.kind: is what the protocol sends as grant_type, which omit leaves out"
+                "{field}.kind: is sent already, as the standard parameter grant_type: \
+                 the key grant_type of [grants.X] gives it another value"
             ),
         ),
         (
@@ -179,8 +189,12 @@ fn the_second_request_of_a_code_is_held_against_the_first() {
 #[test]
 fn nothing_overrides_what_the_protocol_sends() {
     let own = |name: &str, usual: &str, line: usize, table: &str| {
+        let mend = match usual {
+            "grant_type" => "the key grant_type of [grants.X] gives it another value".to_owned(),
+            _ => format!("omit = [\"{usual}\"] would leave that out"),
+        };
         format!(
-            "line {line}: {table}.parameters.{name}: is what the protocol sends as {usual}, which omit leaves out"
+            "line {line}: {table}.parameters.{name}: is sent already, as the standard parameter {usual}: {mend}"
         )
     };
     for (rest, expected) in [
@@ -335,7 +349,7 @@ fn the_first_mistake_is_not_hidden_by_what_follows_from_it() {
     );
     assert_eq!(
         told("autorize_url = \"https://acme.example/{region}\"\n[placeholders]\nregion = \"eu\""),
-        ["line 4: autorize_url: is no known key"]
+        ["line 4: autorize_url: is no known key; did you mean authorize_url?"]
     );
     // What nothing mentions is told beside any other mistake.
     assert_eq!(

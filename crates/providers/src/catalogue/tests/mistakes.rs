@@ -45,7 +45,6 @@ access_token = "12 hours"
     let expected = [
         (2, "name"),
         (3, "token_url"),
-        (4, "refresh_url"),
         (5, "allowed_hosts"),
         (6, "colour"),
         (7, "sources"),
@@ -58,9 +57,9 @@ access_token = "12 hours"
         (17, "response.expires"),
         (18, "response.failure.pointer"),
         (20, "errors.gone"),
-        (21, "errors.late"),
-        (22, "uncoded"),
-        (24, "rotation"),
+        (21, "errors.late.reason"),
+        (23, "uncoded.500"),
+        (25, "rotation.mode"),
         (27, "lifetime.access_token"),
     ];
     let expected: Vec<(usize, String)> = expected
@@ -249,7 +248,7 @@ fn what_a_base_makes_a_mistake_of_is_told_where_the_base_is_named() {
         mistakes("base = \"github\"\n[request]\nmethod = \"GET\"\nbody = \"json\""),
         [
             "line 4: grants.device_code: a GET request has no body: body must be query",
-            "line 5: request: a GET request has no body: body must be query",
+            "line 7: request.body: a GET request has no body: body must be query",
         ]
     );
     assert_eq!(
@@ -349,7 +348,7 @@ fn an_account_is_pointers_and_tables_that_join_pointers() {
         ),
         (
             "{ join = \"/team\", without = \"/bot\" }",
-            ".without: is no known key",
+            ".without: is no known key; did you mean with?",
         ),
         ("7", ": must be a string, not an integer"),
     ] {

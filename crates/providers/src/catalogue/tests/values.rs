@@ -54,7 +54,7 @@ fn an_issuer_is_a_url_that_claims_may_stand_in() {
     }
     let insecure = "must be https unless its host is a loopback address";
     for (odd, why) in [
-        ("acme", "is no URL"),
+        ("acme", "is no URL, such as https://acme.example/token"),
         ("http://a.example", insecure),
         (
             "https://a.example/#x",
@@ -118,7 +118,7 @@ fn pointers_statuses_and_codes_are_such() {
         ),
         (
             "[response]\nfailure = { pointer = \"/ok\", present = false }",
-            "line 5: response.failure: present must be true; what is absent marks no failure",
+            "line 5: response.failure.present: must be true: what is absent marks no failure",
         ),
         (
             "revoke_url = \"https://acme.example/r\"\n[revoke]\nsuccess = [302]",
@@ -126,11 +126,20 @@ fn pointers_statuses_and_codes_are_such() {
         ),
         (
             "introspect_url = \"https://acme.example/i\"\n[introspect]\nsuccess = [200]",
-            "line 6: introspect.success: is no known key",
+            "line 6: introspect.success: is no known key: [introspect] may have active, body, client_auth, expires_at, \
+             failure, headers, method, names, omit, parameters, scope_separator",
+        ),
+        (
+            "userinfo_url = \"https://acme.example/me\"\n[userinfo]\nclient_auth = \"basic\"",
+            "line 6: userinfo.client_auth: must be one of bearer_access_token, not \"basic\"",
+        ),
+        (
+            "userinfo_url = \"https://acme.example/me\"\n[userinfo]\naccount = []",
+            "line 6: userinfo.account: must have one item or more",
         ),
         (
             "[errors]\n\"\" = \"grant\"",
-            "line 4: errors: \"\" is no error code: 1 to 64 of a-z, A-Z, 0-9, _ . : -, and not 0",
+            "line 5: errors.: \"\" is no error code: 1 to 64 of a-z, A-Z, 0-9, _ . : -, and not 0",
         ),
     ]);
 }
@@ -158,7 +167,7 @@ fn a_code_may_be_bound_to_words_of_its_description() {
         ),
         (
             "[uncoded]\n400 = { verdict = \"grant\", described = \"a\" }",
-            "line 4: uncoded: described belongs to [errors]: here is no code",
+            "line 5: uncoded.400: has described, which belongs to [errors]: here is no code",
         ),
     ]);
 }

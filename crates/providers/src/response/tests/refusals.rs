@@ -32,7 +32,10 @@ fn success_without_a_token_is_a_protocol_failure_that_shows_key_names_at_most() 
         let error = refused(&acme(""), 200, body);
         assert_eq!(error.verdict, Verdict::Protocol, "{body}");
         assert_eq!(error.delivery, Delivery::Answered, "{body}");
-        assert_eq!(error.message, format!("acme answered HTTP 200 {lack}"));
+        assert_eq!(
+            error.message,
+            format!("acme answered HTTP 200 at its token_url {lack}")
+        );
     }
 }
 
@@ -214,7 +217,7 @@ fn a_message_quotes_the_provider_without_secrets() {
     let error = refused(&acme(""), 400, body);
     assert_eq!(
         error.message,
-        "acme answered HTTP 400 with invalid_grant: Token [removed] is gone"
+        "acme answered HTTP 400 at its token_url with invalid_grant: Token [removed] is gone"
     );
 }
 
@@ -280,27 +283,27 @@ fn a_redirect_a_page_and_a_token_that_is_no_text_are_told_as_such() {
         (
             200,
             "<!doctype html><p>hello",
-            "acme answered HTTP 200 with a page of HTML in place of JSON",
+            "acme answered HTTP 200 at its token_url with a page of HTML in place of JSON",
         ),
         (
             403,
             "<html></html>",
-            "acme answered HTTP 403 with a page of HTML in place of JSON",
+            "acme answered HTTP 403 at its token_url with a page of HTML in place of JSON",
         ),
         (
             200,
             r#"{"access_token":17}"#,
-            "acme answered HTTP 200 with a number where the access token should be",
+            "acme answered HTTP 200 at its token_url with a number where the access token should be",
         ),
         (
             200,
             r#"{"access_token":{"a":1}}"#,
-            "acme answered HTTP 200 with an object where the access token should be",
+            "acme answered HTTP 200 at its token_url with an object where the access token should be",
         ),
         (
             200,
             r#"{"access_token":""}"#,
-            "acme answered HTTP 200 with an empty text where the access token should be",
+            "acme answered HTTP 200 at its token_url with an empty text where the access token should be",
         ),
     ] {
         let error = read_text(&entry, status, body).unwrap_err();

@@ -47,12 +47,25 @@ pub(in crate::sandbox) fn issued(
             object.put_first(&facts.refresh_expires_in, seconds);
         }
     }
-    for pointer in facts.account.0.iter().take(1).flat_map(|name| &name.join) {
-        object.put(pointer, ACCOUNT);
-    }
+    name_account(&mut object, facts);
     for (name, pointers) in &facts.metadata {
         object.put_first(pointers, format!("sandbox-{}", name.replace('_', "-")));
     }
+    object.into_value()
+}
+
+fn name_account(object: &mut Object, facts: &ResponseFacts) {
+    for pointer in facts.account.0.iter().take(1).flat_map(|name| &name.join) {
+        object.put(pointer, ACCOUNT);
+    }
+}
+
+/// Whose a token is.
+pub(in crate::sandbox) fn named(played: &Played) -> Value {
+    let facts = played.response();
+    let mut object = Object::new();
+    object.succeed(&facts.failure);
+    name_account(&mut object, facts);
     object.into_value()
 }
 

@@ -30,6 +30,7 @@ pub(in crate::sandbox) fn entry(entry: &Entry, text: &str, name: &str, base_url:
         ("authorize_url", &entry.authorize_url, "authorize"),
         ("revoke_url", &entry.revoke_url, "revoke"),
         ("introspect_url", &entry.introspect_url, "introspect"),
+        ("userinfo_url", &entry.userinfo_url, "userinfo"),
         ("device_url", &entry.device_url, "device"),
     ] {
         // What no grant type needs may only be inherited.

@@ -40,6 +40,7 @@ pub(in crate::sandbox) async fn read(
             Part::Device => Endpoint::Device,
             Part::Revoke => Endpoint::Revoke,
             Part::Introspect => Endpoint::Introspect,
+            Part::Userinfo => Endpoint::Resource,
         },
         dialect: Dialect::Catalogue,
         assertion: wanted(entry.assertion.as_ref(), &address),
@@ -51,7 +52,7 @@ pub(in crate::sandbox) async fn read(
             .collect(),
         client: given.client,
         basic: false,
-        bearer: None,
+        bearer: given.carried,
         malformed,
         played: Some(Played { entry, part }),
     })
@@ -118,6 +119,7 @@ fn given(entry: &Entry, part: Part, sent: &Sent) -> Result<Given, &'static str> 
         }
         Part::Revoke => told_of(&entry.revoke.request, sent),
         Part::Introspect => told_of(&entry.introspect.call.request, sent),
+        Part::Userinfo => take_apart(&entry.userinfo.request, sent, &[], &[]),
     }
 }
 

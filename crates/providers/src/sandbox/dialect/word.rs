@@ -31,12 +31,13 @@ pub(super) enum Word<'e> {
 }
 
 impl<'e> Word<'e> {
-    /// The provider's own code for it, if its entry has one; else what its entry says of a status; else the code of the
+    /// Where it is the code of a consent that is refused, the provider's word that names what is wrong with it, whatever that
+    /// means. Else the provider's own code of what it is to mean, if its entry has one; else what its entry says of a status; else the code of the
     /// RFCs, or another one of the same meaning if the provider means something else by it.
     pub(super) fn of(entry: &'e Entry, refusal: Refusal) -> Self {
         let of_rfc = refusal.code();
         let Some(wanted) = meaning_of(entry, refusal) else {
-            return Self::alone(of_rfc);
+            return Self::by_name(entry, refusal).unwrap_or(Self::alone(of_rfc));
         };
         let has_own_words = is_of_client(refusal)
             || matches!(wanted.verdict, Verdict::Grant(_) | Verdict::RateLimit);
@@ -55,6 +56,27 @@ impl<'e> Word<'e> {
             || own_code(entry, refusal, wanted).map(|(code, words)| Self::Code { code, words });
         let said = usual.map(Self::alone).or_else(own);
         said.unwrap_or(Self::alone(of_rfc))
+    }
+
+    fn by_name(entry: &'e Entry, refusal: Refusal) -> Option<Self> {
+        let named = match refusal {
+            Refusal::UnknownCode | Refusal::UsedCode | Refusal::ExpiredCode => "code",
+            Refusal::OtherRedirectUri => "redirect",
+            Refusal::WrongVerifier => "verifier",
+            _ => return None,
+        };
+        let names = |text: &str| {
+            let mut words = text.split(|c: char| !c.is_ascii_alphanumeric());
+            words.any(|word| word.eq_ignore_ascii_case(named))
+        };
+        let described = entry.described.iter().flat_map(|(code, bound)| {
+            let words = bound.iter().map(|one| Some(one.words.as_str()));
+            words.map(move |words| (code.as_str(), words))
+        });
+        let alone = entry.errors.keys().map(|code| (code.as_str(), None));
+        let mut all = described.chain(alone);
+        let found = all.find(|(code, words)| names(words.unwrap_or(code)));
+        found.map(|(code, words)| Self::Code { code, words })
     }
 
     fn alone(code: &'e str) -> Self {
@@ -79,6 +101,7 @@ fn meaning_of(entry: &Entry, refusal: Refusal) -> Option<Meaning> {
         | Refusal::DeniedByUser
         | Refusal::UnknownCode
         | Refusal::UsedCode
+        | Refusal::ExpiredCode
         | Refusal::OtherRedirectUri
         | Refusal::WrongVerifier => None,
         Refusal::RateLimited => Some(Meaning::of(Verdict::RateLimit)),

@@ -65,6 +65,8 @@ impl Grants {
     }
 
     pub(in crate::sandbox) fn status(&self, family: &str) -> Option<&GrantStatus> {
-        self.families.get(family).map(|family| &family.status)
+        self.families
+            .get(&family.to_owned())
+            .map(|family| &family.status)
     }
 }

@@ -172,10 +172,58 @@ fn revoking_an_access_token_leaves_the_family_alive() {
     let (mut book, first) = with_mode(RotationMode::Strict);
     let token = first.access_token.expose();
     assert_eq!(
-        book.grants.revoke_token(token, "other"),
+        book.grants.revoke_token(token, "other", book.now),
         Err(Refusal::TokenOfAnotherClient)
     );
-    book.grants.revoke_token(token, "sandbox").unwrap();
+    book.grants
+        .revoke_token(token, "sandbox", book.now)
+        .unwrap();
     assert!(!book.is_good(&first));
     assert!(book.refresh(&first).is_ok());
+}
+
+// What a day in CI leaves behind: tokens that ended, tokens that were spent, grants that nobody renews any more.
+#[test]
+fn a_day_of_minting_and_refreshing_leaves_no_more_than_what_still_matters() {
+    const DAY: u64 = 86_400;
+    let mut book = Book::new();
+    let idle = book.create(GrantSpec::default());
+    let mut busy = book.create(GrantSpec::default());
+    let mut before = busy.clone();
+    let (mut most_grants, mut most_tokens) = (0, 0);
+    for second in (0..DAY).step_by(4) {
+        book.pass(4);
+        book.grants.mint(GrantSpec::default(), book.now);
+        before = busy.clone();
+        busy = book.refresh(&busy).unwrap();
+        if second % 4_096 == 0 {
+            let grants = &book.grants;
+            most_grants = most_grants.max(grants.families.values().count());
+            let access = grants.access_tokens.values().count();
+            most_tokens = most_tokens.max(access + grants.refresh_tokens.values().count());
+        }
+    }
+    assert!(most_grants <= 5_000, "{most_grants}");
+    assert!(most_tokens <= 10_000, "{most_tokens}");
+    let brought = book.refresh(&idle).unwrap();
+    assert!(book.is_good(&brought), "what can be renewed is kept");
+    assert_eq!(book.refresh(&before).unwrap_err(), Refusal::ReusedToken);
+    assert_eq!(book.refresh(&busy).unwrap_err(), Refusal::RevokedToken);
+}
+
+#[test]
+fn of_too_many_grants_those_go_that_were_unused_for_the_longest() {
+    let mut book = Book::new();
+    let idle = book.create(GrantSpec::default());
+    let mut used = book.create(GrantSpec::default());
+    for _ in 0..MOST_GRANTS {
+        book.create(GrantSpec::default());
+        used = book.refresh(&used).unwrap();
+    }
+    assert!(book.grants.families.values().count() <= MOST_GRANTS);
+    assert_eq!(book.refresh(&idle).unwrap_err(), Refusal::UnknownToken);
+    assert!(!book.is_good(&idle));
+    assert!(book.refresh(&used).is_ok());
+    let last = book.create(GrantSpec::default());
+    assert_eq!(last.family, format!("grant-{}", MOST_GRANTS + 3));
 }

@@ -214,3 +214,43 @@ async fn nothing_is_played_that_the_entry_does_not_have() {
     }
     bench.stop().await;
 }
+
+// As each says so itself: X in another code's words, GitHub and Zoho by a code of their own, Airtable as the RFC has it.
+#[tokio::test]
+async fn a_bad_authorization_code_is_refused_as_the_entry_tells_of_it() {
+    let bench = Bench::start().await;
+    let code = |name: &str| json!({ "error": name });
+    let of_x = json!({
+        "error": "invalid_request",
+        "error_description": "passed for the authorization code was invalid",
+    });
+    let form = [
+        ("grant_type", "authorization_code"),
+        ("code", "bad"),
+        ("redirect_uri", "http://127.0.0.1/callback"),
+        ("code_verifier", "v"),
+        FORM[2],
+        FORM[3],
+    ];
+    for (provider, is_basic, expected) in [
+        ("x", true, of_x),
+        ("airtable", true, code("invalid_grant")),
+        ("zoho-desk", false, code("invalid_code")),
+        ("github", false, code("bad_verification_code")),
+    ] {
+        let request = bench.http.post(bench.url(&format!("/as/{provider}/token")));
+        let request = match is_basic {
+            true => request
+                .basic_auth(DEFAULT_CLIENT_ID, Some(DEFAULT_CLIENT_SECRET))
+                .form(&form[..4]),
+            false => request.header("accept", "application/json").form(&form),
+        };
+        let (_, body) = answer(request).await;
+        assert_eq!(body, expected, "{provider}");
+    }
+    let refusals = bench.control.ledger().entries.into_iter();
+    for entry in refusals {
+        assert_eq!(entry.refusal, Some(Refusal::UnknownCode));
+    }
+    bench.stop().await;
+}

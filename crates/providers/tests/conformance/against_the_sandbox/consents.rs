@@ -46,7 +46,7 @@ impl Played<'_> {
             return Err("the token opens nothing".to_owned());
         }
         let of_code = self.entry.grants.get(TokenGrant::AuthorizationCode);
-        let is_named = !of_code.response.account.0.is_empty();
+        let is_named = !of_code.response.account.0.is_empty() || self.entry.userinfo_url.is_some();
         if consented.account.is_some() != is_named {
             return Err(format!("the account is {:?}", consented.account));
         }

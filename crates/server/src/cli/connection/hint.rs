@@ -1,17 +1,24 @@
-//! The likely mistake behind an error of the transport.
+//! The likely mistake behind an error.
 
 use std::error::Error as _;
 
 use tonic::{Code, Status};
 
 use super::innermost;
+use crate::cli::status_line::reason;
 
-/// What whoever typed the address, or left out a certificate, may want to know.
+/// What whoever mistyped an address or a name, or left out a certificate, may want to know.
 pub fn of(status: &Status) -> Option<&'static str> {
-    // Words of the client library for an answer that is none of gRPC's.
-    if status.code() == Code::Unimplemented
-        && status.message().contains("grpc-status header missing")
-    {
+    match reason(status).as_deref() {
+        Some("UNKNOWN_PROVIDER") => {
+            return Some("\"evergrant provider list\" shows those that are");
+        }
+        Some("CREDENTIAL_EXISTS") => {
+            return Some("here that is \"evergrant credential reconnect\"");
+        }
+        _ => {}
+    }
+    if is_no_grpc(status) {
         return Some(
             "no gRPC is served there: is this the gRPC port, and not the one for metrics?",
         );
@@ -40,4 +47,10 @@ pub fn of(status: &Status) -> Option<&'static str> {
     closed.into_iter().any(|word| why.contains(word) || status.message().contains(word)).then_some(
         "the server closed the connection, as it does where it wants another client certificate, or one at all; its log says why",
     )
+}
+
+/// Whether what answered speaks HTTP and no gRPC.
+pub fn is_no_grpc(status: &Status) -> bool {
+    // Words of the client library.
+    status.code() == Code::Unimplemented && status.message().contains("grpc-status header missing")
 }

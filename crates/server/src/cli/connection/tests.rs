@@ -64,7 +64,7 @@ async fn get(arguments: &[&str]) -> (Result<(), Failure>, Vec<Request<GetTokenRe
         panic!("the verb is token");
     };
     let mut out = Vec::new();
-    let result = verb.run(&mut out).await;
+    let result = verb.run(&mut out, &mut Vec::new()).await;
     let requests = std::mem::take(&mut *server.0.lock().unwrap());
     (result, requests, String::from_utf8(out).unwrap())
 }
@@ -171,7 +171,10 @@ async fn told_by(scheme: &str, words: &'static [u8]) -> String {
     else {
         panic!("the verb is token");
     };
-    let failure = verb.run(&mut Vec::new()).await.unwrap_err();
+    let failure = verb
+        .run(&mut Vec::new(), &mut Vec::new())
+        .await
+        .unwrap_err();
     assert_eq!(failure.exit(), crate::cli::exit::Exit::Unreachable);
     failure.to_string()
 }

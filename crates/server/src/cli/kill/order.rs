@@ -56,6 +56,17 @@ pub(super) struct Order {
 }
 
 impl Order {
+    /// Refuses what is wrong with the arguments, before anybody is asked.
+    pub(super) fn check(&self, clock: &dyn Clock) -> Result<(), Failure> {
+        self.target(clock)?;
+        self.why()?;
+        if self.is_asked() && !io::stdin().is_terminal() {
+            let why = "standard input is no terminal to ask on; say --yes if it is meant";
+            return Err(Failure::Usage(why.into()));
+        }
+        Ok(())
+    }
+
     /// Counts or begins. `Some` is the kill that was begun.
     pub(super) async fn run(
         self,
@@ -66,16 +77,8 @@ impl Order {
         notes: Out<'_>,
     ) -> Result<Option<String>, Failure> {
         let (target, name) = self.target(clock)?;
-        let reason = match self.reason.clone() {
-            _ if self.dry_run => String::new(),
-            Some(reason) if !reason.trim().is_empty() => reason,
-            _ => return Err(Failure::Usage("say why with --reason TEXT".into())),
-        };
-        let is_asked = !self.dry_run && !self.yes;
-        if is_asked && !io::stdin().is_terminal() {
-            let why = "standard input is no terminal to ask on; say --yes if it is meant";
-            return Err(Failure::Usage(why.into()));
-        }
+        let reason = self.why()?;
+        let is_asked = self.is_asked();
         if self.dry_run || is_asked {
             let request = PreviewKillRequest {
                 target: Some(target.clone()),
@@ -96,6 +99,18 @@ impl Order {
         };
         let begun = client.start_kill(request).await?.into_inner();
         Ok(Some(view(begun.kill)?.kill_id))
+    }
+
+    fn why(&self) -> Result<String, Failure> {
+        match &self.reason {
+            _ if self.dry_run => Ok(String::new()),
+            Some(reason) if !reason.trim().is_empty() => Ok(reason.clone()),
+            _ => Err(Failure::Usage("say why with --reason TEXT".into())),
+        }
+    }
+
+    fn is_asked(&self) -> bool {
+        !self.dry_run && !self.yes
     }
 
     fn target(&self, clock: &dyn Clock) -> Result<(KillTarget, String), Failure> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use evergrant_core::clock::Clock;
 use evergrant_core::registry::Registry;
-use evergrant_core::revocation::Revoker;
+use evergrant_core::revocation::{RevocationOutcome, Revoker};
 use evergrant_proto::v1;
 
 use super::not_found;
@@ -46,11 +46,8 @@ impl Deletions {
         call.require(Permission::CredentialWrite, Some(&key.tenant))?;
         if revoke_at_provider {
             let deleted = self.revoker.delete_credential(&key, call.deadline()).await;
-            let revoked_at_provider =
-                deleted.map_err(|error| revoke_error(error, self.clock.now()))?;
-            return Ok(v1::DeleteCredentialResponse {
-                revoked_at_provider,
-            });
+            let outcome = deleted.map_err(|error| revoke_error(error, self.clock.now()))?;
+            return Ok(answer(outcome));
         }
         let found = self
             .registry
@@ -62,7 +59,23 @@ impl Deletions {
         }
         Ok(v1::DeleteCredentialResponse {
             revoked_at_provider: false,
+            revocation_outcome: v1::RevocationOutcome::NotRequested.into(),
+            sharing_credential_ids: Vec::new(),
         })
+    }
+}
+
+fn answer(outcome: RevocationOutcome) -> v1::DeleteCredentialResponse {
+    let (wire, others) = match outcome {
+        RevocationOutcome::Revoked => (v1::RevocationOutcome::Revoked, Vec::new()),
+        RevocationOutcome::Shared(others) => (v1::RevocationOutcome::GrantShared, others),
+        RevocationOutcome::NotSupported => (v1::RevocationOutcome::NotSupported, Vec::new()),
+        RevocationOutcome::NoToken => (v1::RevocationOutcome::NoToken, Vec::new()),
+    };
+    v1::DeleteCredentialResponse {
+        revoked_at_provider: wire == v1::RevocationOutcome::Revoked,
+        revocation_outcome: wire.into(),
+        sharing_credential_ids: others.iter().map(|other| other.id.to_string()).collect(),
     }
 }
 

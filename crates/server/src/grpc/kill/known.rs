@@ -1,11 +1,11 @@
 //! A target that nobody knows is a slip of the pen: it is refused before anything is written.
 
 use evergrant_core::kill::KillTarget;
+use evergrant_core::meant::did_you_mean;
 use evergrant_proto::v1::ErrorReason;
 
 use super::Kills;
 use crate::audit::record::RESERVED;
-use crate::grpc::meant::did_you_mean;
 use crate::grpc::status::{ApiError, store_error};
 
 impl Kills {

@@ -124,10 +124,11 @@ fn the_others_keep_their_grant() {
 #[test]
 fn a_grant_that_is_to_be_revoked_is_left_to_others_who_use_it() {
     let mut scene = Scene::new();
-    scene.grant(Some("acct"), &["a", "b"]);
+    scene.grant(Some("acct"), &["z", "b", "a"]);
     scene.grant(None, &["c"]);
-    let change = leave_shared_grant(&scene.0, &key("a")).unwrap();
-    assert_eq!(written(&change), ["delete a", "touch grant"]);
+    let (change, others) = leave_shared_grant(&scene.0, &key("b")).unwrap();
+    assert_eq!(written(&change), ["delete b", "touch grant"]);
+    assert_eq!(others, [key("a"), key("z")], "by id");
     for sole_or_missing in ["c", "nobody"] {
         assert_eq!(leave_shared_grant(&scene.0, &key(sole_or_missing)), None);
     }

@@ -11,7 +11,7 @@ use evergrant_core::testing::clock::ManualClock;
 use evergrant_core::testing::coordinator::MemoryCoordinator;
 use evergrant_core::testing::provider::{ScriptedProviders, failure};
 use evergrant_core::testing::store::MemoryStore;
-use evergrant_proto::v1::ErrorReason;
+use evergrant_proto::v1::{ErrorReason, RevocationOutcome as Outcome};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::Code;
@@ -79,16 +79,11 @@ impl Stage {
         registry.create_credential(&new).await.unwrap();
     }
 
-    async fn delete(&self, name: &str, revoke: bool) -> Result<bool, ApiError> {
+    async fn delete(&self, name: &str, revoke: bool) -> Deleted {
         self.delete_within(name, revoke, "60S").await
     }
 
-    async fn delete_within(
-        &self,
-        name: &str,
-        revoke_at_provider: bool,
-        timeout: &str,
-    ) -> Result<bool, ApiError> {
+    async fn delete_within(&self, name: &str, revoke_at_provider: bool, timeout: &str) -> Deleted {
         let mut metadata = MetadataMap::new();
         metadata.insert("grpc-timeout", timeout.parse().unwrap());
         let deadline = deadline::of(&metadata);
@@ -105,7 +100,9 @@ impl Stage {
             revoke_at_provider,
         };
         let answer = self.service.delete(&call, request).await?;
-        Ok(answer.revoked_at_provider)
+        let outcome = answer.revocation_outcome();
+        let sharing = answer.sharing_credential_ids;
+        Ok((answer.revoked_at_provider, outcome, sharing))
     }
 
     async fn is_there(&self, name: &str) -> bool {
@@ -114,23 +111,32 @@ impl Stage {
     }
 }
 
+/// Whether the provider confirmed it, what became of the grant, and who shares it.
+type Deleted = Result<(bool, Outcome, Vec<String>), ApiError>;
+
+fn revoked() -> Deleted {
+    Ok((true, Outcome::Revoked, Vec::new()))
+}
+
 fn key(name: &str) -> CredentialKey {
     credential_key("acme", name).unwrap()
 }
 
 #[tokio::test]
-async fn the_answer_says_whether_the_provider_confirmed_a_revocation() {
+async fn the_answer_says_what_became_of_the_grant_at_the_provider() {
     let stage = Stage::new();
     stage.store("sole", None).await;
     stage.store("one", Some("T1")).await;
     stage.store("other", Some("T1")).await;
     stage.store("stays", None).await;
-    assert_eq!(stage.delete("sole", true).await, Ok(true));
-    assert_eq!(stage.delete("one", true).await, Ok(false), "it is shared");
-    assert_eq!(stage.delete("other", true).await, Ok(true));
+    assert_eq!(stage.delete("sole", true).await, revoked());
+    let shared = (false, Outcome::GrantShared, vec!["other".to_owned()]);
+    assert_eq!(stage.delete("one", true).await, Ok(shared));
+    assert_eq!(stage.delete("other", true).await, revoked());
     let cannot = Ok(Revocation::NotSupported);
     stage.provider.answer_next_revocation(cannot);
-    assert_eq!(stage.delete("stays", true).await, Ok(false));
+    let not_supported = (false, Outcome::NotSupported, Vec::new());
+    assert_eq!(stage.delete("stays", true).await, Ok(not_supported));
     assert_eq!(stage.provider.revocations().len(), 3);
     for name in ["sole", "one", "other", "stays"] {
         assert!(!stage.is_there(name).await, "{name}");
@@ -141,7 +147,8 @@ async fn the_answer_says_whether_the_provider_confirmed_a_revocation() {
 async fn nobody_is_asked_to_revoke_who_was_not_to_be_asked() {
     let stage = Stage::new();
     stage.store("c", None).await;
-    assert_eq!(stage.delete("c", false).await, Ok(false));
+    let not_requested = (false, Outcome::NotRequested, Vec::new());
+    assert_eq!(stage.delete("c", false).await, Ok(not_requested));
     assert!(stage.provider.revocations().is_empty());
     let again = stage.delete("c", true).await.unwrap_err();
     assert_eq!(again.reason(), ErrorReason::CredentialNotFound);
@@ -192,7 +199,7 @@ async fn a_provider_that_fails_is_told_by_its_reason_and_nothing_is_deleted() {
         );
         assert!(stage.is_there("c").await);
     }
-    assert_eq!(stage.delete("c", true).await, Ok(true));
+    assert_eq!(stage.delete("c", true).await, revoked());
 }
 
 #[tokio::test(start_paused = true)]
@@ -203,6 +210,10 @@ async fn a_caller_whose_deadline_passes_first_learns_that_the_work_goes_on() {
     let error = stage.delete_within("c", true, "5S").await.unwrap_err();
     assert_eq!(error.reason(), ErrorReason::RefreshInProgress);
     assert_eq!(error.code(), Code::DeadlineExceeded);
+    assert!(
+        error.message().contains("it may be deleted yet"),
+        "{error:?}"
+    );
     held.release();
     let gone = stage.delete("c", true).await.unwrap_err();
     assert_eq!(gone.reason(), ErrorReason::CredentialNotFound);

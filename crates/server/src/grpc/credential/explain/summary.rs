@@ -5,6 +5,7 @@ use std::time::Duration;
 use evergrant_core::attempts::{AttemptOutcome, AttemptRecord};
 use evergrant_core::clock::Timestamp;
 use evergrant_core::explain::{Diagnosis, Explanation};
+use evergrant_core::failure::FailureReason;
 use evergrant_core::grant::{Invalidation, InvalidationReason, PassingFailure};
 use jiff::Unit;
 
@@ -58,7 +59,12 @@ pub(super) fn of(explained: &Explanation) -> String {
             failure,
             failed,
             until,
-        } => cooling(failure.as_ref(), *failed, *until),
+        } => match failure {
+            Some(failure) if failure.reason == FailureReason::ClientRejected => {
+                refused_alone(explained, &failure.message, *failed, *until)
+            }
+            failure => cooling(failure.as_ref(), *failed, *until),
+        },
         Diagnosis::Throttled { until } => format!(
             "not refreshed before {}: the provider asked for client {client} to be left alone until then",
             time(*until)
@@ -158,14 +164,45 @@ fn cooling(failure: Option<&PassingFailure>, failed: u32, until: Timestamp) -> S
         Some(failure) => failure.message.clone(),
         None => "its refresh failed".to_owned(),
     };
-    let times = match failed {
-        0 | 1 => "once".to_owned(),
-        times => format!("{times} times in a row"),
-    };
+    let times = times(failed);
     format!(
         "not refreshed before {}: it failed {times}, the last time because {why}",
         time(until)
     )
+}
+
+/// The provider rejects the client, and what this grant brings is the reason.
+fn refused_alone(explained: &Explanation, message: &str, failed: u32, until: Timestamp) -> String {
+    let grant = &explained.grant;
+    let latest = explained.attempts.first();
+    let is_about_scopes = !grant.requested_scopes.is_empty()
+        && latest
+            .and_then(|attempt| attempt.error.as_ref())
+            .is_some_and(|error| error.code == "invalid_scope");
+    let remedy = if is_about_scopes {
+        "whoever asks must ask for scopes that the client may have"
+    } else if grant.grant_type.is_minted() {
+        "an administrator of its account at the provider must allow the application, or, if it brings a client of its \
+         own, its owner must mend that"
+    } else {
+        "an administrator of its account at the provider must allow the application there"
+    };
+    let why = match message {
+        "" => String::new(),
+        words => format!(", the last time because {words}"),
+    };
+    let (client, until, times) = (&grant.client, time(until), times(failed));
+    format!(
+        "not refreshed before {until}: the provider refuses client {client} for this credential alone, {times}{why}; \
+         {remedy}, and it is tried again by itself"
+    )
+}
+
+fn times(failed: u32) -> String {
+    match failed {
+        0 | 1 => "once".to_owned(),
+        times => format!("{times} times in a row"),
+    }
 }
 
 fn code(code: &str) -> String {

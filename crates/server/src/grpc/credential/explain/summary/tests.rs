@@ -45,7 +45,7 @@ fn death(reason: InvalidationReason) -> Invalidation {
     Invalidation {
         reason,
         provider_error: "invalid_grant".into(),
-        message: "acme answered HTTP 400 with invalid_grant".into(),
+        message: "acme answered HTTP 400 at its token_url with invalid_grant".into(),
         at: AT,
         reported: false,
     }
@@ -108,6 +108,37 @@ fn what_somebody_reported_is_told_in_their_words() {
         of(&explained(Diagnosis::Dead(by_caller))),
         "dead since 2023-11-14T22:13:20Z: it was reported dead, \"app uninstalled\"; the user must connect again"
     );
+}
+
+#[test]
+fn who_must_act_is_told_where_the_client_is_refused_for_one_credential_alone() {
+    let mut refused = explained(Diagnosis::CoolingDown {
+        failure: Some(PassingFailure {
+            reason: FailureReason::ClientRejected,
+            message: "acme answered HTTP 400 with unauthorized_client".into(),
+        }),
+        failed: 2,
+        until: AT.plus(Duration::from_secs(60)),
+    });
+    let client = &refused.grant.client;
+    assert_eq!(
+        of(&refused),
+        format!(
+            "not refreshed before 2023-11-14T22:14:20Z: the provider refuses client {client} for this credential \
+             alone, 2 times in a row, the last time because acme answered HTTP 400 with unauthorized_client; an \
+             administrator of its account at the provider must allow the application there, and it is tried again by \
+             itself"
+        )
+    );
+    refused.grant.grant_type = GrantType::JwtBearer;
+    let told = of(&refused);
+    assert!(told.contains("if it brings a client of its own, its owner must mend that"));
+    let mut attempt = self::refused(&refused);
+    attempt.error.as_mut().unwrap().code = "invalid_scope".into();
+    refused.attempts.push(attempt);
+    assert_eq!(of(&refused), told, "it asks for no scopes");
+    refused.grant.requested_scopes = ["read".to_owned()].into_iter().collect();
+    assert!(of(&refused).contains("must ask for scopes that the client may have"));
 }
 
 #[test]

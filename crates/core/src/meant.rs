@@ -7,30 +7,34 @@ const PROPOSED: usize = 3;
 
 /// The end of a message about an unknown `name`: those of `known` that it may have been meant to be; empty if there are
 /// none.
-pub(super) fn did_you_mean(name: &str, known: Vec<String>) -> String {
+pub fn did_you_mean(name: &str, known: Vec<String>) -> String {
     match &near(name, known)[..] {
         [] => String::new(),
         near => format!("; did you mean {}?", near.join(" or ")),
     }
 }
 
-/// Those of `known` that `name` may have been meant to be, the nearest first.
-fn near(name: &str, known: Vec<String>) -> Vec<String> {
+/// Those of `known` that `name` may have been meant to be, the nearest first, at most three.
+pub fn near(name: &str, known: Vec<String>) -> Vec<String> {
     let written = name.to_lowercase();
     let distance = |known: &str| {
         let known = known.to_lowercase();
         match known.starts_with(&written) || written.starts_with(&known) {
-            true => 0,
+            // A whole word of it is as near as one slip.
+            true => usize::from(known != written),
             false => strsim::damerau_levenshtein(&written, &known),
         }
     };
     // Of a short name, any other is near.
     let slips = SLIPS.min(written.chars().count() / 2);
-    let known = known.into_iter().map(|known| (distance(&known), known));
-    let mut near: Vec<_> = known.filter(|(slip, _)| *slip <= slips).collect();
+    let known = known.into_iter().map(|known| {
+        let further = known.len().abs_diff(written.len());
+        (distance(&known), further, known)
+    });
+    let mut near: Vec<_> = known.filter(|(slip, ..)| *slip <= slips).collect();
     near.sort();
     near.truncate(PROPOSED);
-    near.into_iter().map(|(_, known)| known).collect()
+    near.into_iter().map(|(.., known)| known).collect()
 }
 
 #[cfg(test)]
@@ -66,5 +70,7 @@ mod tests {
             "; did you mean mail or main?"
         );
         assert_eq!(did_you_mean("nothing", known()), "");
+        let known = vec!["token_url".to_owned(), "tokens".to_owned()];
+        assert_eq!(near("token", known), ["tokens", "token_url"]);
     }
 }
