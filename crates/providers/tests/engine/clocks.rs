@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evergrant_core::grant::{Grant, GrantType};
+use evergrant_core::ids::ClientName;
 use evergrant_core::provider::Providers as _;
 use evergrant_core::secret::SigningKey;
 use evergrant_providers::{Catalogue, HttpProviders};
@@ -17,7 +18,7 @@ const SECONDS: i64 = NOW.as_millis() / 1_000;
 const TEN_MINUTES_BEHIND: &str = "Tue, 14 Nov 2023 22:03:20 GMT";
 const LIKE_OURS: &str = "Tue, 14 Nov 2023 22:13:20 GMT";
 
-/// Grants of the provider `acme` and of another one, each at an endpoint of its own.
+/// The providers `acme` and `other`, each at an endpoint of its own and with a client of its name.
 struct Scene {
     keys: &'static Keys,
     providers: HttpProviders,
@@ -38,7 +39,7 @@ impl Scene {
         catalogue.add(&one, "test").unwrap();
         let other = other.replace("name = \"acme\"", "name = \"other\"");
         catalogue.add(&other, "test").unwrap();
-        let clients = ["acme", "other"].map(|provider| client(provider, "main", &["secret"]));
+        let clients = ["acme", "other"].map(|name| client(name, name, &["secret"]));
         let providers = HttpProviders::new(Arc::new(catalogue), clients.into(), Arc::new(Fixed));
         Self {
             keys: Keys::rsa(),
@@ -49,6 +50,7 @@ impl Scene {
 
     fn grant(&self, provider: &str) -> Grant {
         let mut grant = grant(provider);
+        grant.facts.client.client = ClientName::parse(provider).unwrap();
         grant.facts.grant_type = GrantType::JwtBearer;
         grant.tokens.refresh_token = None;
         grant.tokens.means.signing_key = Some(SigningKey::new(self.keys.private.clone()));
