@@ -1,5 +1,6 @@
 //! Tokens without a user: minted once for all who ask, from means that nobody gets to see again.
 
+mod mistaken;
 mod revoked;
 
 use std::collections::{BTreeMap, BTreeSet};
