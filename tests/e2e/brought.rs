@@ -115,6 +115,37 @@ async fn what_a_token_endpoint_answered_fits_as_it_came() -> Result<()> {
 }
 
 #[tokio::test]
+async fn the_operator_alone_is_told_of_a_refresh_token_in_two_tenants() -> Result<()> {
+    let stage = Stage::begin().await?;
+    let answer = file(GITHUB)?;
+    let answer = answer.path().to_string_lossy();
+    let mut stored = Vec::new();
+    for tenant in ["one", "two"] {
+        let more = ["--token-response", &answer, "--tenant", tenant];
+        stored.push(stage.create("mail", "github", &more).await?);
+    }
+    let fields = |stored: &Value| {
+        stored
+            .as_object()
+            .map(|fields| fields.keys().cloned().collect())
+    };
+    let [first, second]: [Option<Vec<String>>; 2] = [fields(&stored[0]), fields(&stored[1])];
+    assert_eq!(first, second, "the second is answered like the first");
+    assert_ne!(stored[0]["grant_id"], stored[1]["grant_id"]);
+
+    let log = stage.replica.log();
+    let mut lines = log.lines();
+    let warning = lines.find(|line| line.contains("credentials of other tenants or clients hold"));
+    let warning = warning.unwrap_or_default();
+    ensure!(
+        warning.contains("one/mail") && warning.contains("two/mail"),
+        "{log}"
+    );
+    ensure!(!log.contains("ghr_1"), "{log}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_refusal_is_no_answer_and_is_not_repeated() -> Result<()> {
     let stage = Stage::begin().await?;
     let refusal = r#"{"ok":false,"error":"hush"}"#;

@@ -18,6 +18,9 @@ const REFRESH_TOKEN_MARGIN_MAX: Duration = Duration::from_secs(7 * 86_400);
 /// How long before its end a token is renewed that cannot be renewed after it.
 const WINDOW_MAX: Duration = Duration::from_secs(14 * 86_400);
 
+/// A call, and what is done until its tokens are stored, take no longer than this.
+const LONGEST_CALL: Duration = Duration::from_secs(3600);
+
 /// The dates of a grant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Dates {
@@ -209,8 +212,21 @@ impl<'a> Life<'a> {
         if renewal.self_renewing && self.grant_type == GrantType::AuthorizationCode {
             return self.expires_at;
         }
-        let end = self.refresh_expires_at.filter(|_| renewal.end_moves)?;
-        (self.refresh_token && end > self.issued_at).then_some(end)
+        let (end, _) = self.refresh_token_ends(renewal);
+        end.filter(|end| *end > self.issued_at)
+    }
+
+    /// When the refresh token ends unless it is used, and when it ends however often it is.
+    fn refresh_token_ends(&self, renewal: &Renewal) -> (Option<Timestamp>, Option<Timestamp>) {
+        let Some(end) = self.refresh_expires_at.filter(|_| self.refresh_token) else {
+            return (None, None);
+        };
+        if renewal.end_moves || renewal.is_of_idleness(end, self.issued_at) {
+            return (Some(end), None);
+        }
+        let idle = renewal.refresh_token_idle;
+        let unused = idle.map(|idle| self.issued_at.plus(idle));
+        (unused.filter(|unused| *unused < end), Some(end))
     }
 
     /// A time in the first half of the margin before `end`, another for each grant: of grants that were connected
@@ -224,8 +240,7 @@ impl<'a> Life<'a> {
         let is_renewable = renewal.can_renew(self.grant_type, self.refresh_token);
         let end = |at: Option<Timestamp>, of| at.map(|at| End { at, of });
         let access_token = self.expires_at.filter(|_| !is_renewable);
-        let fixed = self.refresh_token && !renewal.end_moves;
-        let refresh_token = self.refresh_expires_at.filter(|_| fixed);
+        let (_, refresh_token) = self.refresh_token_ends(renewal);
         let is_consent = self.grant_type == GrantType::AuthorizationCode;
         let lifetime = renewal.grant_lifetime.filter(|_| is_consent);
         let grant = lifetime.map(|lifetime| self.consented_at.plus(lifetime));
@@ -261,6 +276,16 @@ impl Renewal {
             GrantType::Static => false,
             minted => minted.is_minted(),
         }
+    }
+
+    /// Whether a refresh token that was used at `at` or a moment before, and that nothing but use keeps, ends at `end`
+    /// because it is not used any more. Any other end was stated.
+    pub(crate) fn is_of_idleness(&self, end: Timestamp, at: Timestamp) -> bool {
+        self.refresh_token_idle.is_some_and(|idle| {
+            let reckoned = at.plus(idle);
+            let off = end.since(reckoned).max(reckoned.since(end));
+            off <= LONGEST_CALL.min(idle / 10)
+        })
     }
 
     /// Until when the provider renews no token that was issued at `issued_at`. A token that does not outlive this

@@ -63,13 +63,14 @@ pub enum BreakerState {
     Open,
 }
 
-/// A call that finds out whether a rejected client is still rejected. Dropped without an outcome, the next one is due
-/// after the same wait.
+/// A call that finds out whether a rejected client is still rejected. Dropped without a verdict on the client, the next
+/// one is due after a longer wait if the provider was [called](Self::called), and after the same wait if not.
 #[derive(Debug)]
 pub struct Probe<'a> {
     breaker: &'a ClientBreaker,
     client: ClientKey,
     number: u64,
+    called: bool,
 }
 
 /// A client is rejected, and the next probe is not due.
@@ -101,6 +102,7 @@ impl ClientBreaker {
             breaker: self,
             client: client.clone(),
             number,
+            called: false,
         }))
     }
 
@@ -187,14 +189,15 @@ impl ClientBreaker {
     }
 
     /// A grant was refused with words that are about the client, and may be about what the grant itself brought: its own
-    /// endpoint, or the account that a token is minted for. Answers whether the client is to be held for
-    /// [rejected](Self::reject): so many grants in a row cannot all be at fault.
-    pub fn doubt(&self, client: &ClientKey, grant: &GrantId) -> bool {
+    /// endpoint, the account that a token is minted for, or a refresh token of another client. `None`: one that is not to
+    /// be counted. Answers whether the client is to be held for [rejected](Self::reject): so many grants in a row cannot
+    /// all be at fault.
+    pub fn doubt(&self, client: &ClientKey, grant: Option<&GrantId>) -> bool {
         let mut clients = self.lock();
         let accepted_at = clients.accepted.get(client);
         let is_proven = accepted_at.is_some_and(|at| at.elapsed() < RECENTLY);
         let doubts = clients.doubts.entry(client.clone()).or_default();
-        doubts.insert(grant.clone());
+        doubts.extend(grant.cloned());
         let most = if is_proven {
             DOUBTS
         } else {
@@ -238,6 +241,13 @@ impl ClientBreaker {
     }
 }
 
+impl Probe<'_> {
+    /// The provider was called. Each such probe costs a grant something, whatever comes of it.
+    pub fn called(&mut self) {
+        self.called = true;
+    }
+}
+
 impl Drop for Probe<'_> {
     fn drop(&mut self) {
         let mut clients = self.breaker.lock();
@@ -245,7 +255,10 @@ impl Drop for Probe<'_> {
             && rejection.probing == Some(self.number)
         {
             rejection.probing = None;
-            rejection.probe_at = Instant::now() + rejection.wait;
+            if self.called {
+                rejection.wait = longer(rejection.wait);
+            }
+            rejection.probe_at = Instant::now() + jittered(rejection.wait);
         }
     }
 }
@@ -269,11 +282,12 @@ impl Rejection {
 }
 
 /// The wait after a probe that failed.
-fn longer(wait: Duration) -> Duration {
+pub(crate) fn longer(wait: Duration) -> Duration {
     (wait * 2).min(LAST_PROBE)
 }
 
-fn jittered(wait: Duration) -> Duration {
+/// A wait, a tenth more or less.
+pub(crate) fn jittered(wait: Duration) -> Duration {
     wait.mul_f64(0.9 + 0.2 * fastrand::f64())
 }
 

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use crate::ids::ClientKey;
 use crate::provider::Limits;
-use window::Window;
+use window::{Taken, Window};
 
 mod window;
 
@@ -90,6 +90,7 @@ pub struct Place {
     budget: Arc<Budget>,
     _permits: [Option<OwnedSemaphorePermit>; 2],
     waited: bool,
+    taken: Taken,
     called: AtomicBool,
 }
 
@@ -245,8 +246,8 @@ impl Budget {
         let renewal = Arc::clone(&self.renewals).try_acquire_owned();
         let renewal = renewal.map_err(busy)?;
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(busy)?;
-        self.window().take(Urgency::Background)?;
-        Ok(self.place([Some(place), Some(renewal)], false))
+        let taken = self.window().take(Urgency::Background)?;
+        Ok(self.place([Some(place), Some(renewal)], false, taken))
     }
 
     async fn enter_in_turn(self: &Arc<Self>) -> Result<Place, Full> {
@@ -267,7 +268,7 @@ impl Budget {
         let began = Instant::now();
         loop {
             let full = match self.window().take(Urgency::Interactive) {
-                Ok(()) => return Ok(self.place([place, None], waited)),
+                Ok(taken) => return Ok(self.place([place, None], waited, taken)),
                 Err(full) => full,
             };
             let patient = began.elapsed() + full.retry_after <= PATIENCE;
@@ -279,11 +280,17 @@ impl Budget {
         }
     }
 
-    fn place(self: &Arc<Self>, permits: [Option<OwnedSemaphorePermit>; 2], waited: bool) -> Place {
+    fn place(
+        self: &Arc<Self>,
+        permits: [Option<OwnedSemaphorePermit>; 2],
+        waited: bool,
+        taken: Taken,
+    ) -> Place {
         Place {
             budget: Arc::clone(self),
             _permits: permits,
             waited,
+            taken,
             called: AtomicBool::new(false),
         }
     }
@@ -311,7 +318,7 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         if !*self.called.get_mut() {
-            self.budget.window().give_back();
+            self.budget.window().give_back(self.taken);
         }
     }
 }

@@ -55,8 +55,8 @@ pub enum Scope {
         /// Its client.
         client: ClientKey,
     },
-    /// What a provider reports: whether its delivery is remembered, and the first `limit` active grants that it
-    /// [concerns](Report::concerns), by id and over all tenants, each as in [`Scope::Grant`].
+    /// What a provider reports: whether its delivery is remembered, and the first `limit` grants that it
+    /// [concerns](Report::concerns) and that nobody reported dead, by id and over all tenants, each as in [`Scope::Grant`].
     Report {
         /// The report.
         report: Report,
@@ -79,6 +79,20 @@ pub struct Connecting {
     pub refresh_token: Option<[u8; 64]>,
 }
 
+/// How many credentials a snapshot names at most that hold a refresh token elsewhere.
+pub const ELSEWHERE: u32 = 10;
+
+/// A grant that holds the refresh token which is about to be stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// The grant.
+    pub id: GrantId,
+    /// The generation that its tokens were read at: another one than in the snapshot if it was refreshed in between.
+    pub generation: Generation,
+    /// Its tokens; `None` if they do not open.
+    pub tokens: Option<TokenSet>,
+}
+
 /// A part of the store, as it stood at `revision` or a little later.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
@@ -86,11 +100,14 @@ pub struct Snapshot {
     pub revision: u64,
     /// The time by the store's clock.
     pub now: Timestamp,
-    /// The grants in scope, without their tokens: no change asks what they are, and so one whose sealing key is lost can
-    /// be reconnected, invalidated and deleted.
+    /// The grants in scope, without their tokens: no change needs to know what they are, and so one whose sealing key is
+    /// lost can be reconnected, invalidated and deleted.
     pub grants: Vec<GrantFacts>,
     /// Those of them that hold the refresh token which is about to be stored, by id.
-    pub same_token: Vec<GrantId>,
+    pub same_token: Vec<Holder>,
+    /// The first [`ELSEWHERE`] credentials, by key, of other tenants or clients whose grants are not invalidated and hold
+    /// that refresh token as well.
+    pub elsewhere: Vec<CredentialKey>,
     /// The credentials in scope, by key.
     pub credentials: Vec<Credential>,
     /// The integrations in scope, by key, each with all its needs.
@@ -131,6 +148,13 @@ pub struct ChangeSet {
     pub writes: Vec<Write>,
     /// What to tell, in this order.
     pub events: Vec<EventBody>,
+}
+
+impl Snapshot {
+    /// The grant, if it holds the refresh token which is about to be stored.
+    pub(crate) fn holder(&self, grant: &GrantId) -> Option<&Holder> {
+        self.same_token.iter().find(|holder| holder.id == *grant)
+    }
 }
 
 impl ChangeSet {
@@ -209,6 +233,14 @@ pub enum Write {
         /// Why.
         invalidation: Invalidation,
     },
+    /// The death of a grant that was found dead is reported as well: no token set that comes later undoes it. The reason
+    /// of the death and the version stay. Expects it to be invalidated, of this generation, and not reported dead.
+    ReportDeath {
+        /// The grant.
+        grant: GrantId,
+        /// The generation that it must still be of.
+        generation: Generation,
+    },
     /// A grant is refused and not believed dead: suspect, no lease, one failed attempt more, due and tried again at
     /// `next_at`, version + 1. What a lost answer left in doubt stays in doubt. Expects the grant to be active or
     /// suspect, of this generation and this epoch.
@@ -258,7 +290,7 @@ pub enum Write {
     /// A credential joined or left the grant: version + 1.
     TouchGrant(GrantId),
     /// A grant that no credential uses any more and that none is derived from: a change that leaves one with it
-    /// conflicts.
+    /// conflicts. It is found by [`changed_within`](crate::store::GrantStore::changed_within) for a while.
     DeleteGrant(GrantId),
     /// A new credential, version 1.
     InsertCredential(Credential),
@@ -317,6 +349,7 @@ impl Write {
             Self::StoreTokens { grant, .. }
             | Self::KeepTokens { grant, .. }
             | Self::InvalidateGrant { grant, .. }
+            | Self::ReportDeath { grant, .. }
             | Self::HoldGrant { grant, .. }
             | Self::DateGrant { grant, .. } => Row::Grant(grant),
             Self::NoteRefusal { grant, .. } => Row::Refusal(grant),

@@ -1,7 +1,8 @@
 //! Keeps this replica's memory true: what another replica replaced, invalidated or reconnected is forgotten here.
 //!
 //! Notices bring it within milliseconds. A poll of what changed lately brings it within a second where notices are
-//! lost or there is no bus between replicas. Both only ever make this replica read again.
+//! lost or there is no bus between replicas. Both only ever make this replica read again. A grant that is deleted counts
+//! as changed, too: the name of its only credential may stand for another account by now.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,9 @@ const POLL: Duration = Duration::from_millis(500);
 const OVERLAP: Duration = Duration::from_secs(6);
 /// After this long without a look, everything is forgotten instead of looked up.
 const LONGEST_WINDOW: Duration = Duration::from_secs(300);
+
+/// For how long the store is to know which grants were deleted: longer than anybody looks back.
+pub const DELETED_ARE_KNOWN: Duration = LONGEST_WINDOW.saturating_mul(2);
 
 /// Follows the changes of other replicas.
 pub struct Coherence {

@@ -14,13 +14,17 @@ const SHORTEST: Duration = Duration::from_millis(500);
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
 /// How long to wait after `failed` failures in a row (1 for the first): full jitter up to 5, 15, 60 and
-/// 300 s, and never less than the provider asked for (up to an hour).
+/// 300 s, and never less than the provider asked for (up to an hour) and a little more. One that asks for little each time
+/// does not know better: the wait grows all the same.
 pub fn backoff(failed: u32, retry_after: Option<Duration>) -> Duration {
     let index = usize::try_from(failed.saturating_sub(1)).unwrap_or(usize::MAX);
     let cap = STEPS[index.min(STEPS.len() - 1)];
     let jittered = SHORTEST + (cap - SHORTEST).mul_f64(fastrand::f64());
     match retry_after {
-        Some(asked) => asked.min(LONGEST_RETRY_AFTER) + jittered.min(STEPS[0]),
+        Some(asked) => {
+            let as_asked = asked.min(LONGEST_RETRY_AFTER) + jittered.min(STEPS[0]);
+            as_asked.max(jittered)
+        }
         None => jittered,
     }
 }
@@ -48,5 +52,21 @@ mod tests {
             assert!((30..=35).contains(&wait.as_secs()), "{wait:?}");
         }
         assert!(backoff(1, Some(Duration::MAX)) <= Duration::from_secs(3605));
+    }
+
+    #[test]
+    fn a_provider_that_asks_for_little_each_time_is_asked_ever_less_often() {
+        for asked in [Duration::ZERO, Duration::from_secs(1)] {
+            for (failed, cap) in [(1, 5), (2, 15), (3, 60), (4, 300)] {
+                let waits: Vec<_> = (0..500).map(|_| backoff(failed, Some(asked))).collect();
+                let most = *waits.iter().max().unwrap();
+                assert!(most > Duration::from_secs(cap) / 2, "{failed}: {most:?}");
+                assert!(
+                    most <= Duration::from_secs(cap.max(6)),
+                    "{failed}: {most:?}"
+                );
+                assert!(waits.iter().all(|wait| *wait >= asked + SHORTEST));
+            }
+        }
     }
 }

@@ -31,7 +31,7 @@ pub enum FailureReason {
     /// No request can be made of what the grant, its client and the catalogue entry have: a value or a key is missing,
     /// or does not fit.
     GrantUnusable,
-    /// A bug: the attempt panicked.
+    /// A bug: the attempt panicked. Or this replica's clock is wrong.
     Internal,
 }
 

@@ -209,6 +209,11 @@ impl GrantState {
         }
     }
 
+    /// Whether somebody outside said that it is dead: then no token that turns up later undoes it.
+    pub fn is_reported_dead(&self) -> bool {
+        self.invalidation().is_some_and(|dead| dead.reported)
+    }
+
     /// What the provider says of a grant whose refusal is held.
     pub fn suspicion(&self) -> Option<&Invalidation> {
         match self {

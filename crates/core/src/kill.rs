@@ -59,7 +59,7 @@ pub struct Killed {
     pub grant: GrantId,
     /// The generation that died.
     pub generation: Generation,
-    /// How many credentials used it.
+    /// How many credentials died with it; none if it was dead already.
     pub credentials: u64,
     /// When it may be revoked at its provider: not before a refresh that was under way has brought what it brings.
     /// `None`: not at all.
@@ -91,11 +91,11 @@ impl fmt::Display for KillTarget {
 }
 
 impl KillOrder {
-    /// Whether it takes a grant of its target: one of before it began that is not known to be dead. What is derived from
+    /// Whether it takes a grant of its target: one of before it began that nobody reported dead. What is derived from
     /// another goes with that one.
     pub fn takes(&self, grant: &GrantFacts) -> bool {
         grant.parent.is_none()
-            && grant.state.invalidation().is_none()
+            && !grant.state.is_reported_dead()
             && grant.created_at <= self.begun_at
             && grant.consented_at <= self.begun_at
     }

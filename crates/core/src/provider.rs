@@ -37,7 +37,8 @@ pub trait Providers: Send + Sync + 'static {
     /// Makes exactly one request to the grant's token endpoint, and none if the grant cannot be expressed
     /// as a request.
     /// Where the client has several secrets, or alternates, a request that was refused for them is followed by one
-    /// with the next, since a provider that refuses the client has spent nothing. Where the provider tells when a
+    /// with the next, since a provider that refuses the client has spent nothing. One with an assertion that was signed
+    /// by a wrong clock, as its refusal shows, is followed by one that is signed anew. Where the provider tells when a
     /// token ends only when it is asked, it is asked once after a success.
     ///
     /// It ends within `timeout`, body included. Cancelling it may leave the refresh token spent, so it is
@@ -113,9 +114,12 @@ pub struct Renewal {
     /// How long before a refresh token ends of age or idleness it is to be used. `None`: seven days, or a fifth of
     /// a shorter lifetime.
     pub refresh_token_margin: Option<Duration>,
-    /// A refresh moves the refresh token's end ahead: the provider rotates refresh tokens, each with a lifetime of
-    /// its own, or counts the time since the last use. `false`: the end was fixed at the consent.
+    /// A refresh moves the refresh token's end ahead: the provider rotates refresh tokens, each with an end of its own.
+    /// `false`: the end was fixed at the consent, unless it is one by idleness.
     pub end_moves: bool,
+    /// How long a refresh token lasts from its last use, where nothing but use moves its end. An end that is not just
+    /// this was stated, and fixed at the consent.
+    pub refresh_token_idle: Option<Duration>,
     /// How long a grant lasts from its consent, however often it is refreshed. `None`: without limit, as far as is
     /// known.
     pub grant_lifetime: Option<Duration>,
@@ -132,6 +136,7 @@ impl Default for Renewal {
             only_while_valid: false,
             refresh_token_margin: None,
             end_moves: true,
+            refresh_token_idle: None,
             grant_lifetime: None,
             single_active_token: false,
         }
@@ -223,9 +228,17 @@ pub struct CallError {
     /// When the provider asks to be tried again.
     pub retry_after: Option<Duration>,
     /// Whether a rejection of the client ([`Verdict::Client`]) may be about what this grant alone brings: the endpoint's
-    /// host or path, the account that a token is minted for, or one of several clients that it may belong to. Then it
-    /// says little of the client for other grants.
+    /// host or path, the account that a token is minted for, a refresh token of another client, or one of several clients
+    /// that it may belong to. Then it says little of the client for other grants; nor does a [`Verdict::RateLimit`] of an
+    /// endpoint of the grant's own.
     pub grant_specific: bool,
+}
+
+impl CallError {
+    /// Whether no request could be made of the grant, so that the provider was not called.
+    pub fn is_no_call(&self) -> bool {
+        self.verdict == Verdict::Request && self.delivery == Delivery::NotSent
+    }
 }
 
 /// Who or what is at fault: decided by HTTP status first, by error code second, by prose never.

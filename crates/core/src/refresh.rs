@@ -44,6 +44,7 @@ use unsaved::Unsaved;
 
 mod attempt;
 mod flight;
+mod look;
 mod merge;
 mod place;
 mod polls;

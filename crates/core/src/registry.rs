@@ -1,10 +1,12 @@
 //! The registry: credentials and integrations come in, are mended and go.
 //!
-//! Every method is one change: it happens whole, with its events, or not at all.
+//! Every method is one change: it happens whole, with its events, or not at all. One that has begun to be applied goes on
+//! to its end if its caller leaves.
 
 use std::collections::BTreeMap;
 
 use thiserror::Error;
+use tracing::warn;
 
 use crate::change::plan::{
     self, CreateCredential, CreateError, CreateIntegrationError, IntegrationUpdate, KilledBatch,
@@ -57,11 +59,11 @@ impl Registry {
         new: &CreateCredential,
     ) -> Result<(), ChangeError<CreateError>> {
         let scope = connecting(&new.key, &new.client, new.account.as_deref(), &new.tokens);
-        self.changes
-            .run(&scope, |snapshot| {
-                plan::create_credential(snapshot, new).map(|change| Some((change, ())))
-            })
-            .await?;
+        let created = self.changes.run(&scope, |snapshot| {
+            let change = plan::create_credential(snapshot, new)?;
+            Ok(Some((change, snapshot.elsewhere.clone())))
+        });
+        tell_elsewhere(&new.key, &created.await?.unwrap_or_default());
         Ok(())
     }
 
@@ -73,14 +75,17 @@ impl Registry {
         client: &ClientKey,
     ) -> Result<Vec<Integration>, ChangeError<ReconnectError>> {
         let scope = connecting(&ask.key, client, ask.account.as_deref(), &ask.tokens);
-        let changed = self
-            .changes
-            .run(&scope, |snapshot| plan::reconnect(snapshot, ask).map(Some))
-            .await?;
-        Ok(changed.unwrap_or_default())
+        let changed = self.changes.run(&scope, |snapshot| {
+            let (change, changed) = plan::reconnect(snapshot, ask)?;
+            Ok(Some((change, (changed, snapshot.elsewhere.clone()))))
+        });
+        let (changed, elsewhere) = changed.await?.unwrap_or_default();
+        tell_elsewhere(&ask.key, &elsewhere);
+        Ok(changed)
     }
 
-    /// Marks a credential's grant dead on the word of a caller. A dead one stays as it is. `generation` is that of the
+    /// Marks a credential's grant dead on the word of a caller. A dead one stays as it is, but that no token that turns up
+    /// later brings it back to life. `generation` is that of the
     /// credential's own token or of a token of other scopes.
     pub async fn invalidate(
         &self,
@@ -157,7 +162,7 @@ impl Registry {
         Ok(told.unwrap_or_default())
     }
 
-    /// Invalidates every active grant that a provider's report concerns, and remembers its delivery, so that the same
+    /// Invalidates every active grant that a provider's report concerns, has those stay dead that are, and remembers its delivery, so that the same
     /// delivery has no effect a second time. A token that a refresh in flight brings does not undo it.
     ///
     /// Up to a hundred grants, and the memory of the delivery with the last of them, are one change. When this fails or is
@@ -309,6 +314,19 @@ fn connecting(
             refresh_token: refresh_token.map(RefreshToken::sha512_twice),
         }),
     }
+}
+
+/// Tells the operator of a refresh token that more than one grant spends from now on. Nobody else is told: a tenant learns
+/// nothing of another.
+fn tell_elsewhere(brought_for: &CredentialKey, elsewhere: &[CredentialKey]) {
+    if elsewhere.is_empty() {
+        return;
+    }
+    let others: Vec<_> = elsewhere.iter().map(ToString::to_string).collect();
+    warn!(
+        credential = %brought_for, others = others.join(", "),
+        "a refresh token was brought that credentials of other tenants or clients hold: each of them will spend it"
+    );
 }
 
 fn integration_scope(key: &IntegrationKey, update: &IntegrationUpdate) -> Scope {

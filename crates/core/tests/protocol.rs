@@ -12,9 +12,11 @@ mod protocol {
     mod chaos;
     mod client_doubted;
     mod client_rejected;
+    mod clock_ahead;
     mod coherence;
     mod cooling;
     mod coordinator_faults;
+    mod deletions;
     mod doomed;
     mod escrow;
     mod etag;
@@ -23,12 +25,16 @@ mod protocol {
     mod explain;
     mod heal;
     mod instagram;
+    mod leaving_callers;
     mod left_grants;
     mod minted;
+    mod probe_waits;
     mod probes;
+    mod refused_in_vain;
     mod rejected_token;
     mod renewal;
     mod replica;
+    mod reported_dead;
     mod reports;
     mod revoke;
     mod revoke_scopes;
@@ -37,6 +43,7 @@ mod protocol {
     mod scope_sets;
     mod shared_grants;
     mod single_call;
+    mod stated_end;
     mod store_faults;
     mod tail;
     mod takeover;

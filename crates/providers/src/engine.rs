@@ -285,18 +285,21 @@ impl HttpProviders {
     }
 }
 
-/// The end of a refresh token moves with each use if idleness ends it, or if each use brings one with an end of its
-/// own. Where nothing but the whole grant has a known lifetime, an end that an answer states is that of the grant.
+/// The end of a refresh token moves with each use if each use brings one with an end of its own, or if idleness ends it.
+/// Where nothing but the whole grant has a known lifetime, an end that an answer states is that of the grant; where a
+/// refresh token stays, it is that of the consent.
 fn renewal(entry: &Entry) -> Renewal {
     let (facts, lifetime) = (entry.renewal, entry.lifetime);
-    let new_ones = entry.rotation != Rotation::None
-        && (lifetime.grant.is_none() || lifetime.refresh_token.is_some());
+    let idle = lifetime.refresh_token_idle;
+    let rotates = entry.rotation != Rotation::None;
+    let known = lifetime.refresh_token.or(idle);
     Renewal {
         self_renewing: facts.self_renewing,
         min_age: facts.min_age,
         only_while_valid: facts.only_while_valid,
         refresh_token_margin: facts.refresh_token_margin,
-        end_moves: new_ones || lifetime.refresh_token_idle.is_some(),
+        end_moves: rotates && (lifetime.grant.is_none() || known.is_some()),
+        refresh_token_idle: idle.filter(|_| !rotates),
         grant_lifetime: lifetime.grant,
         single_active_token: entry.single_active_token,
     }

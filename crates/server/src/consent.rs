@@ -50,6 +50,9 @@ pub const LIFETIME: Duration = Duration::from_secs(600);
 /// Bytes of a state, a code verifier and a nonce: 256 random bits each.
 const RANDOM_BYTES: usize = 32;
 
+/// The scope that asks for an id_token (OpenID Connect Core section 3.1.2.1).
+const OPENID: &str = "openid";
+
 /// Begins consents and completes them. Cheap to clone.
 #[derive(Clone)]
 pub struct Consents {
@@ -146,6 +149,10 @@ impl Consents {
         let placeholders = parts
             .fitting_placeholders(&begin.key, &begin.client, &facts, begin.placeholders)
             .await?;
+        let (key, may_change) = (&begin.key, begin.allow_account_change);
+        parts
+            .check_account(key, &facts, &begin.scopes, may_change)
+            .await?;
         let pending = Pending {
             key: begin.key,
             client: begin.client,
@@ -219,6 +226,30 @@ impl Parts {
                 "is none of authorization.return_urls in the configuration",
             )
         })
+    }
+
+    /// Refuses a reconnect that would not learn whether the account is the one before.
+    async fn check_account(
+        &self,
+        key: &CredentialKey,
+        facts: &Facts,
+        scopes: &[String],
+        may_change: bool,
+    ) -> Result<(), ConsentError> {
+        let asks = scopes.iter().any(|scope| scope == OPENID);
+        if may_change || asks || !facts.only_openid_names {
+            return Ok(());
+        }
+        match self.view(key).await?.and_then(|view| view.grant.account) {
+            Some(_) => Err(invalid(
+                "scopes",
+                format!(
+                    "must have {OPENID}: credential {key} has a provider_account, and without it nothing says whether \
+                     the same one consents; allow_account_change goes without"
+                ),
+            )),
+            None => Ok(()),
+        }
     }
 
     /// The placeholders that were given, and those that the credential's grant already has a value for. Refuses a

@@ -1,9 +1,10 @@
 //! Prunes what is older than it must be kept: events, token sets that came too late, attempts, deliveries that were dealt
-//! with, consents that nobody completed, kills that are over, and records of the audit trail.
+//! with, names of deleted grants, consents that nobody completed, kills that are over, and records of the audit trail.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use evergrant_core::coherence::DELETED_ARE_KNOWN;
 use evergrant_core::store::{Store, StoreError};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -38,6 +39,10 @@ pub async fn run(store: Arc<dyn Store>, retention: Retention, stop: Cancellation
         prune("orphans", || store.prune_orphans(orphans, BATCH)).await;
         prune("attempts", || store.prune_attempts(ATTEMPTS, BATCH)).await;
         prune("deliveries", || store.forget_deliveries(REMEMBERED, BATCH)).await;
+        prune("deleted grants", || {
+            store.forget_deleted(DELETED_ARE_KNOWN, BATCH)
+        })
+        .await;
         if pause(&stop).await.is_none() {
             return;
         }

@@ -9,6 +9,7 @@ mod attempts;
 mod audit;
 mod authorizations;
 mod backup;
+mod changed;
 mod clients;
 mod database;
 mod deliveries;

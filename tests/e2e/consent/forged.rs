@@ -1,4 +1,4 @@
-//! Identity tokens that nobody should believe.
+//! Identity tokens that nobody should believe, and one that is believed in spite of all.
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -82,5 +82,22 @@ async fn a_tampered_id_token_stores_nothing() -> Result<()> {
         assert!(message.contains(why), "{message}");
         assert!(message.contains("the state is spent"), "{message}");
     }
+    Ok(())
+}
+
+/// A code is good once, so that keys which are away for a moment must not cost the user another consent.
+#[tokio::test]
+async fn keys_that_come_late_verify_all_the_same() -> Result<()> {
+    let scene = Scene::new().await?;
+    let stranger = Stranger::before(scene.oidc.token_url(), unchanged).await?;
+    let scene = scene.elsewhere(Elsewhere {
+        token_url: stranger.token_url(),
+        jwks_url: stranger.late_jwks_url(),
+    });
+    let replica = scene.replica().await?;
+    let brought = scene.send(&replica, Person::named("ada")).await?;
+    let done = complete(&replica, &brought).await?;
+    let credential = done.credential.context("it is stored")?;
+    assert_eq!(credential.provider_account, "ada");
     Ok(())
 }

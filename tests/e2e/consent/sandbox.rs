@@ -4,6 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use evergrant_providers::sandbox::RotationMode;
 use serde_json::Value;
 
 use crate::harness::eventually::eventually;
@@ -102,5 +103,21 @@ async fn a_user_of_the_sandbox_consents_and_the_credential_is_kept_alive() -> Re
         .sandbox
         .assert_one_call_a_token()
         .context("the code is no refresh token")?;
+    Ok(())
+}
+
+/// As Claude does.
+#[tokio::test]
+async fn a_provider_that_wants_the_state_beside_the_code_gets_that_of_the_consent() -> Result<()> {
+    let scene = scene().await?;
+    let entry = scene.sandbox.entry(PROVIDER, RotationMode::Strict);
+    let code = "[grants.authorization_code.parameters]\nstate = \"{state}\"\n";
+    let scene = scene.provider(PROVIDER, entry + code);
+    let replica = scene.replica("replica").await?;
+    let approved = connect(&replica, "approve").await?;
+    assert!(approved.success, "{}", approved.stderr);
+    let token = replica.caller().token("c").await?;
+    assert_eq!(scene.sandbox.calls(), 1);
+    replica.caller().refused("c", token.generation).await?;
     Ok(())
 }

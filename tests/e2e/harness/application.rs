@@ -1,5 +1,6 @@
 //! An application with a callback of its own, and an OAuth server's token endpoint with a stranger in between.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
@@ -87,15 +88,21 @@ pub struct Stranger {
 struct Between {
     token_url: String,
     change: fn(&str) -> String,
+    asked_for_keys: AtomicBool,
 }
 
 impl Stranger {
     /// Stands before `token_url` and changes each answer's text.
     pub async fn before(token_url: String, change: fn(&str) -> String) -> Result<Self> {
-        let between = Arc::new(Between { token_url, change });
+        let between = Arc::new(Between {
+            token_url,
+            change,
+            asked_for_keys: AtomicBool::new(false),
+        });
         let router = Router::new()
             .route("/token", post(pass_on))
             .route("/jwks", get(async || "{\"keys\":[]}"))
+            .route("/late/jwks", get(late_keys))
             .with_state(between);
         Ok(Self {
             address: serve(router).await?,
@@ -106,9 +113,27 @@ impl Stranger {
         format!("http://{}/token", self.address)
     }
 
+    /// The key set of whom it stands before. The first who asks for it is turned away.
+    pub fn late_jwks_url(&self) -> String {
+        format!("http://{}/late/jwks", self.address)
+    }
+
     /// A key set without keys.
     pub fn jwks_url(&self) -> String {
         format!("http://{}/jwks", self.address)
+    }
+}
+
+/// The true keys, but to whoever asks first.
+async fn late_keys(State(between): State<Arc<Between>>) -> Response {
+    if !between.asked_for_keys.swap(true, Ordering::Relaxed) {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
+    let url = between.token_url.replace("/token", "/jwks");
+    let answer = async { http::client().get(url).send().await?.text().await };
+    match answer.await {
+        Ok(keys) => keys.into_response(),
+        Err(_) => StatusCode::BAD_GATEWAY.into_response(),
     }
 }
 

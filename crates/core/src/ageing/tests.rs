@@ -94,6 +94,29 @@ fn a_grant_that_no_refresh_can_help_is_not_due_before_its_end() {
 }
 
 #[test]
+fn an_end_that_is_not_by_idleness_was_stated_and_no_use_moves_it() {
+    let id = GrantId::random();
+    let idle = Renewal {
+        end_moves: false,
+        refresh_token_idle: Some(DAY * 180),
+        ..Renewal::default()
+    };
+    let dates = |end: Timestamp| {
+        let life = Life {
+            refresh_expires_at: Some(end),
+            ..life(&id)
+        };
+        let dates = life.dates(&idle);
+        (dates.renew_by, dates.end.map(|end| (end.at, end.of)))
+    };
+    let stated = |at: Timestamp| Some((at, EndOf::RefreshToken));
+    let asked_before = day(180).minus(Duration::from_secs(20));
+    assert_eq!(dates(asked_before), (Some(asked_before), None));
+    assert_eq!(dates(day(7)), (None, stated(day(7))));
+    assert_eq!(dates(day(365)), (Some(day(180)), stated(day(365))));
+}
+
+#[test]
 fn what_is_minted_has_no_end() {
     let id = GrantId::random();
     for grant_type in [GrantType::ClientCredentials, GrantType::JwtBearer] {

@@ -51,13 +51,28 @@ async fn a_burst_of_rejections_does_not_put_off_the_probe() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_probe_that_ends_without_an_outcome_is_followed_by_another() {
+async fn a_probe_that_never_called_is_followed_by_another_after_the_same_wait() {
     let breaker = ClientBreaker::default();
     breaker.reject(&client(), "invalid_client", "no");
     for _ in 0..3 {
         tokio::time::advance(Duration::from_secs(6)).await;
         let probe = breaker.admit(&client()).unwrap();
         assert!(probe.is_some());
+        drop(probe);
+        assert!(breaker.admit(&client()).is_err());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_called_and_brought_no_verdict_is_followed_by_another_after_a_longer_wait() {
+    let breaker = ClientBreaker::default();
+    breaker.reject(&client(), "invalid_client", "no");
+    for wait in [5, 10, 20, 40, 60, 60] {
+        let wait = Duration::from_secs(wait);
+        assert_eq!(breaker.wait(&client()), wait);
+        tokio::time::advance(wait.mul_f64(1.1)).await;
+        let mut probe = breaker.admit(&client()).unwrap().unwrap();
+        probe.called();
         drop(probe);
         assert!(breaker.admit(&client()).is_err());
     }
@@ -83,25 +98,46 @@ async fn a_client_is_rejected_when_several_grants_in_a_row_are_refused_for_what_
     let [a, b, c] = std::array::from_fn(|_| GrantId::random());
     for again in [&a, &a, &b, &a, &b] {
         assert!(
-            !breaker.doubt(&client(), again),
+            !breaker.doubt(&client(), Some(again)),
             "two grants, however often"
         );
     }
-    assert!(breaker.doubt(&client(), &c), "nobody was accepted so far");
+    assert!(
+        breaker.doubt(&client(), Some(&c)),
+        "nobody was accepted so far"
+    );
 
     breaker.accept(&client());
     for _ in 1..DOUBTS {
-        assert!(!breaker.doubt(&client(), &GrantId::random()));
+        assert!(!breaker.doubt(&client(), Some(&GrantId::random())));
     }
     breaker.accept(&client());
     for _ in 1..DOUBTS {
-        assert!(!breaker.doubt(&client(), &GrantId::random()));
+        assert!(!breaker.doubt(&client(), Some(&GrantId::random())));
     }
-    assert!(breaker.doubt(&client(), &GrantId::random()));
+    assert!(breaker.doubt(&client(), Some(&GrantId::random())));
 
     breaker.accept(&client());
     tokio::time::advance(RECENTLY).await;
-    assert!(!breaker.doubt(&client(), &a));
-    assert!(!breaker.doubt(&client(), &b));
-    assert!(breaker.doubt(&client(), &c), "it was accepted long ago");
+    assert!(!breaker.doubt(&client(), Some(&a)));
+    assert!(!breaker.doubt(&client(), Some(&b)));
+    assert!(
+        breaker.doubt(&client(), Some(&c)),
+        "it was accepted long ago"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_grants_that_were_counted_are_enough_once_none_was_accepted_for_an_hour() {
+    let breaker = ClientBreaker::default();
+    breaker.accept(&client());
+    for _ in 0..DOUBTS_OF_AN_UNPROVEN {
+        assert!(!breaker.doubt(&client(), Some(&GrantId::random())));
+    }
+    assert!(!breaker.doubt(&client(), None));
+    tokio::time::advance(RECENTLY).await;
+    assert!(breaker.doubt(&client(), None));
+    breaker.accept(&client());
+    tokio::time::advance(RECENTLY).await;
+    assert!(!breaker.doubt(&client(), None), "nothing was counted since");
 }

@@ -24,6 +24,8 @@ impl Broker {
 
     /// Reads a grant whatever is remembered of it: `live`, whose tokens `key` gets, or its credential's own grant `base`
     /// where it is that. Nothing is forgotten, so that who asks for it does no harm.
+    ///
+    /// A read that was under way may have seen the row before what is looked for was stored. Then another one follows.
     pub(super) async fn read_again(
         &self,
         key: &CredentialKey,
@@ -31,15 +33,31 @@ impl Broker {
         live: &LiveGrant,
     ) -> Result<(), TokenError> {
         let facts = &live.grant.facts;
-        if facts.id == base.grant.facts.id {
-            return self.read(key).await.map(drop);
-        }
+        let is_own = facts.id == base.grant.facts.id;
         let scopes = &facts.requested_scopes;
-        self.read_of_scopes(key, base, scopes).await.map(drop)
+        for _ in 0..2 {
+            let (read, joined) = if is_own {
+                let (read, joined) = self.read_with_others(key).await;
+                (read.map(drop), joined)
+            } else {
+                let (read, joined) = self.read_of_scopes_with_others(key, base, scopes).await;
+                (read.map(drop), joined)
+            };
+            read?;
+            if !joined {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// The grant of a credential from one read that all concurrent callers share.
     async fn read(&self, key: &CredentialKey) -> Result<Known, TokenError> {
+        self.read_with_others(key).await.0
+    }
+
+    /// Also answers whether the read was under way already.
+    async fn read_with_others(&self, key: &CredentialKey) -> (Result<Known, TokenError>, bool) {
         metrics::counter!("evergrant_cache_misses_total").increment(1);
         let ports = self.ports.clone();
         let memory = Arc::clone(&self.memory);
@@ -49,7 +67,7 @@ impl Broker {
             .join(key.clone(), Span::none, |landing| async move {
                 landing.land(look_up(&ports, &memory, &wanted).await);
             });
-        match lookup.outcome().await {
+        let read = match lookup.outcome().await {
             Ok(Ok(Some(known))) => Ok(known),
             Ok(Ok(None)) => Err(TokenError::NotFound(key.clone())),
             Ok(Err(failure)) => Err(TokenError::Failed {
@@ -60,7 +78,8 @@ impl Broker {
                 key: key.clone(),
                 failure: lost(),
             }),
-        }
+        };
+        (read, lookup.joined())
     }
 }
 

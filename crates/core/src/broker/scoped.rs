@@ -57,16 +57,17 @@ impl Broker {
                 why: "its provider ends one token when it mints another, so there is only one set of scopes",
             });
         }
-        self.read_of_scopes(key, base, scopes).await
+        self.read_of_scopes_with_others(key, base, scopes).await.0
     }
 
-    /// Like [`of_scopes`](Self::of_scopes), whatever is remembered, from one read that all concurrent callers share.
-    pub(super) async fn read_of_scopes(
+    /// Like [`of_scopes`](Self::of_scopes), whatever is remembered, from one read that all concurrent callers share. Also
+    /// answers whether it was under way already.
+    pub(super) async fn read_of_scopes_with_others(
         &self,
         key: &CredentialKey,
         base: &Arc<LiveGrant>,
         scopes: &ScopeSet,
-    ) -> Result<Option<Arc<LiveGrant>>, TokenError> {
+    ) -> (Result<Option<Arc<LiveGrant>>, TokenError>, bool) {
         let wanted = (base.grant.facts.id.clone(), scopes.clone());
         let (ports, memory) = (self.ports.clone(), Arc::clone(&self.memory));
         let changes = self.refresher.changes().clone();
@@ -76,20 +77,21 @@ impl Broker {
             .join(wanted, Span::none, |landing| async move {
                 landing.land(find_or_derive(&ports, &memory, &changes, &parent, &of).await);
             });
-        let failure = match found.outcome().await {
-            Ok(Ok(live)) => return Ok(Some(live)),
-            Ok(Err(NoGrant::Moved)) => {
-                self.memory.forget(&base.grant.facts.id);
-                return Ok(None);
-            }
-            Ok(Err(NoGrant::TooMany)) => return Err(TokenError::TooManyScopeSets(key.clone())),
-            Ok(Err(NoGrant::Failed(failure))) => failure,
-            Err(FlightLost) => lost(),
-        };
-        Err(TokenError::Failed {
+        let failed = |failure| TokenError::Failed {
             key: key.clone(),
             failure,
-        })
+        };
+        let read = match found.outcome().await {
+            Ok(Ok(live)) => Ok(Some(live)),
+            Ok(Err(NoGrant::Moved)) => {
+                self.memory.forget(&base.grant.facts.id);
+                Ok(None)
+            }
+            Ok(Err(NoGrant::TooMany)) => Err(TokenError::TooManyScopeSets(key.clone())),
+            Ok(Err(NoGrant::Failed(failure))) => Err(failed(failure)),
+            Err(FlightLost) => Err(failed(lost())),
+        };
+        (read, found.joined())
     }
 }
 

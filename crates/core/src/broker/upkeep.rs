@@ -51,9 +51,10 @@ impl Broker {
         self.subject(&grant, &[]).await.map_err(Outcome::Failed)
     }
 
-    /// The registry whose changes this broker's memory follows at once.
+    /// The registry whose changes this broker's memory follows at once, also if their callers leave.
     pub fn registry(&self) -> Registry {
-        Registry::new(self.refresher.changes().clone())
+        let changes = self.refresher.changes().clone();
+        Registry::new(changes.in_tasks(self.tracker.clone()))
     }
 
     /// What tells, every `interval`, of ends that come near.

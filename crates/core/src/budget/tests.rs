@@ -150,6 +150,40 @@ async fn a_throttled_client_is_left_alone_but_for_one_probe() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_probe_that_makes_no_call_leaves_it_to_the_next() {
+    let budgets = Budgets::new(10);
+    let none = Limits::default();
+    drop(called(&budgets, none, Interactive).await.unwrap());
+    budgets.throttle(&client(), Duration::from_secs(40));
+    tokio::time::advance(Duration::from_secs(20)).await;
+    for _ in 0..3 {
+        let follower = budgets.enter(&client(), none, Interactive).await.unwrap();
+        let refused = budgets.enter(&client(), none, Interactive).await;
+        assert_eq!(cause(&refused), FullCause::Throttled, "one at a time");
+        drop(follower);
+    }
+    drop(called(&budgets, none, Interactive).await.unwrap());
+    let refused = called(&budgets, none, Interactive).await;
+    assert_eq!(cause(&refused), FullCause::Throttled);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_is_given_back_late_says_nothing_of_the_next_throttle() {
+    let budgets = Budgets::new(10);
+    let none = Limits::default();
+    drop(called(&budgets, none, Interactive).await.unwrap());
+    budgets.throttle(&client(), Duration::from_secs(40));
+    tokio::time::advance(Duration::from_secs(20)).await;
+    let follower = budgets.enter(&client(), none, Interactive).await.unwrap();
+    budgets.throttle(&client(), Duration::from_secs(60));
+    drop(follower);
+    assert!(budgets.refusal(&client()).is_some(), "its probe is not due");
+    tokio::time::advance(Duration::from_secs(30)).await;
+    drop(called(&budgets, none, Interactive).await.unwrap());
+    assert!(budgets.refusal(&client()).is_some(), "one probe");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_probe_that_is_throttled_too_puts_the_next_one_off() {
     let budgets = Budgets::new(10);
     let none = Limits::default();

@@ -29,6 +29,13 @@ struct Throttle {
     probe_at: Option<Instant>,
 }
 
+/// What a call took, to be [given back](Window::give_back) if it is not made.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Taken {
+    /// The probe of a throttle that lasted until then, and when it was due.
+    probe: Option<(Instant, Instant)>,
+}
+
 impl Window {
     pub(super) fn new(per_minute: Option<u32>) -> Self {
         Self {
@@ -39,17 +46,18 @@ impl Window {
     }
 
     /// Counts a call that is about to be made, if one may be.
-    pub(super) fn take(&mut self, urgency: Urgency) -> Result<(), Full> {
+    pub(super) fn take(&mut self, urgency: Urgency) -> Result<Taken, Full> {
         if let Some(full) = self.full(urgency) {
             return Err(full);
         }
-        if let Some(throttle) = &mut self.throttle
-            && Instant::now() < throttle.callers_until
-        {
-            throttle.probe_at = None;
-        }
+        let throttle = self.throttle.as_mut();
+        let throttle = throttle.filter(|throttle| Instant::now() < throttle.callers_until);
+        let probe = throttle.and_then(|throttle| {
+            let probe_at = throttle.probe_at.take()?;
+            Some((throttle.callers_until, probe_at))
+        });
         self.count();
-        Ok(())
+        Ok(Taken { probe })
     }
 
     /// Why a call for which a caller waits cannot be made within `patience`.
@@ -114,9 +122,15 @@ impl Window {
         }
     }
 
-    /// A call that was counted is not made.
-    pub(super) fn give_back(&mut self) {
+    /// A call that was counted is not made. If it was the probe of a throttle, another may be.
+    pub(super) fn give_back(&mut self, taken: Taken) {
         self.calls.pop_back();
+        if let Some((until, probe_at)) = taken.probe
+            && let Some(throttle) = &mut self.throttle
+            && throttle.callers_until == until
+        {
+            throttle.probe_at.get_or_insert(probe_at);
+        }
     }
 
     /// The provider asked to be left alone for so long. What an earlier answer asked for stays, if it is longer.

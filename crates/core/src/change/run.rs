@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use super::{ChangeSet, Scope, Snapshot, Write};
 use crate::coordinator::{Bus, Notice};
-use crate::ids::{Generation, GrantId};
+use crate::ids::GrantId;
 use crate::memory::Memory;
-use crate::store::{ApplyError, Store, StoreError};
+use crate::store::{ApplyError, GrantVersion, Store, StoreError};
 
 /// How often a change is planned anew before giving up.
 const TRIES: u32 = 20;
@@ -26,7 +28,12 @@ pub struct Changes {
     /// Held by the change that runs. Changes of one replica would only undo each other's plans; those of other
     /// replicas are met by planning anew.
     turn: Arc<Mutex<()>>,
+    /// Where a change is applied and told, if not by whoever asks for it.
+    tasks: Option<TaskTracker>,
 }
+
+/// The change that runs is the only one of its replica.
+type Turn = OwnedMutexGuard<()>;
 
 /// Why a change did not happen.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -46,19 +53,31 @@ impl std::fmt::Debug for Changes {
 }
 
 impl Changes {
-    /// Changes to `store`, told on `bus`, learnt by `memory`.
+    /// Changes to `store`, told on `bus`, learnt by `memory`. Whoever runs one must go on to its end: see
+    /// [`in_tasks`](Self::in_tasks).
     pub fn new(store: Arc<dyn Store>, bus: Arc<dyn Bus>, memory: Arc<Memory>) -> Self {
         Self {
             store,
             bus,
             memory,
             turn: Arc::default(),
+            tasks: None,
+        }
+    }
+
+    /// The same, for those whose callers may leave at any time: what is applied is told all the same, by a task that
+    /// `tracker` tracks.
+    pub fn in_tasks(self, tracker: TaskTracker) -> Self {
+        Self {
+            tasks: Some(tracker),
+            ..self
         }
     }
 
     /// Plans a change from a snapshot of `scope` and applies it. `Ok(None)` if there was nothing to change.
     ///
-    /// When this is cancelled the change has happened whole or not at all.
+    /// When this is cancelled the change has happened whole or not at all, or happens yet. Only
+    /// [`in_tasks`](Self::in_tasks) is it told then.
     pub async fn run<T, E>(
         &self,
         scope: &Scope,
@@ -66,8 +85,9 @@ impl Changes {
     ) -> Result<Option<T>, ChangeError<E>> {
         let busy =
             || ChangeError::Store(StoreError::Unavailable("too many changes at once".into()));
-        let turn = tokio::time::timeout(LONGEST_WAIT, self.turn.lock()).await;
-        let turn = turn.map_err(|_| busy())?;
+        let turn = Arc::clone(&self.turn).lock_owned();
+        let turn = tokio::time::timeout(LONGEST_WAIT, turn).await;
+        let mut turn = turn.map_err(|_| busy())?;
         for attempt in 0..TRIES {
             let snapshot = self
                 .store
@@ -77,21 +97,52 @@ impl Changes {
             let Some((change, result)) = plan(&snapshot).map_err(ChangeError::Refused)? else {
                 return Ok(None);
             };
-            match self.store.apply(&change).await {
-                Ok(head) => {
-                    drop(turn);
-                    self.tell(&change, head).await;
-                    return Ok(Some(result));
-                }
-                Err(ApplyError::Conflict) => {
+            match self.apply_and_tell(change, turn).await {
+                Ok(None) => return Ok(Some(result)),
+                Ok(Some(back)) => {
+                    turn = back;
                     metrics::counter!("evergrant_change_conflicts_total").increment(1);
                     let most = 2 << attempt.min(7);
                     tokio::time::sleep(Duration::from_millis(fastrand::u64(0..most))).await;
                 }
-                Err(ApplyError::Store(error)) => return Err(ChangeError::Store(error)),
+                Err(error) => return Err(ChangeError::Store(error)),
             }
         }
         Err(busy())
+    }
+
+    /// Gives the turn back if the change conflicts.
+    async fn apply_and_tell(
+        &self,
+        change: ChangeSet,
+        turn: Turn,
+    ) -> Result<Option<Turn>, StoreError> {
+        let Some(tasks) = &self.tasks else {
+            return self.apply_then_tell(change, turn).await;
+        };
+        let changes = self.clone();
+        let work = async move { changes.apply_then_tell(change, turn).await };
+        let ended = tasks.spawn(work.in_current_span()).await;
+        ended.unwrap_or_else(|_| {
+            let why = "the task of a change ended without an outcome";
+            Err(StoreError::Unavailable(why.into()))
+        })
+    }
+
+    async fn apply_then_tell(
+        &self,
+        change: ChangeSet,
+        turn: Turn,
+    ) -> Result<Option<Turn>, StoreError> {
+        match self.store.apply(&change).await {
+            Ok(head) => {
+                drop(turn);
+                self.tell(&change, head).await;
+                Ok(None)
+            }
+            Err(ApplyError::Conflict) => Ok(Some(turn)),
+            Err(ApplyError::Store(error)) => Err(error),
+        }
     }
 
     async fn tell(&self, change: &ChangeSet, head: u64) {
@@ -103,16 +154,12 @@ impl Changes {
         for id in change.writes.iter().flat_map(touched) {
             // A row that cannot be read now is found changed by every replica's next poll.
             let notice = match self.store.grant(id).await {
-                Ok(Some(grant)) => Notice::GrantChanged {
-                    grant: id.clone(),
+                Ok(Some(grant)) => changed(GrantVersion {
+                    id: id.clone(),
                     generation: grant.facts.generation,
                     version: grant.facts.version,
-                },
-                Ok(None) => Notice::GrantChanged {
-                    grant: id.clone(),
-                    generation: Generation(u64::MAX),
-                    version: u64::MAX,
-                },
+                }),
+                Ok(None) => changed(GrantVersion::deleted(id.clone())),
                 Err(_) => {
                     self.memory.forget(id);
                     continue;
@@ -123,6 +170,19 @@ impl Changes {
             }
             self.bus.publish(notice).await;
         }
+    }
+}
+
+fn changed(now: GrantVersion) -> Notice {
+    let GrantVersion {
+        id,
+        generation,
+        version,
+    } = now;
+    Notice::GrantChanged {
+        grant: id,
+        generation,
+        version,
     }
 }
 
@@ -137,6 +197,7 @@ fn touched(write: &Write) -> Vec<&GrantId> {
         | Write::DeleteGrant(grant) => vec![grant],
         Write::InsertGrant(_)
         | Write::DateGrant { .. }
+        | Write::ReportDeath { .. }
         | Write::InsertCredential(_)
         | Write::UpdateCredentialLabels { .. }
         | Write::MoveCredential { .. }

@@ -152,7 +152,7 @@ impl Refresher {
         } else {
             self.breaker.admit(&attempt.grant.facts.client)
         };
-        let _probe = match admitted {
+        let mut probe = match admitted {
             Ok(probe) => probe,
             Err(refusal) => {
                 self.end_attempt(&attempt, AttemptEnd::Unused).await;
@@ -160,7 +160,13 @@ impl Refresher {
                 return Led::Ended(Outcome::Failed(failure));
             }
         };
-        match self.call(&mut attempt).await {
+        let answer = self.call(&mut attempt).await;
+        if let (Some(probe), Some(answer)) = (&mut probe, &answer)
+            && !answer.as_ref().is_err_and(CallError::is_no_call)
+        {
+            probe.called();
+        }
+        match answer {
             Some(Ok(issued)) => Led::Ended(self.settle_issued(attempt, issued).await),
             Some(Err(error)) => Led::Ended(self.settle_failed(attempt, error).await),
             None => {
@@ -283,14 +289,18 @@ impl Refresher {
         }
     }
 
-    /// Gives the lease back. A failure is logged: the lease then ends by itself.
-    pub(super) async fn end_attempt(&self, attempt: &Attempt<'_>, end: AttemptEnd) {
+    /// Gives the lease back. A failure is logged: the lease then ends by itself. Answers whether the store heard of it.
+    pub(super) async fn end_attempt(&self, attempt: &Attempt<'_>, end: AttemptEnd) -> bool {
         let (id, epoch) = (&attempt.grant.facts.id, attempt.claimed.epoch);
         match self.ports.store.end_attempt(id, epoch, end).await {
             Ok(true) => {}
             Ok(false) => debug!(grant = %id, "the lease had been taken over"),
-            Err(error) => debug!(grant = %id, %error, "the lease will run out"),
+            Err(error) => {
+                debug!(grant = %id, %error, "the lease will run out");
+                return false;
+            }
         }
+        true
     }
 }
 

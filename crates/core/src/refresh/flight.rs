@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::attempt::{Led, Wanted};
+use super::look::Look;
 use super::place::Entered;
 use super::polls::Polls;
-use super::settle::NotAdopted;
 use super::{Cause, Failure, Outcome, Refresher, Subject, Trigger};
 use crate::breaker::Refusal;
 use crate::clock::Timestamp;
 use crate::coordinator::Notice;
 use crate::failure::FailureReason;
-use crate::grant::{Grant, GrantFacts, Invalidation, InvalidationReason};
+use crate::grant::Grant;
 use crate::ids::GrantId;
 use crate::leader::Leadership;
 use crate::memory::{Known, Origin};
@@ -21,12 +21,6 @@ use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span, info_span};
-
-/// What a look at the row says.
-enum Look {
-    Done(Outcome),
-    Refresh(Box<Grant>),
-}
 
 impl Refresher {
     /// Flies for `grant` and lands with an outcome. It runs in a task of its own, which nobody cancels: once a
@@ -112,90 +106,6 @@ impl Refresher {
         }
     }
 
-    /// Reads the row and decides whether there is anything to do.
-    async fn look(&self, id: &GrantId, trigger: Trigger) -> Look {
-        let grant = match self.ports.store.grant(id).await {
-            Ok(Some(grant)) => grant,
-            Ok(None) => {
-                self.memory.forget(id);
-                return Look::Done(Outcome::Gone);
-            }
-            Err(error) => return Look::Done(Outcome::Failed(Failure::from_store(&error))),
-        };
-        if grant.facts.state.invalidation().is_some() || grant.facts.generation > trigger.seen {
-            return Look::Done(self.outcome_of(grant));
-        }
-
-        let now = self.ports.clock.now();
-        let facts = &grant.facts;
-        let renewal = self.renewal(facts);
-        let is_over = facts.expires_at.is_some_and(|end| end <= now);
-        if !renewal.can_renew(facts.grant_type, facts.refreshable) {
-            if is_over || trigger.cause == Cause::Refusal {
-                let why = "the access token is no longer good and there is no refresh token";
-                return self
-                    .end_without_call(grant, InvalidationReason::NotRefreshable, why)
-                    .await;
-            }
-            return Look::Done(self.outcome_of(grant));
-        }
-        if is_over && renewal.only_while_valid && !is_leased(facts) {
-            return self.end_expired(grant).await;
-        }
-
-        if let Err(error) = self.ports.providers.check(&facts.client) {
-            let failure = Failure::new(FailureReason::UnknownClient, error.to_string());
-            return Look::Done(Outcome::Failed(failure));
-        }
-        let young_until = renewal.young_until(facts.issued_at, facts.expires_at);
-        if let Some(until) = young_until.filter(|until| now < *until) {
-            return Look::Done(Outcome::Failed(Failure::too_young(until)));
-        }
-        if let Some(failure) = cooling(&grant, now) {
-            self.memory.cool(id, facts.generation, failure.clone());
-            return Look::Done(Outcome::Failed(failure));
-        }
-        if !grant.tokens.means.bring_client()
-            && let Some(refusal) = self.breaker.refusal(&facts.client)
-        {
-            return Look::Done(Outcome::Failed(rejected(refusal, now)));
-        }
-        Look::Refresh(Box::new(grant))
-    }
-
-    /// A grant whose token expired, of a provider that renews none that has. What a call brought that was made in time
-    /// may still lie in escrow.
-    async fn end_expired(&self, grant: Grant) -> Look {
-        match self.adopt_from_escrow(&grant).await {
-            Ok(Some(outcome)) => return Look::Done(outcome),
-            // An attempt that never told its end may have left something there.
-            Err(NotAdopted::Escrow(error)) if grant.facts.lease.is_some() => {
-                let why = format!("the token reached its end, and {error}");
-                let failure = Failure::new(FailureReason::ProviderUnavailable, why);
-                return Look::Done(Outcome::Failed(failure));
-            }
-            Ok(None) | Err(NotAdopted::Escrow(_)) => {}
-            Err(NotAdopted::Store(error)) => {
-                return Look::Done(Outcome::Failed(Failure::from_store(&error)));
-            }
-        }
-        let why = "the token reached its end, and the provider renews none that has";
-        self.end_without_call(grant, InvalidationReason::RefreshTokenExpired, why)
-            .await
-    }
-
-    /// A grant that is known to be dead without asking its provider.
-    async fn end_without_call(&self, grant: Grant, reason: InvalidationReason, why: &str) -> Look {
-        let invalidation = Invalidation {
-            reason,
-            provider_error: String::new(),
-            message: why.to_owned(),
-            at: self.ports.clock.now(),
-            reported: false,
-        };
-        Look::Done(self.invalidate(&grant, None, invalidation).await)
-    }
-
     /// The outcome that a row tells which is newer than what was asked for.
     pub(super) fn outcome_of(&self, grant: Grant) -> Outcome {
         let known = self.remember(grant, Origin::default());
@@ -250,27 +160,6 @@ pub(crate) fn flight_span(id: &GrantId, trigger: Trigger) -> Span {
         evergrant.cause = trigger.cause.as_str(),
         evergrant.outcome = Empty,
     )
-}
-
-/// Whether somebody may be calling the provider now.
-fn is_leased(facts: &GrantFacts) -> bool {
-    facts
-        .lease
-        .as_ref()
-        .is_some_and(|lease| !lease.left.is_zero())
-}
-
-/// The failure that still holds attempts back.
-fn cooling(grant: &Grant, now: Timestamp) -> Option<Failure> {
-    let attempts = &grant.facts.attempts;
-    let next_at = attempts.next_at.filter(|next_at| *next_at > now)?;
-    let last = attempts.last_failure.as_ref();
-    Some(Failure {
-        reason: last.map_or(FailureReason::ProviderUnavailable, |last| last.reason),
-        message: last.map_or_else(String::new, |last| last.message.clone()),
-        next_at: Some(next_at),
-        cooling: true,
-    })
 }
 
 /// The failure of a call that is not made because its client is rejected.

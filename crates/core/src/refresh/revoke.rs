@@ -21,7 +21,7 @@ use crate::leader::{Held, Leadership};
 use crate::provider::{CallError, Delivery, Revocation, Verdict};
 use crate::revocation::{RevocationOutcome, RevokeError};
 use crate::store::{AttemptEnd, Claimed};
-use derived::Derived;
+use derived::{Derived, Patience};
 
 mod derived;
 mod withdraw;
@@ -44,7 +44,8 @@ enum Tried {
 
 impl Refresher {
     /// Deletes a credential, after its grant was revoked if no other uses it. Until `deadline` it waits for a refresh that
-    /// is under way; once it asks the provider it goes on to the end.
+    /// is under way, and takes back tokens of other scopes one by one; once it asks for the grant's own it goes on to the
+    /// end.
     pub(crate) async fn revoke_and_delete(
         &self,
         key: &CredentialKey,
@@ -55,13 +56,26 @@ impl Refresher {
         let mut polls = Polls::new();
         let mut of_scopes = Derived::None;
         loop {
-            let tried = tokio::time::timeout_at(deadline, self.leave_if_shared(key)).await;
-            let grant = match tried.map_err(|_| RevokeError::InProgress(key.clone()))?? {
+            // Not cut off at the deadline: a credential that is deleted here is told of.
+            let grant = match self.leave_if_shared(key).await? {
                 Use::Sole(grant) => grant,
                 Use::Shared(others) => return Ok(RevocationOutcome::Shared(others)),
             };
             if self.stop.is_cancelled() {
                 return Err(failed(key, shutting_down()));
+            }
+            let patience = Patience {
+                deadline,
+                room: deadline,
+            };
+            let derived = self.revoke_derived(&grant.facts, patience).await;
+            let derived = derived.map_err(|failure| failed(key, failure))?;
+            of_scopes = of_scopes.max(derived);
+            match derived {
+                Derived::None | Derived::NotSupported => {}
+                // The grant was told of as changed.
+                Derived::Revoked | Derived::Lost => continue,
+                Derived::Busy => return Err(RevokeError::InProgress(key.clone())),
             }
             // As for a refresh for which a caller waits.
             let place = self.place(&grant.facts.client, Urgency::Interactive);
@@ -69,17 +83,6 @@ impl Refresher {
             let place = place.map_err(|_| RevokeError::InProgress(key.clone()))?;
             let place = place.map_err(|none| failed(key, self.without_place(none)))?;
             let id = &grant.facts.id;
-            let derived = self.revoke_derived(id, &place, deadline).await;
-            match derived.map_err(|failure| failed(key, failure))? {
-                Derived::None => {}
-                Derived::Revoked => {
-                    of_scopes = Derived::Revoked;
-                    // The grant was told of as changed.
-                    continue;
-                }
-                Derived::NotSupported => of_scopes = Derived::NotSupported,
-                Derived::Busy => return Err(RevokeError::InProgress(key.clone())),
-            }
             let lock_left = match self.leader.claim(id).await {
                 Leadership::Leader(held) => {
                     let tried = self

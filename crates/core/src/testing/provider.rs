@@ -338,7 +338,8 @@ impl State {
     }
 
     fn issue(&mut self, clock: &dyn Clock, refresh_token: String) -> Issued {
-        let moves = self.profile.renewal.end_moves;
+        let renewal = &self.profile.renewal;
+        let moves = renewal.end_moves || renewal.refresh_token_idle.is_some();
         let refresh_expires_at = self.ends.issue(&refresh_token, clock.now(), moves);
         Issued {
             access_token: AccessToken::new(self.families.next_access_token()),

@@ -70,6 +70,15 @@ fn fixed(refresh_token_days: u64) -> World {
     world
 }
 
+/// The same refresh token serves for ever, unless it is not used for so many days.
+pub(super) fn kept_while_used(world: &World, days: u64) {
+    world.provider.set_reuse(Reuse::Allowed, Rotation::None);
+    rule(world, |renewal| {
+        renewal.end_moves = false;
+        renewal.refresh_token_idle = Some(seconds(days * DAY));
+    });
+}
+
 pub(super) fn rule(world: &World, change: impl FnOnce(&mut Renewal)) {
     world
         .provider
@@ -77,7 +86,7 @@ pub(super) fn rule(world: &World, change: impl FnOnce(&mut Renewal)) {
 }
 
 /// What was told of ends that come near: the day on which it was, and the day of the end.
-async fn told(world: &World) -> Vec<(String, u64, u64)> {
+pub(super) async fn told(world: &World) -> Vec<(String, u64, u64)> {
     let day = |at: Timestamp| (at.since(ManualClock::START).as_secs() + HOUR) / DAY;
     let events = world.events().await.into_iter();
     events
@@ -92,7 +101,7 @@ async fn told(world: &World) -> Vec<(String, u64, u64)> {
         .collect()
 }
 
-fn of_a(expected: &[(u64, u64)]) -> Vec<(String, u64, u64)> {
+pub(super) fn of_a(expected: &[(u64, u64)]) -> Vec<(String, u64, u64)> {
     let expected = expected.iter();
     expected
         .map(|(told, ends)| ("a".to_owned(), *told, *ends))
@@ -119,7 +128,7 @@ async fn a_grant_that_nobody_uses_is_refreshed_before_its_refresh_token_ends() {
 #[tokio::test(start_paused = true)]
 async fn a_refresh_token_that_ends_of_idleness_alone_is_used_in_time() {
     let world = endless_access(180);
-    world.provider.set_reuse(Reuse::Allowed, Rotation::None);
+    kept_while_used(&world, 180);
     let key = world.connect("a").await;
     let replica = ageing(&world);
     pass_days(3 * 365).await;

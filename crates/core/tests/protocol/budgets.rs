@@ -247,6 +247,25 @@ async fn one_caller_may_find_out_whether_the_throttling_is_over() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_429_of_an_endpoint_of_the_grants_own_holds_back_that_grant_alone() {
+    let (world, keys) = world_of(2, Limits::default()).await;
+    world.expire();
+    let replica = world.replica();
+    let of_its_own = CallError {
+        grant_specific: true,
+        ..throttled(seconds(3_600))
+    };
+    world.provider.answer_next(Err(of_its_own));
+    let answer = replica.token(&keys[0]).await;
+    let failure = failure_of(&answer);
+    let wait = failure.next_at.unwrap().since(world.clock.now());
+    assert!(wait >= seconds(3_600), "{wait:?}");
+    assert_eq!(generation_of(&replica.token(&keys[1]).await), 2);
+    assert!(replica.token(&keys[0]).await.is_err());
+    assert_eq!(world.calls(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_valid_token_of_a_throttled_client_is_served() {
     let (world, keys) = world_of(2, Limits::default()).await;
     world.make_due();

@@ -93,3 +93,26 @@ async fn several_grants_in_a_row_are_a_rejected_client_and_nobody_reads_the_word
     assert_eq!(world.kinds().await, [EventKind::ClientRejected]);
     assert!(replica.broker.client_is_rejected(&client()));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_client_of_few_grants_is_rejected_once_none_of_them_was_accepted_for_an_hour() {
+    let world = World::new();
+    let replica = world.replica();
+    let mut keys = Vec::new();
+    for name in ["a", "b", "c"] {
+        keys.push(world.connect(name).await);
+    }
+    world.expire();
+    assert!(replica.token(&keys[0]).await.is_ok());
+    world.expire();
+    world.provider.fail_all(Some(not_here()));
+    for key in &keys {
+        assert!(replica.token(key).await.is_err());
+    }
+    assert!(!replica.broker.client_is_rejected(&client()), "it works");
+    tokio::time::sleep(seconds(3_601)).await;
+    assert!(replica.token(&keys[0]).await.is_err());
+    assert!(replica.broker.client_is_rejected(&client()));
+    replica.idle().await;
+    assert_eq!(world.kinds().await, [EventKind::ClientRejected]);
+}

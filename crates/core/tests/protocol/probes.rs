@@ -1,5 +1,6 @@
 //! Rejected clients are probed whether or not anybody asks and anything is due.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use evergrant_core::brake::PROBE_EVERY;
@@ -19,14 +20,14 @@ use super::world::{Replica, World, client, key, refused, seconds};
 
 const TOLD: [EventKind; 2] = [EventKind::ClientRejected, EventKind::ClientRecovered];
 
-fn reject(world: &World) {
+pub(super) fn reject(world: &World) {
     world
         .provider
         .fail_all(Some(failure(Verdict::Client, "invalid_client")));
 }
 
 /// Lets a replica probe, and hear what others tell.
-fn probing(world: &World) -> Replica {
+pub(super) fn probing(world: &World) -> Replica {
     let replica = world.replica();
     let prober = Prober::new(replica.broker.clone(), seconds(1), replica.tracker.clone());
     replica.tracker.spawn(prober.run(replica.stop.clone()));
@@ -34,13 +35,13 @@ fn probing(world: &World) -> Replica {
 }
 
 /// Has the client rejected: the first call, for which a caller asks, is not of the probes.
-async fn rejected(world: &World, replica: &Replica, key: &CredentialKey) {
+pub(super) async fn rejected(world: &World, replica: &Replica, key: &CredentialKey) {
     reject(world);
     assert!(replica.ask(key, refused(1)).await.is_err());
     assert_eq!(replica.broker.breaker_state(&client()), BreakerState::Open);
 }
 
-async fn end(replica: &Replica) {
+pub(super) async fn end(replica: &Replica) {
     replica.stop.cancel();
     replica.idle().await;
 }
@@ -298,4 +299,32 @@ async fn while_the_store_is_away_nothing_is_called() {
     tokio::time::sleep(seconds(70)).await;
     assert_eq!(world.kinds().await, TOLD);
     end(&replica).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grant_that_was_refused_as_a_probe_goes_behind_the_others() {
+    let world = World::new();
+    let key = world.connect("a").await;
+    // The first to expire is always the first choice but for what came of it.
+    world.provider.set_lifetime(Some(seconds(7_200)));
+    world.connect("b").await;
+    world.connect("c").await;
+    let replica = probing(&world);
+    rejected(&world, &replica, &key).await;
+    tokio::time::sleep(seconds(50)).await;
+    let probed: Vec<_> = world
+        .provider
+        .calls()
+        .into_iter()
+        .map(|call| call.grant)
+        .collect();
+    assert!(probed.len() >= 4, "{probed:?}");
+    let first_three: BTreeSet<_> = probed[..3].iter().collect();
+    assert_eq!(first_three.len(), 3, "each in turn: {probed:?}");
+    assert_eq!(probed[3], probed[0], "and again from the first");
+    world.provider.fail_all(None);
+    tokio::time::sleep(seconds(70)).await;
+    assert_eq!(world.kinds().await, TOLD);
+    end(&replica).await;
+    world.check(&key).await;
 }

@@ -175,3 +175,23 @@ async fn r12_a_token_that_is_refused_while_its_refresh_still_tells_others_costs_
     replica.idle().await;
     world.check(&key).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn r12_a_report_does_not_trust_a_look_that_began_before_the_token_was_stored() {
+    let (world, one, key) = World::with_fresh().await;
+    world.coordinator.set(|faults| faults.lost_notices = true);
+    let other = world.replica();
+    assert_eq!(generation_of(&other.token(&key).await), 1);
+    // Somebody refuses what there never was, and this makes the replica look: it sees the first generation.
+    let look = world.store.faults().hold_next_answer(Op::GrantOf);
+    let earlier = other.begin_ask(&key, refused(9));
+    look.reached().await;
+    assert_eq!(generation_of(&one.ask(&key, refused(1)).await), 2);
+    let report = other.begin_ask(&key, refused(2));
+    tokio::time::sleep(seconds(1)).await;
+    assert!(!report.is_finished(), "it waits for the look");
+    look.release();
+    assert_eq!(generation_of(&report.await.unwrap()), 3);
+    earlier.await.unwrap().unwrap();
+    world.check(&key).await;
+}

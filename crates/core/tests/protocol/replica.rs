@@ -6,12 +6,15 @@ use std::time::Duration;
 use evergrant_core::broker::{Answer, Ask, Broker, Refused, TokenError};
 use evergrant_core::failure::FailureReason;
 use evergrant_core::grant::{GrantFacts, InvalidationReason};
-use evergrant_core::ids::{CredentialKey, Generation};
+use evergrant_core::ids::{CredentialKey, Generation, KillId};
+use evergrant_core::kill::{KillBatch, KillOrder, KillTarget};
 use evergrant_core::refresh::Failure;
 use evergrant_core::store::DueGrant;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use super::world::client;
 
 /// No answer may take longer, so that a test that hangs fails instead.
 const PATIENCE: Duration = Duration::from_secs(3_600);
@@ -46,6 +49,24 @@ impl Replica {
             let answered = tokio::time::timeout(PATIENCE, broker.get_token(&key, &ask)).await;
             answered.expect("an answer takes less than an hour")
         })
+    }
+
+    /// Kills all grants of the provider, of which `grant` is the only one, to be revoked afterwards.
+    pub async fn kill(&self, grant: &GrantFacts) {
+        let order = KillOrder {
+            id: KillId::random(),
+            target: KillTarget::Provider(client().provider),
+            begun_at: grant.created_at,
+            reason: "the key leaked".into(),
+            revoke: true,
+        };
+        let batch = KillBatch {
+            order,
+            after: None,
+            limit: 100,
+        };
+        let killed = self.broker.registry().kill(&batch).await.unwrap();
+        assert_eq!(killed.map(|killed| killed.grants), Some(1));
     }
 
     /// Waits until all that was begun has ended.

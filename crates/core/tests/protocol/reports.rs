@@ -12,7 +12,7 @@ use evergrant_core::testing::store::Op;
 
 use super::world::{World, client, death_of, generation_of};
 
-fn report(world: &World, id: &str) -> Report {
+pub(super) fn report(world: &World, id: &str) -> Report {
     Report {
         delivery: DeliveryId::new(ReceiverName::parse("acme").unwrap(), id),
         provider: client().provider,

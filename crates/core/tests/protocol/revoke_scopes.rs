@@ -2,17 +2,19 @@
 
 use evergrant_core::broker::Ask;
 use evergrant_core::failure::FailureReason;
-use evergrant_core::grant::{GrantType, Means};
-use evergrant_core::ids::{CredentialKey, KillId};
-use evergrant_core::kill::{KillBatch, KillOrder, KillTarget};
-use evergrant_core::provider::{Revocation, Verdict};
+use evergrant_core::grant::{GrantType, Means, TokenSet};
+use evergrant_core::ids::CredentialKey;
+use evergrant_core::provider::{Limits, Revocation, Verdict};
 use evergrant_core::revocation::RevocationOutcome::{self, NoToken, NotSupported, Revoked};
 use evergrant_core::revocation::{RevokeError, Withdrawn};
 use evergrant_core::store::GrantStore as _;
 use evergrant_core::testing::provider::failure;
 use evergrant_core::testing::store::Op;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 
+use super::rotation::again;
 use super::world::{Replica, World, client, seconds};
 
 const SETS: [&[&str]; 3] = [&[], &["read"], &["read", "write"]];
@@ -48,6 +50,15 @@ fn sorted(mut words: Vec<String>) -> Vec<String> {
 
 async fn revoke(replica: &Replica, key: &CredentialKey) -> Result<RevocationOutcome, RevokeError> {
     replica.broker.revoker().delete_credential(key, None).await
+}
+
+/// Revokes in a task of its own.
+fn begin_to_revoke(
+    replica: &Replica,
+    key: &CredentialKey,
+) -> JoinHandle<Result<RevocationOutcome, RevokeError>> {
+    let (broker, key) = (replica.broker.clone(), key.clone());
+    TaskTracker::new().spawn(async move { broker.revoker().delete_credential(&key, None).await })
 }
 
 async fn is_gone(world: &World, key: &CredentialKey) -> bool {
@@ -137,9 +148,7 @@ async fn a_token_that_is_being_minted_is_waited_for() {
     let held = world.provider.hold_next_answer();
     let asking = replica.begin_ask(&key, scoped(SETS[1]));
     held.reached().await;
-    let (broker, wanted) = (replica.broker.clone(), key.clone());
-    let revoking = tokio_util::task::TaskTracker::new()
-        .spawn(async move { broker.revoker().delete_credential(&wanted, None).await });
+    let revoking = begin_to_revoke(&replica, &key);
     tokio::time::sleep(seconds(5)).await;
     assert_eq!(taken_back(&world), Vec::<String>::new());
     held.release();
@@ -199,20 +208,7 @@ async fn a_store_that_fails_in_between_loses_no_token() {
 async fn a_kill_takes_back_the_tokens_of_all_sets_of_scopes() {
     let (world, replica, key) = minted().await;
     let facts = world.grant(&key).await.facts;
-    let order = KillOrder {
-        id: KillId::random(),
-        target: KillTarget::Provider(client().provider),
-        begun_at: facts.created_at,
-        reason: "the key leaked".into(),
-        revoke: true,
-    };
-    let batch = KillBatch {
-        order,
-        after: None,
-        limit: 100,
-    };
-    let killed = replica.broker.registry().kill(&batch).await.unwrap();
-    assert_eq!(killed.map(|killed| killed.grants), Some(1));
+    replica.kill(&facts).await;
     for scopes in SETS {
         assert!(replica.ask(&key, scoped(scopes)).await.is_err());
     }
@@ -235,4 +231,132 @@ async fn a_kill_takes_back_the_tokens_of_all_sets_of_scopes() {
     assert_eq!(world.calls(), calls);
     replica.idle().await;
     assert!(world.coordinator.is_quiescent());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_was_minted_since_the_last_look_is_revoked_before_its_credential_is_deleted() {
+    let (world, replica, key) = World::with_minted().await;
+    replica.token(&key).await.unwrap();
+    let held = world.provider.hold_next_revocation();
+    let revoking = begin_to_revoke(&replica, &key);
+    held.reached().await;
+    replica.ask(&key, scoped(SETS[1])).await.unwrap();
+    held.release();
+    assert_eq!(revoking.await.unwrap(), Ok(Revoked));
+    assert_eq!(taken_back(&world), ["", "read", ""]);
+    assert!(is_gone(&world, &key).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_need_not_wait_until_all_of_them_are_revoked() {
+    let (world, _, key) = minted().await;
+    world.provider.set_profile(|profile| {
+        profile.limits = Limits {
+            concurrent: Some(1),
+            per_minute: None,
+        };
+    });
+    let replica = world.replica();
+    let held = world.provider.hold_next_revocation();
+    let revoking = begin_to_revoke(&replica, &key);
+    held.reached().await;
+    let other = world.connect("b").await;
+    world.expire();
+    let caller = replica.begin(&other);
+    tokio::time::sleep(seconds(1)).await;
+    assert!(!caller.is_finished(), "there is one place");
+    held.release();
+    assert!(caller.await.unwrap().is_ok());
+    assert_eq!(taken_back(&world).len(), 1);
+    assert_eq!(revoking.await.unwrap(), Ok(Revoked));
+}
+
+#[tokio::test(start_paused = true)]
+async fn they_leave_callers_their_share_of_a_minute() {
+    let (world, _, key) = minted().await;
+    let (most, sets) = (4, 7);
+    for n in 2..sets {
+        let scopes = [n.to_string()];
+        let ask = scoped(&[&*scopes[0]]);
+        world.replica().ask(&key, ask).await.unwrap();
+    }
+    world.provider.set_profile(|profile| {
+        profile.limits = Limits {
+            concurrent: None,
+            per_minute: Some(most),
+        };
+    });
+    let replica = world.replica();
+    let hurried = || Some(Instant::now() + seconds(5));
+    let revoker = replica.broker.revoker();
+    let failed = match revoker.delete_credential(&key, hurried()).await {
+        Err(RevokeError::Failed { failure, .. }) => failure,
+        other => panic!("not a failure: {other:?}"),
+    };
+    assert_eq!(failed.reason, FailureReason::ProviderRateLimited);
+    let left = "4 tokens of other sets of scopes are left to revoke: ";
+    assert!(failed.message.starts_with(left), "{}", failed.message);
+    assert_eq!(taken_back(&world).len(), 3);
+    let asked = Instant::now();
+    replica.ask(&key, scoped(&["new"])).await.unwrap();
+    assert_eq!(asked.elapsed(), seconds(0));
+
+    while !is_gone(&world, &key).await {
+        tokio::time::sleep(seconds(60)).await;
+        let _ = revoker.delete_credential(&key, hurried()).await;
+    }
+    let mut taken = sorted(taken_back(&world));
+    let all = taken.len();
+    taken.dedup();
+    assert_eq!((all, taken.len()), (sets + 2, sets + 2), "each once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_asked_for_another_token_once_the_caller_has_gone() {
+    let (world, replica, key) = minted().await;
+    let held = world.provider.hold_next_revocation();
+    let deadline = Some(Instant::now() + seconds(2));
+    let late = replica.broker.revoker();
+    let late = late.delete_credential(&key, deadline).await;
+    assert_eq!(late, Err(RevokeError::InProgress(key.clone())));
+    held.release();
+    replica.idle().await;
+    assert_eq!(taken_back(&world).len(), 1);
+    assert_eq!(revoke(&replica, &key).await, Ok(Revoked));
+    assert_eq!(taken_back(&world).len(), SETS.len(), "each once");
+    assert!(world.coordinator.is_quiescent());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_reconnect_forgot_was_not_revoked() {
+    let (world, replica, key) = minted().await;
+    let held = world.provider.hold_next_revocation();
+    let revoking = begin_to_revoke(&replica, &key);
+    held.reached().await;
+    world.clock.shift(seconds(1));
+    let ask = again(&key, TokenSet::to_mint(Means::default()), &world);
+    let registry = replica.broker.registry();
+    registry.reconnect(&ask, &client()).await.unwrap();
+    held.release();
+    assert_eq!(revoking.await.unwrap(), Ok(NotSupported));
+    assert_eq!(taken_back(&world).len(), 1);
+    assert!(is_gone(&world, &key).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_replica_revoked_was_revoked() {
+    let (world, one, key) = minted().await;
+    let held = world.provider.hold_next_revocation();
+    let revoking = begin_to_revoke(&one, &key);
+    held.reached().await;
+    let other = world.replica();
+    let waiting = begin_to_revoke(&other, &key);
+    tokio::time::sleep(seconds(2)).await;
+    assert!(!waiting.is_finished() && taken_back(&world).len() == 1);
+    held.release();
+    for outcome in [revoking.await.unwrap(), waiting.await.unwrap()] {
+        let fine = outcome == Ok(Revoked) || outcome == Err(RevokeError::NotFound(key.clone()));
+        assert!(fine, "{outcome:?}");
+    }
+    assert_eq!(sorted(taken_back(&world)), ["", "read", "read+write"]);
 }

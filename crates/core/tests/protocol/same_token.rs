@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 use super::doomed::Doomed;
 use super::replica::Replica;
 use super::rotation::again;
-use super::world::{World, client, death_of, generation_of, reason_of};
+use super::world::{World, client, death_of, generation_of, reason_of, refused};
 
 /// A replica with the credential `a`, whose token has expired, and a copy of its tokens.
 async fn copied() -> (World, Replica, CredentialKey, TokenSet) {
@@ -138,6 +138,34 @@ async fn an_old_copy_replaces_no_token_that_works() {
     }
     assert_eq!(world.calls(), 1);
     world.check(&key).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_credential_that_moves_from_a_later_generation_brings_no_old_token() {
+    let world = World::new();
+    world.provider.set_reuse(Reuse::Allowed, Rotation::None);
+    let (holder, mover) = (world.connect("a").await, world.connect("b").await);
+    let copy = world.grant(&holder).await.tokens;
+    world.expire();
+    let replica = world.replica();
+    let fresh = replica.token(&holder).await.unwrap().live;
+    replica.token(&mover).await.unwrap();
+    let later = replica.ask(&mover, refused(2)).await;
+    assert_eq!(generation_of(&later), 3);
+    replica.idle().await;
+
+    let ask = again(&mover, copy, &world);
+    let registry = replica.broker.registry();
+    registry.reconnect(&ask, &client()).await.unwrap();
+    for key in [&holder, &mover] {
+        let live = replica.token(key).await.unwrap().live;
+        assert_eq!(live.grant.tokens, fresh.grant.tokens);
+        assert_eq!(live.grant.facts.generation.0, 4);
+        assert_eq!(live.grant.facts.issued_at, fresh.grant.facts.issued_at);
+        assert_eq!(live.grant.facts.dates, fresh.grant.facts.dates);
+    }
+    assert_eq!(world.calls(), 3);
+    world.check(&holder).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -79,6 +79,27 @@ async fn e1_the_death_of_their_grant_is_an_event_each_and_so_is_its_return() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_left_while_the_grant_was_refreshed_is_not_served_what_that_brought() {
+    let (world, keys) = shared().await;
+    let replica = world.replica();
+    for key in &keys {
+        replica.token(key).await.unwrap();
+    }
+    world.expire();
+    let held = world.provider.hold_next_answer();
+    let caller = replica.begin(&keys[0]);
+    held.reached().await;
+    let elsewhere = world.replica().broker.registry();
+    assert_eq!(elsewhere.delete_credential(&keys[1]).await, Ok(true));
+    held.release();
+    assert_eq!(generation_of(&caller.await.unwrap()), 5);
+    assert!(replica.token(&keys[1]).await.is_err());
+    assert_eq!(generation_of(&replica.token(&keys[2]).await), 5);
+    replica.idle().await;
+    world.check(&keys[0]).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_credential_that_leaves_leaves_the_grant_to_the_others() {
     let (world, keys) = shared().await;
     let replica = world.replica();

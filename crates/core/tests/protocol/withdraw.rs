@@ -2,12 +2,10 @@
 
 use evergrant_core::failure::FailureReason;
 use evergrant_core::grant::InvalidationReason;
-use evergrant_core::ids::KillId;
-use evergrant_core::kill::{KillBatch, KillOrder, KillTarget};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use super::world::{World, client, death_of, seconds};
+use super::world::{World, death_of, seconds};
 
 #[tokio::test(start_paused = true)]
 async fn a_replica_that_drains_does_not_wait_for_the_grant_of_another() {
@@ -16,20 +14,7 @@ async fn a_replica_that_drains_does_not_wait_for_the_grant_of_another() {
     let caller = one.begin(&key);
     held.reached().await;
     let facts = world.grant(&key).await.facts;
-    let order = KillOrder {
-        id: KillId::random(),
-        target: KillTarget::Provider(client().provider),
-        begun_at: facts.created_at,
-        reason: "the key leaked".into(),
-        revoke: true,
-    };
-    let batch = KillBatch {
-        order,
-        after: None,
-        limit: 100,
-    };
-    let killed = one.broker.registry().kill(&batch).await.unwrap();
-    assert_eq!(killed.map(|killed| killed.grants), Some(1));
+    one.kill(&facts).await;
 
     let draining = world.replica();
     let revoker = draining.broker.revoker();

@@ -101,8 +101,22 @@ impl World {
     }
 
     pub fn replica(&self) -> Replica {
+        self.replica_with(self.ports())
+    }
+
+    /// A replica whose wall clock shows a later time than the store's and the provider's.
+    pub fn replica_ahead(&self, by: Duration) -> Replica {
+        let clock = ManualClock::new();
+        clock.shift(self.clock.now().since(ManualClock::START) + by);
+        self.replica_with(Ports {
+            clock,
+            ..self.ports()
+        })
+    }
+
+    fn replica_with(&self, ports: Ports) -> Replica {
         let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
-        let broker = Broker::new(self.ports(), self.limits, 10_000, &tracker, stop.clone());
+        let broker = Broker::new(ports, self.limits, 10_000, &tracker, stop.clone());
         Replica {
             broker: Arc::new(broker),
             tracker,

@@ -109,6 +109,8 @@ pub struct Entry {
 
 /// Placeholders that a request fills itself, whatever anybody says.
 const OF_REQUESTS: [&str; 3] = ["client_id", "jti", "token_url"];
+/// What the request that redeems a code fills besides, in its parameters and headers.
+const OF_CODE: &str = "state";
 
 impl Entry {
     /// Whether every client needs a secret. One whose grants are all minted need not have any, since such a grant
@@ -127,12 +129,18 @@ impl Entry {
     /// The names of all placeholders that somebody has to give a value, be it a grant, a consent, the client's
     /// configuration or the entry. Facts of a request, such as the client's id, are none of them.
     pub fn placeholder_names(&self) -> BTreeSet<&str> {
-        let requests = self.grants.iter().map(|grant| &grant.request).chain([
+        let code = &self.grants.authorization_code;
+        let of_grants = self.grants.iter().map(|grant| &grant.request);
+        let requests = of_grants.filter(|request| !std::ptr::eq(*request, &code.request));
+        let requests = requests.chain([
             &self.revoke.request,
             &self.introspect.call.request,
             &self.userinfo.request,
         ]);
-        let in_requests = requests.flat_map(RequestFacts::placeholders);
+        let in_code = code.request.placeholders();
+        let in_requests = requests
+            .flat_map(RequestFacts::placeholders)
+            .chain(in_code.filter(|name| *name != OF_CODE));
         let signs =
             |grant: &TokenGrantFacts| grant.request.client_auth == ClientAuth::PrivateKeyJwt;
         let signs = self.grants.iter().any(signs);
@@ -143,7 +151,6 @@ impl Entry {
         let facts = self.authorize.parameters.values();
         let facts = facts.chain(in_assertions);
         let issuer = self.openid.iter().map(|openid| &openid.issuer);
-        let code = &self.grants.authorization_code;
         let in_then = code.then.iter().flat_map(ThenFacts::placeholders);
         self.urls()
             .map(|(_, url)| url.template())

@@ -3,27 +3,25 @@
 
 mod alternates;
 mod express;
+mod send;
 mod trace;
 
 use std::time::Duration;
 
 use evergrant_core::grant::TokenSet;
-use evergrant_core::provider::{CallError, Delivery, Verdict};
+use evergrant_core::provider::Verdict;
 use tokio::time::Instant;
-use tracing::Instrument as _;
-use url::Url;
 
 pub(super) use self::express::express;
+use super::HttpProviders;
 use super::client::Client;
-use super::{HttpProviders, not_sent};
 use crate::catalogue::{
-    AssertionFacts, Entry, Fact, Parameter, RequestFacts, ResponseFacts, TokenCallFacts,
-    TokenGrant, UrlTemplate,
+    AssertionFacts, ClientAuth, Entry, Fact, Parameter, RequestFacts, ResponseFacts,
+    TokenCallFacts, TokenGrant, UrlTemplate,
 };
-use crate::client::{Answer, SendFault, host};
+use crate::client::Answer;
 use crate::placeholders::Placeholders;
-use crate::request::Inexpressible;
-use crate::response::{ACCESS_TOKEN, Context, Granted, Refusal, Skew};
+use crate::response::{ACCESS_TOKEN, Context, Granted, Refusal};
 
 /// The metadata of a grant that names the client which was accepted, where there are alternates.
 const OAUTH_CLIENT: &str = "oauth_client";
@@ -52,6 +50,8 @@ pub(super) struct Ask<'a> {
     pub(super) renews: bool,
     /// Whether the client's alternates may ask too. A code belongs to the client that sent the user.
     pub(super) alternates: bool,
+    /// What fills `{state}`, but in the URL.
+    pub(super) state: Option<&'a str>,
     /// What comes before the client's own parameters.
     pub(super) placeholders: Placeholders<'a>,
     /// Credentials that the grant brings, in place of the client's.
@@ -103,6 +103,7 @@ impl<'a> Ask<'a> {
             ),
             renews: grant == TokenGrant::RefreshToken,
             alternates: grant == TokenGrant::RefreshToken,
+            state: None,
             placeholders: Placeholders::default(),
             own: OwnCredentials::default(),
             secrets: Vec::new(),
@@ -165,6 +166,7 @@ impl<'a> Ask<'a> {
             mints: false,
             renews: false,
             alternates: false,
+            state: None,
             placeholders: Placeholders::default(),
             own: OwnCredentials::default(),
             secrets: Vec::new(),
@@ -173,6 +175,11 @@ impl<'a> Ask<'a> {
 }
 
 impl Ask<'_> {
+    /// Whether the request carries an assertion, of the grant or of the client.
+    fn is_signed(&self) -> bool {
+        self.assertion.is_some() || self.request.client_auth == ClientAuth::PrivateKeyJwt
+    }
+
     /// Whether the grant decides where the endpoint is, so that what it answers says little of the provider for others.
     fn has_own_endpoint(&self) -> bool {
         let mut placeholders = self.url.value.template().placeholders();
@@ -237,102 +244,6 @@ impl HttpProviders {
                 outcome => return outcome,
             }
         }
-    }
-
-    /// One request with one secret, in a span of its own.
-    async fn attempt<T>(
-        &self,
-        client: &Client,
-        ask: &Ask<'_>,
-        client_secret: &str,
-        deadline: Instant,
-        read: impl Fn(Context<'_>, &Answer) -> Result<T, Refusal>,
-    ) -> Result<T, Refusal> {
-        let span = trace::call(client, ask);
-        let outcome = self
-            .send(client, ask, client_secret, deadline, read)
-            .instrument(span.clone())
-            .await;
-        trace::tell(&span, outcome.as_ref().err().map(|refusal| &refusal.error));
-        outcome
-    }
-
-    async fn send<T>(
-        &self,
-        client: &Client,
-        ask: &Ask<'_>,
-        client_secret: &str,
-        deadline: Instant,
-        read: impl Fn(Context<'_>, &Answer) -> Result<T, Refusal>,
-    ) -> Result<T, Refusal> {
-        let entry = &client.entry;
-        let sent_at = self.clock.now();
-        let signed_at = |url: &Url| self.clocks.theirs(&host(url), sent_at);
-        let request = express(client, ask, client_secret, signed_at)
-            .map_err(|error| Refusal::of(cannot_ask(entry, &error)))?;
-        trace::tell_request(&request);
-        let host = host(&request.url);
-        let answer = self
-            .http
-            .send(request, deadline)
-            .await
-            .map_err(|fault| Refusal::of(unanswered(entry, &ask.url.field, &host, fault)))?;
-        trace::tell_status(answer.status);
-        let now = self.clock.now();
-        // What fails may not be the provider itself, but what stands before it.
-        if answer.status < 500 && answer.date.is_some() {
-            self.clocks.learn(&host, Skew::of(entry, &answer, now));
-        }
-        let public = [
-            Parameter::GrantType,
-            Parameter::TokenTypeHint,
-            Parameter::SubjectTokenType,
-        ];
-        let values = ask.values.iter();
-        let mut secrets: Vec<&str> = values
-            .filter(|(parameter, _)| !public.contains(parameter))
-            .map(|(_, value)| *value)
-            .collect();
-        secrets.extend(&ask.secrets);
-        secrets.push(client_secret);
-        let context = Context {
-            entry,
-            field: &ask.url.field,
-            facts: ask.response,
-            wanted: ask.wanted,
-            sent_at,
-            now,
-            secrets: &secrets,
-            oddities: &self.oddities,
-        };
-        read(context, &answer)
-    }
-}
-
-fn cannot_ask(entry: &Entry, error: &Inexpressible) -> CallError {
-    let message = format!("catalogue entry {}: {error}", entry.name);
-    not_sent(Verdict::Request, message)
-}
-
-/// `field` is the key of the URL in the entry, `host` where it leads.
-fn unanswered(entry: &Entry, field: &str, host: &str, fault: SendFault) -> CallError {
-    let name = &entry.name;
-    match fault {
-        SendFault::NotAllowed(why) => not_sent(
-            Verdict::Request,
-            format!("catalogue entry {name}: {field} {why}"),
-        ),
-        SendFault::NotSent(why) => not_sent(
-            Verdict::Transient,
-            format!("{name} cannot be reached at {host} ({field}): {why}"),
-        ),
-        SendFault::Unknown(why) => CallError {
-            delivery: Delivery::Unknown,
-            ..not_sent(
-                Verdict::Transient,
-                format!("{name} did not answer at {host} ({field}): {why}"),
-            )
-        },
     }
 }
 

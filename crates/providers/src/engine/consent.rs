@@ -48,6 +48,8 @@ pub struct CodeExchange<'a> {
     pub redirect_uri: &'a str,
     /// What the challenge was made of (RFC 7636 section 4.5).
     pub code_verifier: Option<&'a str>,
+    /// As in the question. Sent only where the entry says so.
+    pub state: &'a str,
     /// As in the question. The engine takes no notice of it; whoever verifies the identity token does.
     pub nonce: Option<&'a str>,
     /// As in the question.
@@ -140,6 +142,8 @@ impl HttpProviders {
             values.push((Parameter::CodeVerifier, verifier));
         }
         let mut ask = Ask::token(&client.entry, TokenGrant::AuthorizationCode, values);
+        ask.state = Some(exchange.state);
+        ask.secrets.push(exchange.state);
         ask.placeholders.add_all(exchange.placeholders);
         let then = client
             .entry

@@ -20,8 +20,8 @@ pub(super) const NO_DEVICE_URL: &str =
 
 /// How long a device waits between two polls unless the provider says otherwise (RFC 8628 section 3.2).
 const USUAL_INTERVAL: Duration = Duration::from_secs(5);
-/// Nobody at a screen waits for longer between two looks.
-const LONGEST_INTERVAL: Duration = Duration::from_secs(60);
+/// No provider means a device that polls without a pause.
+const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a device code is good for where the provider breaks the rule to say so.
 const USUAL_LIFETIME: Duration = Duration::from_secs(600);
 
@@ -51,6 +51,8 @@ pub enum DevicePoll {
     SlowDown,
     /// The user consented.
     Consented(Box<Consented>),
+    /// The user consented, and it cannot be learnt whose the tokens are. The code is spent.
+    Lost(Box<CallError>),
 }
 
 impl HttpProviders {
@@ -85,15 +87,16 @@ impl HttpProviders {
         ask.placeholders.add_all(placeholders);
         let outcome = self.ask(client, &ask, deadline, response::device).await?;
         let answer = outcome.value;
+        let expires_in = answer.expires_in.unwrap_or(USUAL_LIFETIME);
+        let interval = answer.interval.unwrap_or(USUAL_INTERVAL);
         Ok(DeviceAuthorization {
             device_code: answer.device_code,
             user_code: answer.user_code,
             verification_uri: answer.verification_uri,
             verification_uri_complete: answer.verification_uri_complete,
-            expires_in: answer.expires_in.unwrap_or(USUAL_LIFETIME),
-            interval: answer
-                .interval
-                .map_or(USUAL_INTERVAL, |interval| interval.min(LONGEST_INTERVAL)),
+            expires_in,
+            // Codes that end before the next poll are polled for once.
+            interval: interval.min(expires_in).max(SHORTEST_INTERVAL),
         })
     }
 
@@ -117,9 +120,13 @@ impl HttpProviders {
             Ok(outcome) => {
                 let facts = &ask.placeholders;
                 let granted = self.dated(client, outcome.granted(), facts, deadline).await;
-                let granted = self.named(client, granted, placeholders, deadline).await?;
-                let consented = consented(granted, placeholders);
-                Ok(DevicePoll::Consented(Box::new(consented)))
+                let named = self.named(client, granted, placeholders, deadline).await;
+                Ok(match named {
+                    Ok(granted) => {
+                        DevicePoll::Consented(Box::new(consented(granted, placeholders)))
+                    }
+                    Err(error) => DevicePoll::Lost(Box::new(error)),
+                })
             }
             Err(error) => match error.code.as_str() {
                 "authorization_pending" => Ok(DevicePoll::Pending),

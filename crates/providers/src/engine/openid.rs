@@ -25,6 +25,8 @@ pub struct ConsentFacts {
     pub pkce: bool,
     /// Whether the provider gives identity tokens that can be verified.
     pub openid: bool,
+    /// Whether nothing but such a token says who has consented.
+    pub only_openid_names: bool,
     /// Its issuer, if that is the same for every account.
     pub issuer: Option<String>,
     /// The name of the parameter that lists the scopes.
@@ -87,6 +89,7 @@ impl HttpProviders {
             redirect_uris: config.redirect_uris.clone(),
             pkce: entry.authorize.pkce,
             openid: openid.is_some(),
+            only_openid_names: openid.is_some() && !names_otherwise(entry),
             issuer: issuer.map(Template::to_string),
             scope_parameter: entry.authorize.scope.clone(),
             placeholders: placeholder_names(entry),
@@ -200,6 +203,15 @@ fn issuer(openid: &OpenIdFacts, placeholders: &Placeholders<'_>) -> String {
         }
     }
     issuer
+}
+
+/// Whether an answer with tokens names the account, or the provider is asked for it.
+fn names_otherwise(entry: &Entry) -> bool {
+    let code = entry.grants.get(TokenGrant::AuthorizationCode);
+    let then = code.then.iter().map(|then| &then.response);
+    let device = entry.grants.get(TokenGrant::DeviceCode);
+    let mut responses = then.chain([&code.response, &device.response]);
+    entry.userinfo_url.is_some() || responses.any(|response| !response.account.0.is_empty())
 }
 
 fn placeholder_names(entry: &Entry) -> Vec<String> {

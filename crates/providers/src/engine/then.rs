@@ -83,7 +83,7 @@ impl HttpProviders {
     ) -> Result<Granted, CallError> {
         let given = Given::of(&first);
         let mut ask = ask(then, &given, exchange.placeholders);
-        ask.secrets.push(exchange.code);
+        ask.secrets.extend([exchange.code, exchange.state]);
         ask.secrets.extend(exchange.code_verifier);
         let second = self.persist(client, &ask, deadline, response::read).await;
         Ok(joined(first, second.map_err(in_second)?.granted()))

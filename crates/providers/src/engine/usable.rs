@@ -203,6 +203,7 @@ impl HttpProviders {
             return Ok(());
         };
         let mut ask = Ask::token(&client.entry, grant, values);
+        ask.state = (grant == TokenGrant::AuthorizationCode).then_some("state");
         ask.placeholders.add_all(placeholders);
         self.expressible(client, &ask)
     }

@@ -18,7 +18,8 @@ pub(super) enum Body {
     Foreign,
 }
 
-/// Reads JSON and forms by what they look like, and by `content_type` where both would do.
+/// Reads JSON and forms by what they look like, and by `content_type` where both would do: an object is JSON whatever it is
+/// called.
 pub(super) fn parse(content_type: &str, bytes: &[u8]) -> Body {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     if bytes.iter().all(u8::is_ascii_whitespace) {
@@ -27,13 +28,14 @@ pub(super) fn parse(content_type: &str, bytes: &[u8]) -> Body {
     if bytes.trim_ascii_start().starts_with(b"<") {
         return Body::Page;
     }
-    if content_type.starts_with("application/x-www-form-urlencoded") {
+    let is_object = bytes.trim_ascii_start().starts_with(b"{");
+    if content_type.starts_with("application/x-www-form-urlencoded") && !is_object {
         return form(bytes).map_or(Body::Foreign, Body::Value);
     }
     match serde_json::from_slice(bytes) {
         Ok(value) => Body::Value(value),
         Err(error) if error.is_eof() => Body::Torn,
-        Err(_) if bytes.trim_ascii_start().starts_with(b"{") => {
+        Err(_) if is_object => {
             serde_json::from_slice(&without_odd_numbers(bytes)).map_or(Body::Foreign, Body::Value)
         }
         Err(_) => form(bytes).map_or(Body::Foreign, Body::Value),
@@ -118,6 +120,15 @@ mod tests {
             b"error=x",
         );
         assert_eq!(error, Body::Value(json!({ "error": "x" })));
+    }
+
+    #[test]
+    fn json_that_is_called_a_form_is_json() {
+        let form = "application/x-www-form-urlencoded";
+        let token = Body::Value(json!({ "access_token": "a", "refresh_token": "r=&" }));
+        let text = br#" {"access_token":"a","refresh_token":"r=&"}"#;
+        assert_eq!(parse(form, text), token);
+        assert_eq!(parse(form, br#"{"access_token":"a"#), Body::Torn);
     }
 
     #[test]

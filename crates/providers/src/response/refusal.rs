@@ -24,6 +24,8 @@ pub(crate) struct Refusal {
     pub(crate) try_next_secret: bool,
     /// Whether another client of the provider may be accepted.
     pub(crate) try_alternate_client: bool,
+    /// Whether the assertion of the request was signed by a wrong clock, as this very answer shows.
+    pub(crate) sign_anew: bool,
 }
 
 impl Refusal {
@@ -33,6 +35,7 @@ impl Refusal {
             error,
             try_next_secret: false,
             try_alternate_client: false,
+            sign_anew: false,
         }
     }
 }
@@ -198,6 +201,7 @@ impl Context<'_> {
             },
             try_next_secret: meaning.try_next_secret && delivery == Delivery::Answered,
             try_alternate_client: meaning.try_alternate_client && delivery == Delivery::Answered,
+            sign_anew: false,
         }
     }
 }

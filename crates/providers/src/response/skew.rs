@@ -9,6 +9,8 @@ use crate::client::Answer;
 
 /// `Date` has whole seconds, and the answer took a while: what is smaller than this is no difference.
 const SMALLEST: Duration = Duration::from_secs(2);
+/// Of an assertion: most providers allow for more.
+const TOLERATED: Duration = Duration::from_secs(30);
 /// What is larger is no clock.
 const LARGEST: Duration = Duration::from_secs(86_400);
 
@@ -39,6 +41,13 @@ impl Skew {
         )
         .set(seconds.copysign(if skew.0 < 0 { -1.0 } else { 1.0 }));
         skew
+    }
+
+    /// Whether what was signed for the provider at `signed_at`, as its clock was thought to show when ours showed `at`, was
+    /// signed by a wrong clock. An answer takes a while, and providers put up with a little.
+    pub(crate) fn belies(self, signed_at: Timestamp, at: Timestamp) -> bool {
+        let shown = self.theirs(at);
+        shown.since(signed_at).max(signed_at.since(shown)) > TOLERATED
     }
 
     /// The time that the provider's clock shows when ours shows `at`.

@@ -176,6 +176,7 @@ fn read(
             spec,
             redirect_uri: manner.repeats_redirect_uri.then(|| redirect.to_owned()),
             code_challenge: code_challenge.map(str::to_owned),
+            state: state.clone(),
         },
         redirect_uri,
         state,

@@ -14,6 +14,9 @@ use super::mode::GrantSpec;
 use super::proof::Wanted;
 use super::refusal::Dialect;
 
+/// The parameter of a consent's state.
+pub(super) const STATE: &str = "state";
+
 pub(super) const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// A call to one of the provider's endpoints. It holds secrets and so has no `Debug`.

@@ -26,6 +26,8 @@ pub(super) struct Consent {
     pub(super) redirect_uri: Option<String>,
     /// The S256 challenge that the consent began with, if any.
     pub(super) code_challenge: Option<String>,
+    /// The state that the consent began with, if any.
+    pub(super) state: Option<String>,
 }
 
 struct Issued {
@@ -50,6 +52,8 @@ pub(super) struct Presented<'a> {
     pub(super) client_id: &'a str,
     pub(super) redirect_uri: Option<&'a str>,
     pub(super) code_verifier: Option<&'a str>,
+    /// No standard has it there, and some providers want it.
+    pub(super) state: Option<&'a str>,
 }
 
 /// Why a code brings no tokens.
@@ -98,6 +102,8 @@ impl Codes {
             && presented.redirect_uri != consent.redirect_uri.as_deref()
         {
             Err(NotRedeemed::Refused(Refusal::OtherRedirectUri))
+        } else if presented.state.is_some() && presented.state != consent.state.as_deref() {
+            Err(NotRedeemed::Refused(Refusal::OtherState))
         } else if !is_proven {
             Err(NotRedeemed::Refused(Refusal::WrongVerifier))
         } else {
@@ -129,6 +135,7 @@ mod tests {
             spec: GrantSpec::default(),
             redirect_uri: None,
             code_challenge: None,
+            state: None,
         };
         let at = |seconds| start + Duration::from_secs(seconds);
         let refused = |codes: &Codes, code: &str, now| {
@@ -137,6 +144,7 @@ mod tests {
                 client_id: "sandbox",
                 redirect_uri: None,
                 code_verifier: None,
+                state: None,
             };
             codes.check(&presented, now).map(|_| ()).unwrap_err()
         };

@@ -49,6 +49,8 @@ pub enum Refusal {
     ExpiredCode,
     /// The redirect URI is not the one of the consent.
     OtherRedirectUri,
+    /// The state is there and not the one of the consent.
+    OtherState,
     /// The code verifier does not fit the challenge of the consent, or one of them is missing.
     WrongVerifier,
     /// No such device code was ever issued, or it was redeemed.
@@ -77,7 +79,7 @@ impl Refusal {
     /// The `error` of an answer (RFC 6749 section 5.2, RFC 7523 section 3, RFC 8628 section 3.5, RFC 8693 section 2.2.2).
     pub fn code(self) -> &'static str {
         match self {
-            Self::MalformedRequest | Self::BadSubjectToken => "invalid_request",
+            Self::MalformedRequest | Self::BadSubjectToken | Self::OtherState => "invalid_request",
             Self::UnsupportedGrantType => "unsupported_grant_type",
             Self::PublicClient => "unauthorized_client",
             Self::ExceedingScope => "invalid_scope",
@@ -121,6 +123,7 @@ impl Refusal {
             Self::RateLimited => "ratelimited",
             // What Slack has no word for.
             Self::PublicClient
+            | Self::OtherState
             | Self::UnknownDeviceCode
             | Self::ExpiredDeviceCode
             | Self::AuthorizationPending

@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::call::Call;
+use super::call::{Call, STATE};
 use super::client::Presented;
 use super::codes::{self, NotRedeemed};
 use super::grants::Issue;
@@ -103,6 +103,7 @@ impl State {
             client_id: client,
             redirect_uri: call.parameter("redirect_uri"),
             code_verifier: call.parameter("code_verifier"),
+            state: call.parameter(STATE),
         };
         let spec = match self.codes.check(&presented, now) {
             Ok(consent) => consent.spec.clone(),

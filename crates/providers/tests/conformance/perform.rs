@@ -173,6 +173,7 @@ impl Asker {
                     code: "the-code",
                     redirect_uri: REDIRECT_URI,
                     code_verifier: Some("the-verifier"),
+                    state: "the-state",
                     nonce: None,
                     placeholders: given,
                 };
@@ -193,6 +194,7 @@ impl Asker {
                     DevicePoll::Consented(consented) => tokens(*consented, given),
                     DevicePoll::Pending => Brought::Waiting("pending"),
                     DevicePoll::SlowDown => Brought::Waiting("slow_down"),
+                    DevicePoll::Lost(error) => return Err(*error),
                 })
             }
             "revoke" => {

@@ -212,6 +212,7 @@ async fn a_code_is_not_tried_with_an_alternate() {
         code: "c",
         redirect_uri: "https://us.example/back",
         code_verifier: None,
+        state: "the-state",
         nonce: None,
         placeholders: &BTreeMap::new(),
     };

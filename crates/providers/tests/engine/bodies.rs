@@ -22,7 +22,7 @@ const ID_TOKEN: &str = "eyJhbGciOiJFUzI1NiJ9.e30.AAAA";
 const GOOD: &str = r#"{"access_token":"new-access"}"#;
 /// Longer than any answer takes that ends.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// What has no end ends with it, and so does trying the second request of a code again.
+/// What has no end ends with it, and so does trying again what follows the redemption of a code.
 const SHORT: Duration = Duration::from_secs(2);
 
 /// A key of a URL, the rest of an entry that has it (`BAD` and `GOOD` are the authorities of two endpoints), and what is
@@ -35,6 +35,7 @@ enum Asked {
     Minted,
     Code,
     SecondOfCode,
+    Account,
     Device,
     Poll,
     Revocation,
@@ -42,7 +43,7 @@ enum Asked {
     KeySet,
 }
 
-const DOORS: [Door; 12] = [
+const DOORS: [Door; 13] = [
     ("token_url", "", Asked::Refresh),
     ("token_url", "", Asked::Code),
     (
@@ -91,6 +92,11 @@ const DOORS: [Door; 12] = [
         "introspect_url",
         "introspect_url = \"http://BAD/i\"\n[grants.refresh_token]\nurl = \"http://GOOD/t\"",
         Asked::Introspection,
+    ),
+    (
+        "userinfo_url",
+        "userinfo_url = \"http://BAD/me\"\n[grants.authorization_code]\nurl = \"http://GOOD/c\"",
+        Asked::Account,
     ),
     (
         "openid.jwks_url",
@@ -234,12 +240,13 @@ impl Visitor {
                 grant.facts.grant_type = GrantType::ClientCredentials;
                 providers.refresh(&grant, patience).await.map(drop)
             }
-            Asked::Code | Asked::SecondOfCode => {
+            Asked::Code | Asked::SecondOfCode | Asked::Account => {
                 let code = CodeExchange {
                     client: &key,
                     code: "the-code",
                     redirect_uri: "https://us.example/back",
                     code_verifier: None,
+                    state: "the-state",
                     nonce: None,
                     placeholders: &nothing,
                 };
@@ -289,6 +296,7 @@ impl Bad {
                 );
             }
             Asked::SecondOfCode => "in the second of two requests ",
+            Asked::Account => "there are tokens, but not whose: ",
             _ => "",
         };
         format!("{prefix}{name} answered HTTP {status} at its {key}{told}")
@@ -321,7 +329,7 @@ async fn every_bad_answer_is_told_with_the_entry_and_the_key_at_every_door() {
         for (door, (key, _, asked)) in DOORS.into_iter().enumerate() {
             let visitor = visitor.clone();
             let patience = match (bad.close, asked) {
-                (true, Asked::SecondOfCode) | (false, _) => SHORT,
+                (true, Asked::SecondOfCode | Asked::Account) | (false, _) => SHORT,
                 (true, _) => PATIENCE,
             };
             all.spawn(async move {

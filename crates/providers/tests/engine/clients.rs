@@ -12,7 +12,7 @@ use evergrant_providers::{Catalogue, ClientConfigError, HttpProviders};
 use jsonwebtoken::Algorithm;
 
 use crate::keys::Keys;
-use crate::support::{Endpoint, Fixed, acme, client, grant, providers, reply};
+use crate::support::{Endpoint, Fixed, acme, client, grant, moved, providers, reply};
 
 const LOOPBACK: &str = "127.0.0.1:9";
 
@@ -220,6 +220,28 @@ async fn each_secret_is_tried_once() {
     let (secrets, outcomes) = tried(&replies, &["new", "old"]).await;
     assert_eq!(secrets, ["new", "old", "new", "old"]);
     assert_eq!(outcomes, [Some(Verdict::Client); 2]);
+}
+
+// X says so of a wrong secret.
+#[tokio::test]
+async fn x_says_in_words_alone_that_a_secret_is_wrong() {
+    let said = |words: &str| {
+        let body = format!(r#"{{"error":"unauthorized_client","error_description":"{words}"}}"#);
+        reply(401, &body)
+    };
+    for (words, tries) in [
+        ("Missing valid authorization header", 2),
+        ("The app may not do this", 1),
+    ] {
+        let endpoint = Endpoint::answering([said(words), reply(GOOD.0, GOOD.1)]).await;
+        let entry = moved("x", &endpoint.authority);
+        let providers = providers(&entry, vec![client("x", "main", &["new", "old"])]).unwrap();
+        let timeout = Duration::from_secs(10);
+        let verdict = providers.refresh(&grant("x"), timeout).await.err();
+        let verdict = verdict.map(|error| error.verdict);
+        assert_eq!(verdict, (tries == 1).then_some(Verdict::Client), "{words}");
+        assert_eq!(endpoint.seen().len(), tries, "{words}");
+    }
 }
 
 // R2, R4: what may have spent the refresh token is not sent again.

@@ -181,6 +181,7 @@ async fn exchange(rest: &str, answer: &str) -> (Vec<Seen>, Result<Consented, Cal
         code: "the-code",
         redirect_uri: BACK,
         code_verifier: Some("the-verifier"),
+        state: "the-state",
         nonce: Some("the-nonce"),
         placeholders: &map(&[("shop", "acme-1"), ("team", "of the consent")]),
     };
@@ -241,6 +242,52 @@ async fn an_exchange_has_facts_of_its_own() {
     ]);
     assert_eq!(seen[0].fields(), expected);
     assert_eq!(outcome.unwrap().issued.access_token.expose(), "u");
+}
+
+#[tokio::test]
+async fn the_state_is_repeated_beside_the_code_where_the_entry_says_so() {
+    let rest = r#"
+        [placeholders]
+        state = "ca"
+        [grants.authorization_code]
+        url = "{own}/{state}"
+        parameters = { state = "{state}" }
+        headers = { x-state = "{state}" }
+    "#;
+    let endpoint = Endpoint::answering([reply(
+        400,
+        r#"{"error":"invalid_grant","error_description":"the-state is odd"}"#,
+    )])
+    .await;
+    let rest = rest.replace("{own}", &format!("http://{}", endpoint.authority));
+    let entry = acme(&endpoint.authority, &rest);
+    let main = client("acme", "main", &["the-secret"]);
+    let providers = providers(&entry, vec![main]).unwrap();
+    let key = grant("acme").facts.client;
+    let code = CodeExchange {
+        client: &key,
+        code: "the-code",
+        redirect_uri: BACK,
+        code_verifier: None,
+        state: "the-state",
+        nonce: None,
+        placeholders: &map(&[("state", "tx")]),
+    };
+    assert_eq!(
+        providers.check_consent(&key, BACK, &map(&[("state", "tx")])),
+        Ok(())
+    );
+    let refused = providers.exchange_code(&code, Duration::from_secs(10));
+    let refused = refused.await.unwrap_err();
+    let [seen] = endpoint.seen().try_into().unwrap_or_else(|_| panic!());
+    assert_eq!(seen.path, "/tx", "a URL has what the consent brings");
+    assert_eq!(seen.fields()["state"], "the-state");
+    assert_eq!(seen.header("x-state"), Some("the-state"));
+    assert!(
+        refused.message.ends_with("[removed] is odd"),
+        "{}",
+        refused.message
+    );
 }
 
 #[tokio::test]

@@ -164,7 +164,17 @@ async fn what_a_person_is_shown_is_plain_and_what_they_open_is_an_address() {
         let lacking = format!("at its device_url without a usable {lacking}");
         assert!(error.message.contains(&lacking), "{}", error.message);
     }
-    let slow = r#"{"device_code":"d","user_code":"A","verification_uri":"https://a.example","interval":100000}"#;
-    let (_, outcome) = begin("", slow).await;
-    assert_eq!(outcome.unwrap().interval, Duration::from_secs(60));
+}
+
+#[tokio::test]
+async fn a_device_polls_as_seldom_as_it_is_told_but_not_without_pause_and_once_at_least() {
+    for (stated, interval) in [("120", 120), ("0.001", 1), ("100000", 900)] {
+        let answer = format!(
+            r#"{{"device_code":"d","user_code":"A","verification_uri":"https://a.example",
+            "expires_in":900,"interval":{stated}}}"#
+        );
+        let (_, outcome) = begin("", &answer).await;
+        let expected = Duration::from_secs(interval);
+        assert_eq!(outcome.unwrap().interval, expected, "{stated}");
+    }
 }

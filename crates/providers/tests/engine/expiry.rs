@@ -238,7 +238,7 @@ fn a_profile_tells_how_grants_are_renewed() {
         ),
         (
             "[rotation]\nmode = \"none\"\n[lifetime]\nrefresh_token_idle = \"90d\"",
-            true,
+            false,
         ),
         ("[lifetime]\nrefresh_token = \"60d\"", true),
         ("[lifetime]\ngrant = \"365d\"", false),
@@ -253,6 +253,14 @@ fn a_profile_tells_how_grants_are_renewed() {
     ] {
         assert_eq!(renewal(rest).end_moves, end_moves, "{rest}");
     }
+    let idle = "[lifetime]\nrefresh_token_idle = \"365d\"";
+    let kept = format!("[rotation]\nmode = \"none\"\n{idle}");
     let year = Some(Duration::from_secs(365 * 86_400));
+    assert_eq!(renewal(&kept).refresh_token_idle, year);
+    assert_eq!(
+        renewal(idle).refresh_token_idle,
+        None,
+        "its successor counts"
+    );
     assert_eq!(renewal("[lifetime]\ngrant = \"365d\"").grant_lifetime, year);
 }

@@ -37,15 +37,16 @@ fn minted() -> Grant {
 // A directory that does not have the application says nothing of it for others; nor does a host that is one grant's.
 #[tokio::test]
 async fn what_an_endpoint_of_the_grants_own_says_is_of_the_grant() {
+    let path = "/{tenant}/token";
+    let common = "[placeholders]\ntenant = \"common\"\n";
+    let own = of_tenant(grant("acme"));
     for code in ["unauthorized_client", "invalid_client"] {
-        let path = "/{tenant}/token";
-        let common = "[placeholders]\ntenant = \"common\"\n";
-        let own = of_tenant(grant("acme"));
         assert!(is_grant_specific(path, "", &own, code).await);
         assert!(is_grant_specific(path, common, &own, code).await);
-        assert!(!is_grant_specific(path, common, &grant("acme"), code).await);
-        assert!(!is_grant_specific("/token", "", &own, code).await);
     }
+    let shared = "invalid_client";
+    assert!(!is_grant_specific(path, common, &grant("acme"), shared).await);
+    assert!(!is_grant_specific("/token", "", &own, shared).await);
 }
 
 // RFC 6749 section 5.2: an unauthorized client was recognized, so it is the account that does not let it in.
@@ -54,6 +55,14 @@ async fn a_recognized_client_that_may_not_mint_for_an_account_is_refused_for_tha
     let ask = async |code| is_grant_specific("/token", CREDENTIALS, &minted(), code).await;
     assert!(ask("unauthorized_client").await);
     assert!(!ask("invalid_client").await);
-    let plain = grant("acme");
-    assert!(!is_grant_specific("/token", "", &plain, "unauthorized_client").await);
+    assert!(!ask("invalid_scope").await, "the client's own scopes");
+}
+
+// RFC 6749 section 5.2: so it is of a refresh token that was issued to another client, or for other scopes.
+#[tokio::test]
+async fn a_recognized_client_that_may_not_renew_a_grant_is_refused_for_that_alone() {
+    let ask = async |code| is_grant_specific("/token", "", &grant("acme"), code).await;
+    assert!(ask("unauthorized_client").await);
+    assert!(ask("invalid_scope").await);
+    assert!(!ask("invalid_client").await);
 }

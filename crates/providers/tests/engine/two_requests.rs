@@ -66,6 +66,7 @@ async fn exchange(entry: &str, endpoint: &Endpoint, timeout: Duration) -> Run {
         code: "the-code",
         redirect_uri: BACK,
         code_verifier: Some("the-verifier"),
+        state: "the-state",
         nonce: None,
         placeholders: &map(&[
             ("team", "of the consent"),
@@ -262,6 +263,7 @@ async fn another_secret_is_tried_in_the_second_request_too() {
         code: "the-code",
         redirect_uri: BACK,
         code_verifier: None,
+        state: "the-state",
         nonce: None,
         placeholders: &BTreeMap::new(),
     };

@@ -36,6 +36,7 @@ async fn exchange(rest: &str, answers: &[Reply], timeout: Duration) -> Run {
         code: "the-code",
         redirect_uri: BACK,
         code_verifier: None,
+        state: "the-state",
         nonce: None,
         placeholders: &BTreeMap::new(),
     };

@@ -81,6 +81,7 @@ fn of_write(change: &ChangeSet, write: &Write) -> Option<Act> {
         | Write::StoreTokens { .. }
         | Write::KeepTokens { .. }
         | Write::InvalidateGrant { .. }
+        | Write::ReportDeath { .. }
         | Write::NoteKilled(_)
         | Write::NoteRefusal { .. }
         | Write::SetBrake(_)

@@ -60,6 +60,7 @@ impl Authority for Absent {
     async fn redeem(
         &self,
         _pending: &Pending,
+        _state: &str,
         _code: &str,
         _timeout: Duration,
     ) -> Result<Granted, Denied> {

@@ -35,6 +35,7 @@ pub trait Authority: Send + Sync + 'static {
     async fn redeem(
         &self,
         pending: &Pending,
+        state: &str,
         code: &str,
         timeout: Duration,
     ) -> Result<Granted, Denied>;
@@ -113,6 +114,8 @@ pub struct Facts {
     pub pkce: bool,
     /// Whether it is an OpenID provider, whose id_token repeats a nonce.
     pub openid: bool,
+    /// Whether nothing but its id_token says who has consented.
+    pub only_openid_names: bool,
     /// Its issuer, if that is known and the same for everyone (RFC 9207).
     pub issuer: Option<String>,
     /// The provider's name of the parameter `scope`.

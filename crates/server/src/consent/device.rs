@@ -83,6 +83,10 @@ impl Consents {
         let placeholders = parts
             .fitting_placeholders(&begin.key, &begin.client, &facts, begin.placeholders)
             .await?;
+        let (key, may_change) = (&begin.key, begin.allow_account_change);
+        parts
+            .check_account(key, &facts, &begin.scopes, may_change)
+            .await?;
         let mut pending = Pending {
             key: begin.key,
             client: begin.client,

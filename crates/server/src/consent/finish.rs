@@ -101,8 +101,12 @@ pub(super) async fn finish(parts: &Parts, answer: Answer, door: Door) -> Ended {
     // Anybody may ask with any state. Who guesses shall not take turns of SQLite's one writer.
     match parts.store.look_at_authorization(&hash, tenants).await {
         Ok(Some(payload)) => {
+            let pending = Pending::read(&payload);
+            if pending.as_ref().is_some_and(Pending::is_of_device) {
+                return unknown(ConsentError::StateInvalid);
+            }
             let elsewhere = |pending: Pending| !pending.ends_at_callback();
-            if matches!(door, Door::Callback) && Pending::read(&payload).is_some_and(elsewhere) {
+            if matches!(door, Door::Callback) && pending.is_some_and(elsewhere) {
                 return unknown(ConsentError::Elsewhere);
             }
         }
@@ -175,7 +179,12 @@ async fn redeem(
     };
     let granted = parts
         .authority
-        .redeem(pending, code.expose_secret(), parts.timeout)
+        .redeem(
+            pending,
+            answer.state.expose_secret(),
+            code.expose_secret(),
+            parts.timeout,
+        )
         .await?;
     store(parts, pending, granted).await
 }

@@ -17,10 +17,15 @@ use evergrant_providers::engine::{DevicePoll, IdToken, IdTokenError, Lack};
 use evergrant_providers::jwks::{KeySets, VerifyError};
 use evergrant_providers::{CodeExchange, Consent, ConsentError, Consented, HttpProviders};
 use secrecy::ExposeSecret as _;
+use tokio::time::{Instant, sleep};
 use url::Url;
 
+use super::OPENID;
 use super::authority::{Authority, Denied, DeviceAnswer, DeviceCodes, Facts, Granted, Unfit, Way};
 use super::pending::Pending;
+
+/// Between two looks for the keys of an issuer that cannot be reached.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// The providers of the catalogue, and the keys with which they sign.
 #[derive(Debug)]
@@ -56,6 +61,7 @@ impl Authority for HttpAuthority {
             redirect_uris: facts.redirect_uris,
             pkce: facts.pkce,
             openid: facts.openid,
+            only_openid_names: facts.only_openid_names,
             issuer: facts.issuer,
             renewal: self.providers.profile(client)?.renewal,
             scope_parameter: facts.scope_parameter,
@@ -105,9 +111,11 @@ impl Authority for HttpAuthority {
     async fn redeem(
         &self,
         pending: &Pending,
+        state: &str,
         code: &str,
         timeout: Duration,
     ) -> Result<Granted, Denied> {
+        let deadline = Instant::now() + timeout;
         // A code cannot be kept: without a place in the budget it is redeemed all the same.
         let place = self.broker.place(&pending.client).await;
         if let Ok(place) = &place
@@ -121,11 +129,12 @@ impl Authority for HttpAuthority {
             code,
             redirect_uri: &pending.redirect_uri,
             code_verifier: verifier.map(|verifier| verifier.expose_secret()),
+            state,
             nonce: pending.nonce.as_deref(),
             placeholders: &pending.placeholders,
         };
         let consented = self.providers.exchange_code(&exchange, timeout).await?;
-        self.believed(pending, consented).await
+        self.believed(pending, consented, deadline).await
     }
 
     async fn begin_device(
@@ -155,6 +164,7 @@ impl Authority for HttpAuthority {
         device_code: &str,
         timeout: Duration,
     ) -> Result<DeviceAnswer, Denied> {
+        let deadline = Instant::now() + timeout;
         let client = &pending.client;
         let _place = self.broker.place(client).await.map_err(no_place)?;
         let poll = self
@@ -163,17 +173,25 @@ impl Authority for HttpAuthority {
         Ok(match poll.await? {
             DevicePoll::Pending => DeviceAnswer::Pending,
             DevicePoll::SlowDown => DeviceAnswer::SlowDown,
-            DevicePoll::Consented(consented) => match self.believed(pending, *consented).await {
-                Ok(granted) => DeviceAnswer::Granted(Box::new(granted)),
-                Err(denied) => DeviceAnswer::Spent(denied),
-            },
+            DevicePoll::Consented(consented) => {
+                match self.believed(pending, *consented, deadline).await {
+                    Ok(granted) => DeviceAnswer::Granted(Box::new(granted)),
+                    Err(denied) => DeviceAnswer::Spent(denied),
+                }
+            }
+            DevicePoll::Lost(error) => DeviceAnswer::Spent((*error).into()),
         })
     }
 }
 
 impl HttpAuthority {
     /// What was granted, and to whom: of an OpenID provider the id_token says so once it is verified.
-    async fn believed(&self, pending: &Pending, consented: Consented) -> Result<Granted, Denied> {
+    async fn believed(
+        &self,
+        pending: &Pending,
+        consented: Consented,
+        deadline: Instant,
+    ) -> Result<Granted, Denied> {
         let facts = self.providers.consent_facts(&pending.client);
         let openid = facts.is_ok_and(|facts| facts.openid);
         let account = match &consented.id_token {
@@ -184,8 +202,11 @@ impl HttpAuthority {
                     nonce: pending.nonce.as_deref(),
                     placeholders: &pending.placeholders,
                 };
-                let account = self.providers.verify_id_token(&self.key_sets, id_token);
-                Some(account.await.map_err(not_believed)?)
+                Some(
+                    self.account_of(id_token, deadline)
+                        .await
+                        .map_err(not_believed)?,
+                )
             }
             None if openid && asks_who(pending) => {
                 return Err(protocol(
@@ -199,6 +220,37 @@ impl HttpAuthority {
             account,
         })
     }
+
+    /// The account that an id_token names. The code is spent, so that keys which cannot be had just now are asked for
+    /// again until `deadline`.
+    async fn account_of(
+        &self,
+        id_token: IdToken<'_>,
+        deadline: Instant,
+    ) -> Result<String, IdTokenError> {
+        loop {
+            let verified = self
+                .providers
+                .verify_id_token(&self.key_sets, id_token)
+                .await;
+            match verified {
+                Err(error) if is_passing(&error) && Instant::now() + PAUSE < deadline => {
+                    sleep(PAUSE).await;
+                }
+                verified => return verified,
+            }
+        }
+    }
+}
+
+fn is_passing(error: &IdTokenError) -> bool {
+    matches!(
+        error,
+        IdTokenError::Verify {
+            error: VerifyError::Unavailable(_),
+            ..
+        }
+    )
 }
 
 fn unfit(lack: &Lack, why: String) -> Unfit {
@@ -218,18 +270,14 @@ fn no_place(failure: Failure) -> Denied {
     }
 }
 
-/// Whether the scope that asks for an id_token was asked for (OpenID Connect Core section 3.1.2.1).
 fn asks_who(pending: &Pending) -> bool {
-    pending.scopes.iter().any(|scope| scope == "openid")
+    pending.scopes.iter().any(|scope| scope == OPENID)
 }
 
 fn not_believed(error: IdTokenError) -> Denied {
-    let reason = match &error {
-        IdTokenError::Verify {
-            error: VerifyError::Unavailable(_),
-            ..
-        } => FailureReason::ProviderUnavailable,
-        _ => FailureReason::ProviderProtocolError,
+    let reason = match is_passing(&error) {
+        true => FailureReason::ProviderUnavailable,
+        false => FailureReason::ProviderProtocolError,
     };
     Denied {
         reason: Some(reason),

@@ -72,6 +72,11 @@ impl Pending {
         self.return_url.is_some() || path.unwrap_or(false)
     }
 
+    /// Whether a device asks with it, and no browser brings it back.
+    pub(super) fn is_of_device(&self) -> bool {
+        self.device_code.is_some()
+    }
+
     /// As bytes, to be sealed.
     pub(super) fn write(&self) -> Zeroizing<Vec<u8>> {
         let written = Written {

@@ -1,3 +1,4 @@
+mod account;
 mod asked;
 mod device;
 mod reconnect;
@@ -31,7 +32,7 @@ use crate::store::{StoreOptions, StoreUrl};
 struct Scripted {
     facts: Facts,
     answers: Mutex<VecDeque<Result<Granted, Denied>>>,
-    redeemed: Mutex<Vec<(String, Pending)>>,
+    redeemed: Mutex<Vec<(String, Pending, String)>>,
     polls: Mutex<VecDeque<Result<DeviceAnswer, Denied>>>,
 }
 
@@ -73,11 +74,12 @@ impl Authority for Scripted {
     async fn redeem(
         &self,
         pending: &Pending,
+        state: &str,
         code: &str,
         _timeout: Duration,
     ) -> Result<Granted, Denied> {
         let mut redeemed = self.redeemed.lock().unwrap();
-        redeemed.push((code.to_owned(), pending.clone()));
+        redeemed.push((code.to_owned(), pending.clone(), state.to_owned()));
         let mut answers = self.answers.lock().unwrap();
         answers.pop_front().unwrap_or_else(|| Ok(granted("a1")))
     }
@@ -150,6 +152,7 @@ impl Scene {
             ],
             pkce: true,
             openid: true,
+            only_openid_names: false,
             issuer: Some("https://acme.example".into()),
             scope_parameter: "scope".into(),
             renewal: Renewal::default(),

@@ -27,7 +27,7 @@ impl StateHash {
         Self::hash(state)
     }
 
-    /// The hash of a state that a device asks with. No state is good for both.
+    /// The hash of a state that a device asks with. What is kept says which of the two it is for.
     pub fn of_device(state: &str) -> Self {
         Self::hash(&format!("device:{state}"))
     }

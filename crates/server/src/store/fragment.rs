@@ -12,7 +12,7 @@ use evergrant_core::clock::Timestamp;
 use evergrant_core::kill::Killed;
 use evergrant_core::report::DeliveryId;
 
-pub(super) use self::grant::{next_tokens, raise_grant, requested_scopes};
+pub(super) use self::grant::{next_tokens, not_reported_dead, raise_grant, requested_scopes};
 
 use super::row::stored;
 use super::sql::{Sql, insert};
@@ -84,6 +84,7 @@ fn of_write(write: &Write, all: &[&Write], context: Context<'_>) -> Vec<Fragment
             epoch,
             invalidation,
         } => grant::invalidate_grant(grant, *generation, *epoch, invalidation, context),
+        Write::ReportDeath { grant, generation } => grant::report_death(grant, *generation),
         Write::HoldGrant {
             grant,
             generation,
@@ -107,7 +108,10 @@ fn of_write(write: &Write, all: &[&Write], context: Context<'_>) -> Vec<Fragment
             announced,
         } => grant::date_grant(grant, *generation, dates, *announced),
         Write::TouchGrant(grant) => grant::touch_grant(grant, context),
-        Write::DeleteGrant(grant) => grant::delete_grant(grant),
+        Write::DeleteGrant(grant) => {
+            let delete = Fragment::one(grant::delete_grant(grant));
+            return vec![delete, Fragment::one(grant::note_deleted(grant, context))];
+        }
         Write::InsertCredential(new) => credential::insert_credential(new),
         Write::UpdateCredentialLabels { .. } | Write::MoveCredential { .. } => {
             let update = credential::update_credential(write, all);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use evergrant_core::ageing::Dates;
 use evergrant_core::attempts::AttemptRecord;
+use evergrant_core::change::Holder;
 use evergrant_core::clock::Timestamp;
 use evergrant_core::grant::{Grant, GrantFacts, TokenSet};
 use evergrant_core::ids::{
@@ -50,6 +51,16 @@ impl StoredGrant {
         let facts = row::facts(self.row, self.now)?;
         let tokens = tokens::open(sealer, &facts, &self.tokens)?;
         Ok(Grant { facts, tokens })
+    }
+
+    /// Its tokens, if they open.
+    pub(super) fn held(self, sealer: &Sealer) -> Result<Holder, StoreError> {
+        let facts = row::facts(self.row, self.now)?;
+        Ok(Holder {
+            tokens: tokens::open(sealer, &facts, &self.tokens).ok(),
+            generation: facts.generation,
+            id: facts.id,
+        })
     }
 }
 
@@ -183,7 +194,7 @@ impl GrantStore for SqlStore {
         tokens: &TokenSet,
         issued_at: Timestamp,
         dates: &Dates,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Option<u64>, StoreError> {
         let mut columns = next_tokens(&self.sealer, id, base.next(), tokens, issued_at, dates);
         columns.extend(raise_grant(self.database.now()));
         let conditions = vec![
@@ -191,12 +202,19 @@ impl GrantStore for SqlStore {
             Sql::new("generation = ?", [stored(base.0).into()]),
             Sql::text("invalid_reason IS NULL"),
         ];
-        let commit = update("grants", columns, conditions);
-        let committed = self.database.execute(commit).await? == 1;
-        if committed {
+        let statement = update("grants", columns, conditions)
+            .then_text(" RETURNING version")
+            .build(self.database.backend());
+        let version = |session: Session| async move {
+            let row = session.query_one_raw(statement).await?;
+            row.map(|row| row.try_get("", "version")).transpose()
+        };
+        let version = self.database.write(version).await?;
+        let version = version.map_err(|error| super::error::store_error(&error))?;
+        if version.is_some() {
             self.audit.refreshed(id, base.next());
         }
-        Ok(committed)
+        Ok(version.map(number))
     }
 
     async fn end_attempt(
@@ -324,19 +342,11 @@ impl GrantStore for SqlStore {
     }
 
     async fn changed_within(&self, window: Duration) -> Result<Vec<GrantVersion>, StoreError> {
-        let window = i64::try_from(window.as_millis()).unwrap_or(i64::MAX);
-        let since = format!("changed_at > {} - ?", self.database.now());
-        let changed = Sql::text("SELECT id, generation, version FROM grants WHERE ")
-            .then(Sql::new(since, [window.into()]));
-        let rows = self.rows(changed).await?;
-        let versions = rows.iter().map(|row| {
-            Ok(GrantVersion {
-                id: row::name(GrantId::parse, &get::<String>(row, "id")?)?,
-                generation: Generation(number(get(row, "generation")?)),
-                version: number(get(row, "version")?),
-            })
-        });
-        versions.collect()
+        self.read_changed(window).await
+    }
+
+    async fn forget_deleted(&self, older_than: Duration, limit: u32) -> Result<u64, StoreError> {
+        self.prune_deleted(older_than, limit).await
     }
 
     async fn count_by_state(&self) -> Result<Vec<(ProviderName, bool, u64)>, StoreError> {

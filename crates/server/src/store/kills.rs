@@ -65,9 +65,9 @@ pub struct KillQuery {
 /// How far a kill is, in grants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tally {
-    /// Invalidated.
+    /// Invalidated, or found dead before and to be revoked.
     pub grants: u64,
-    /// Credentials that used them.
+    /// Credentials that died.
     pub credentials: u64,
     /// To be revoked still.
     pub pending: u64,

@@ -17,6 +17,8 @@ mod m0010_kills;
 mod m0011_requirement;
 mod m0012_accounts;
 mod m0013_probes;
+mod m0016_deleted_grants;
+mod m0017_client_index;
 
 use std::time::{Duration, Instant};
 
@@ -71,6 +73,8 @@ impl MigratorTrait for Migrator {
             Box::new(m0011_requirement::Requirement),
             Box::new(m0012_accounts::Accounts),
             Box::new(m0013_probes::Probes),
+            Box::new(m0016_deleted_grants::DeletedGrants),
+            Box::new(m0017_client_index::ClientIndex),
         ]
     }
 }

@@ -47,22 +47,38 @@ impl SqlStore {
         now: Timestamp,
         limit: u32,
     ) -> Result<Vec<GrantId>, StoreError> {
-        let (provider, name) = (client.provider.as_str(), client.client.as_str());
-        let find = Sql::new(
-            "SELECT id FROM grants WHERE provider = ? AND client = ? AND suspect_reason IS NULL
-             AND (due_at IS NOT NULL OR grant_type NOT IN ('AUTHORIZATION_CODE', 'STATIC')) AND ",
-            [provider.into(), name.into()],
-        )
-        .then(self.is_free(now))
-        .then(Sql::new(
-            " ORDER BY (takeover OR intent), grant_type = 'TOKEN_EXCHANGE', failed > 0,
-             expires_at IS NULL, expires_at, id LIMIT ?",
-            [i64::from(limit).into()],
-        ));
-        let rows = self.rows(find).await?;
-        let ids = rows
-            .iter()
-            .map(|row| row::name(GrantId::parse, &get::<String>(row, "id")?));
-        ids.collect()
+        let candidates = async |order: &str| {
+            let (provider, name) = (client.provider.as_str(), client.client.as_str());
+            let find = Sql::new(CANDIDATES, [provider.into(), name.into()])
+                .then(self.is_free(now))
+                .then_text(order)
+                .then(Sql::new(" LIMIT ?", [i64::from(limit).into()]));
+            let rows = self.rows(find).await?;
+            let ids = rows
+                .iter()
+                .map(|row| row::name(GrantId::parse, &get::<String>(row, "id")?));
+            ids.collect::<Result<Vec<_>, _>>()
+        };
+        let best = candidates(BEST).await?;
+        if best.len() >= usize::try_from(limit).unwrap_or(usize::MAX) {
+            return Ok(best);
+        }
+        candidates(ALL).await
     }
 }
+
+const CANDIDATES: &str = "SELECT id FROM grants WHERE provider = ? AND client = ?
+    AND suspect_reason IS NULL AND grant_type <> 'STATIC'
+    AND (due_at IS NOT NULL OR grant_type <> 'AUTHORIZATION_CODE')
+    AND (parent IS NULL OR EXISTS (
+        SELECT 1 FROM grants base WHERE base.id = grants.parent AND base.invalid_reason IS NULL))
+    AND ";
+
+/// Those that come first of all, along the index `grants_client` and no further than the limit: usually there are enough.
+const BEST: &str = " AND (refreshable OR grant_type <> 'AUTHORIZATION_CODE') AND NOT takeover AND NOT intent
+    AND grant_type <> 'TOKEN_EXCHANGE' AND failed = 0 AND expires_at IS NOT NULL ORDER BY expires_at, id";
+
+/// All, which takes reading those of the client.
+const ALL: &str =
+    " ORDER BY (grant_type = 'AUTHORIZATION_CODE' AND NOT refreshable), (takeover OR intent),
+    grant_type = 'TOKEN_EXCHANGE', failed, expires_at IS NULL, expires_at, id";

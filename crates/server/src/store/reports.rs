@@ -4,11 +4,11 @@ use evergrant_core::clock::Timestamp;
 use evergrant_core::report::{Report, Subject};
 use sea_orm::{ConnectionTrait, DbErr, Value};
 
-use super::fragment::free_text;
+use super::fragment::{free_text, not_reported_dead};
 use super::session::Session;
 use super::sql::Sql;
 
-/// The active grants that `report` concerns, by id, at most `limit`.
+/// The grants that `report` concerns and that nobody reported dead, by id, at most `limit`.
 pub(super) async fn concerned(
     database: &Session,
     report: &Report,
@@ -60,7 +60,7 @@ fn concerned_by(named: Sql, report: &Report, limit: u32) -> Sql {
     let mut conditions = vec![
         Sql::new("provider = ?", [report.provider.as_str().into()]),
         named,
-        Sql::text("invalid_reason IS NULL"),
+        not_reported_dead(),
     ];
     if let Some(client) = &report.client {
         conditions.push(Sql::new("client = ?", [client.as_str().into()]));

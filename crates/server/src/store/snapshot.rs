@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use evergrant_core::change::{Connecting, Scope, Snapshot};
+use evergrant_core::change::{Connecting, ELSEWHERE, Scope, Snapshot};
 use evergrant_core::clock::Timestamp;
-use evergrant_core::ids::{ClientKey, CredentialKey, GrantId, IntegrationKey, TenantId};
+use evergrant_core::ids::{ClientKey, CredentialKey, IntegrationKey, TenantId};
 use evergrant_core::store::StoreError;
 use sea_orm::sea_query::Query;
 use sea_orm::{
@@ -17,6 +17,7 @@ use super::clients::StoredRefusals;
 use super::deliveries::is_remembered;
 use super::directory::is_credential;
 use super::entity::{client, credential, grant, integration, integration_credential as link};
+use super::grants::StoredGrant;
 use super::integrations::{IntegrationPage, integrations, is_integration, read_integrations};
 use super::kills::taken;
 use super::reports::concerned;
@@ -29,7 +30,8 @@ struct Rows {
     revision: i64,
     now: i64,
     grants: Vec<grant::Model>,
-    same_token: Vec<String>,
+    same_token: Vec<StoredGrant>,
+    elsewhere: Vec<(String, String)>,
     credentials: Vec<credential::Model>,
     integrations: IntegrationPage,
     client: Option<client::Model>,
@@ -43,14 +45,17 @@ impl SqlStore {
         let rows = self.database.read(read).await?;
         let grants = rows.grants.into_iter();
         let grants = grants.map(|grant| row::facts(grant, rows.now));
-        let same_token = rows.same_token.iter();
-        let same_token = same_token.map(|id| row::name(GrantId::parse, id));
+        let same_token = rows.same_token.into_iter();
+        let same_token = same_token.map(|grant| grant.held(&self.sealer));
+        let elsewhere = rows.elsewhere.iter();
+        let elsewhere = elsewhere.map(|(tenant, id)| row::credential_key(tenant, id));
         let credentials = rows.credentials.into_iter().map(row::credential);
         Ok(Snapshot {
             revision: number(rows.revision),
             now: Timestamp::from_millis(rows.now),
             grants: grants.collect::<Result<_, _>>()?,
             same_token: same_token.collect::<Result<_, _>>()?,
+            elsewhere: elsewhere.collect::<Result<_, _>>()?,
             credentials: credentials.collect::<Result<_, _>>()?,
             integrations: integrations(rows.integrations)?,
             client: rows.client.map(row::client).transpose()?,
@@ -72,6 +77,7 @@ impl SqlStore {
             now: first.try_get("", "now")?,
             grants: Vec::new(),
             same_token: Vec::new(),
+            elsewhere: Vec::new(),
             credentials: Vec::new(),
             integrations: (Vec::new(), Vec::new()),
             client: None,
@@ -110,8 +116,10 @@ impl SqlStore {
                 let mut grants = BTreeSet::new();
                 if let Some(wanted) = connecting {
                     grants.extend(of_account(database, &key.tenant, wanted).await?);
-                    rows.same_token = with_token(database, &key.tenant, wanted).await?;
-                    grants.extend(rows.same_token.iter().cloned());
+                    let holders = with_token(database, &key.tenant, wanted).await?;
+                    rows.same_token = self.read_tokens(database, &holders).await?;
+                    grants.extend(holders);
+                    rows.elsewhere = with_token_elsewhere(database, &key.tenant, wanted).await?;
                 }
                 let found = read_credentials(database, is_credential(key)).await?;
                 grants.extend(found.into_iter().map(|row| row.grant_id));
@@ -128,6 +136,20 @@ impl SqlStore {
             }
         }
         Ok(rows)
+    }
+
+    async fn read_tokens(
+        &self,
+        database: &Session,
+        ids: &[String],
+    ) -> Result<Vec<StoredGrant>, DbErr> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let these = grant::Column::Id.is_in(ids.iter().map(String::as_str));
+        let query = self.stored_grants().filter(these);
+        let query = query.order_by_asc(grant::Column::Id);
+        query.into_model::<StoredGrant>().all(database).await
     }
 }
 
@@ -232,6 +254,34 @@ async fn with_token(
     };
     let has_token = Sql::new("refresh_hash = ?", [hash.to_vec().into()]);
     grants_where(database, tenant, wanted, has_token).await
+}
+
+/// Tenant and id of the credentials of [`Snapshot::elsewhere`].
+async fn with_token_elsewhere(
+    database: &Session,
+    tenant: &TenantId,
+    wanted: &Connecting,
+) -> Result<Vec<(String, String)>, DbErr> {
+    let Some(hash) = wanted.refresh_token else {
+        return Ok(Vec::new());
+    };
+    let query = Sql::new(
+        "SELECT c.tenant, c.id FROM grants g JOIN credentials c ON c.grant_id = g.id
+         WHERE g.refresh_hash = ? AND g.invalid_reason IS NULL
+         AND NOT (g.tenant = ? AND g.provider = ? AND g.client = ?)
+         ORDER BY c.tenant, c.id LIMIT ?",
+        [
+            hash.to_vec().into(),
+            tenant.as_str().into(),
+            wanted.client.provider.as_str().into(),
+            wanted.client.client.as_str().into(),
+            i64::from(ELSEWHERE).into(),
+        ],
+    );
+    let query = query.build(database.get_database_backend());
+    let rows = database.query_all_raw(query).await?.into_iter();
+    rows.map(|row| Ok((row.try_get("", "tenant")?, row.try_get("", "id")?)))
+        .collect()
 }
 
 async fn grants_where(

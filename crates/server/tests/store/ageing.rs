@@ -19,7 +19,7 @@ const NUMBERED: &str =
      SELECT 'g' || n, 't', 'acme', 'main', 'STATIC', 1, 1, '', 'k1', 0, FALSE, '[]', 0, 0, n, 'GRANT', n, n";
 
 /// How often Postgres has used an index, and how many rows of `grants` it has read without any.
-async fn scans(harness: &Harness, index: &str) -> (i64, i64) {
+pub(crate) async fn scans(harness: &Harness, index: &str) -> (i64, i64) {
     let counts = format!(
         "SELECT (SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = '{index}') AS scans,
                 (SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'grants') AS read"

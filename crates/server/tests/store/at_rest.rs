@@ -33,6 +33,7 @@ async fn fill(harness: &Harness) {
             .commit(&grant, base, &next, at, &Dates::default())
             .await
             .unwrap()
+            .is_some()
     );
     let late = tokens("late");
     store

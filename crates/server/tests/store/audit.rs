@@ -332,18 +332,10 @@ async fn what_the_store_changes_is_noted_for_each_credential(harness: Harness) {
     store.apply(&change).await.unwrap();
     let at = Timestamp::from_millis(AT);
     let (next, dates) = (tokens("next"), Dates::default());
-    assert!(
-        store
-            .commit(&grant, Generation(1), &next, at, &dates)
-            .await
-            .unwrap()
-    );
-    assert!(
-        !store
-            .commit(&grant, Generation(1), &next, at, &dates)
-            .await
-            .unwrap()
-    );
+    for stored in [Some(2), None] {
+        let commit = store.commit(&grant, Generation(1), &next, at, &dates);
+        assert_eq!(commit.await, Ok(stored));
+    }
     let owner = OwnerToken::random();
     let lease = Duration::from_secs(9);
     let claimed = store

@@ -178,6 +178,10 @@ impl StoreHarness for Harness {
             .await;
         self.execute(&format!("UPDATE grants SET changed_at = changed_at - {by}"))
             .await;
+        self.execute(&format!(
+            "UPDATE deleted_grants SET deleted_at = deleted_at - {by}"
+        ))
+        .await;
         self.execute(&format!("UPDATE refusals SET at = at - {by}"))
             .await;
         self.execute(&format!(

@@ -10,6 +10,7 @@ mod harness;
 mod kills;
 mod opening;
 mod outage;
+mod probing;
 mod restored;
 mod rotation;
 mod sealed;

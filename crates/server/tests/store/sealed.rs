@@ -100,6 +100,7 @@ async fn the_id_beside_a_value_is_that_at_its_head_after_every_kind_of_write() {
                 .commit(&grant, Generation(base), &next, at, &Dates::default())
                 .await
                 .unwrap()
+                .is_some()
         );
         store
             .keep_orphan(&grant, Generation(base), &next, "late")

@@ -239,6 +239,26 @@ pub(super) fn keep(grant: &GrantFacts, account: Option<String>) -> Write {
     }
 }
 
+/// A grant keeps the tokens that it has, as a later generation.
+pub(super) fn raise(
+    grant: &GrantFacts,
+    next: Generation,
+    tokens: &TokenSet,
+    account: Option<String>,
+) -> Write {
+    Write::StoreTokens {
+        grant: grant.id.clone(),
+        base: grant.generation,
+        next,
+        tokens: Box::new(tokens.clone()),
+        issued_at: grant.issued_at,
+        dates: grant.dates,
+        consent: false,
+        account,
+        idle: true,
+    }
+}
+
 /// The tokens of a finished consent become the next generation of a grant.
 pub(super) fn store(
     snapshot: &Snapshot,

@@ -12,10 +12,11 @@ use crate::integration::Fault;
 use crate::store::Credential;
 
 /// A grant is found dead: one `CredentialInvalidated` for each credential that uses it, and the integrations
-/// that need one of them follow. What was derived from it is deleted.
+/// that need one of them follow. What was derived from it is deleted. If it was dead already and somebody reports it now,
+/// that is noted, and told to nobody.
 ///
-/// `None` if the grant is gone, already invalidated, no longer of `generation`, or was claimed again since the
-/// attempt of `epoch` (invariant R6).
+/// `None` if the grant is gone, already dead as far as that goes, no longer of `generation`, or was claimed again since
+/// the attempt of `epoch` (invariant R6).
 pub fn invalidate(
     snapshot: &Snapshot,
     id: &GrantId,
@@ -24,8 +25,16 @@ pub fn invalidate(
     invalidation: Invalidation,
 ) -> Option<ChangeSet> {
     let grant = find(snapshot, id)?;
-    if grant.generation != generation || grant.state.invalidation().is_some() {
+    if grant.generation != generation {
         return None;
+    }
+    if is_dead(grant) {
+        let is_news = invalidation.reported && !grant.state.is_reported_dead();
+        return is_news.then(|| ChangeSet {
+            revision: snapshot.revision,
+            writes: vec![report_death(grant)],
+            events: Vec::new(),
+        });
     }
     let latest = grant.lease.as_ref().map(|lease| lease.epoch);
     if epoch.is_some() && epoch != latest {
@@ -34,6 +43,18 @@ pub fn invalidate(
     let mut change = invalidate_all(snapshot, &[grant], epoch, &invalidation);
     forget_derived(snapshot, id, &mut change.writes);
     Some(change)
+}
+
+pub(super) fn is_dead(grant: &GrantFacts) -> bool {
+    grant.state.invalidation().is_some()
+}
+
+/// That a dead grant, which nobody reported dead so far, is.
+pub(super) fn report_death(dead: &GrantFacts) -> Write {
+    Write::ReportDeath {
+        grant: dead.id.clone(),
+        generation: dead.generation,
+    }
 }
 
 /// All of `grants`, which are active, are found dead of the same. What was derived from them is left to the caller.
@@ -94,7 +115,7 @@ fn died(
 /// A token set was obtained for a grant that had been taken for dead (invariant R7): it is stored, and the
 /// credentials are restored.
 ///
-/// `None` if the grant is gone or no longer of generation `base`.
+/// `None` if the grant is gone, no longer of generation `base`, or reported dead.
 pub fn heal(
     snapshot: &Snapshot,
     id: &GrantId,
@@ -104,7 +125,7 @@ pub fn heal(
     dates: Dates,
 ) -> Option<ChangeSet> {
     let grant = find(snapshot, id)?;
-    if grant.generation != base {
+    if grant.generation != base || grant.state.is_reported_dead() {
         return None;
     }
     let mut writes = vec![Write::StoreTokens {

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::credential::{keep, store};
+use super::credential::{keep, raise, store};
 use super::derived::forget_derived;
 use super::grant::{find, restored, tell_restored, users, uses};
 use super::integration::restatus_with;
@@ -63,8 +63,9 @@ pub enum ReconnectError {
 /// they would lose something, or are of another account. It joins one of the account that loses nothing, or gets its own.
 ///
 /// Where a grant that works holds the refresh token already, its tokens stay and so does its generation, since its
-/// successor may be on its way and its access token may be the newer one: only a grant that is this credential's alone,
-/// or is not above the generation of the one that it leaves, gets these, and that only while nobody refreshes it.
+/// successor may be on its way and its access token may be the newer one. Only a grant that is this credential's alone
+/// gets these, and only one that is not above the generation of the grant that is left becomes a later one: both only while
+/// nobody refreshes it.
 pub fn reconnect(
     snapshot: &Snapshot,
     ask: &Reconnect,
@@ -100,6 +101,13 @@ pub fn reconnect(
                 let generation = holder.generation;
                 tell_left(snapshot, credential, current, generation, &mut events);
             }
+            holder.id.clone()
+        }
+        Destination::Raises(holder, tokens) => {
+            let next = above(current, holder);
+            writes.push(raise(holder, next, tokens, ask.account.clone()));
+            leave(snapshot, credential, &holder.id, &mut writes);
+            tell_left(snapshot, credential, current, next, &mut events);
             holder.id.clone()
         }
         Destination::Busy(holder) => return Err(ReconnectError::HolderBusy(holder)),

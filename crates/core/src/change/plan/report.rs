@@ -1,7 +1,7 @@
 //! A provider reports that grants died.
 
 use super::derived::forget_derived;
-use super::grant::invalidate_all;
+use super::grant::{invalidate_all, is_dead, report_death, users};
 use crate::change::{ChangeSet, Snapshot, Write};
 use crate::grant::{GrantFacts, Invalidation};
 use crate::report::Report;
@@ -15,8 +15,8 @@ pub struct Reported {
     pub credentials: u64,
 }
 
-/// Every active grant in a snapshot of [`Scope::Report`](crate::change::Scope::Report) dies, and the delivery is
-/// remembered, unless there may be more such grants than the scope's `limit`: then the change is only a part, and the
+/// Every active grant in a snapshot of [`Scope::Report`](crate::change::Scope::Report) dies, the death of those that had
+/// been found dead is reported, and the delivery is remembered, unless there may be more such grants than the scope's `limit`: then the change is only a part, and the
 /// `false` beside its outcome asks for another.
 ///
 /// `None` if the delivery is remembered already.
@@ -28,11 +28,10 @@ pub fn report(
     if snapshot.delivered {
         return None;
     }
-    let grants: Vec<&GrantFacts> = snapshot
-        .grants
-        .iter()
-        .filter(|grant| grant.state.invalidation().is_none())
-        .collect();
+    // What is derived from another grant goes with that one.
+    let concerned = snapshot.grants.iter();
+    let concerned = concerned.filter(|grant| grant.parent.is_none());
+    let (dead, grants): (Vec<&GrantFacts>, Vec<_>) = concerned.partition(|grant| is_dead(grant));
     let invalidation = Invalidation {
         reason: report.reason,
         provider_error: report.event.clone(),
@@ -41,6 +40,10 @@ pub fn report(
         reported: true,
     };
     let mut change = invalidate_all(snapshot, &grants, None, &invalidation);
+    let unreported = dead
+        .into_iter()
+        .filter(|grant| !grant.state.is_reported_dead());
+    change.writes.extend(unreported.map(report_death));
     for grant in &grants {
         forget_derived(snapshot, &grant.id, &mut change.writes);
     }
@@ -51,7 +54,10 @@ pub fn report(
     }
     let reported = Reported {
         grants: count(grants.len()),
-        credentials: count(snapshot.credentials.len()),
+        credentials: grants
+            .iter()
+            .map(|grant| count(users(snapshot, &grant.id).count()))
+            .sum(),
     };
     Some((change, (reported, is_whole)))
 }

@@ -77,6 +77,7 @@ impl Scene {
             now: NOW,
             grants: Vec::new(),
             same_token: Vec::new(),
+            elsewhere: Vec::new(),
             credentials: Vec::new(),
             integrations: Vec::new(),
             client: None,
@@ -213,6 +214,7 @@ fn write(write: &Write) -> String {
             let days = announced.map_or(0, |ahead| ahead.days());
             format!("date grant, {days} days announced")
         }
+        Write::ReportDeath { generation, .. } => format!("report death {generation}"),
         Write::HoldGrant { generation, .. } => format!("hold grant {generation}"),
         Write::NoteRefusal { .. } => "note refusal".into(),
         Write::SetBrake(brake) => format!("brake since {}", brake.since),

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use super::credential::CreateCredential;
 use super::grant::{find, users};
 use super::reconnect::Reconnect;
-use crate::change::Snapshot;
+use crate::change::{Holder, Snapshot};
 use crate::grant::{GrantFacts, GrantType, TokenSet};
 use crate::ids::{ClientKey, CredentialKey, TenantId};
 use crate::store::Credential;
@@ -26,6 +26,9 @@ pub(super) enum Destination<'a> {
     Own,
     /// Nowhere: this grant, its own or another, works and holds their refresh token, so its tokens stay.
     Keeps(&'a GrantFacts),
+    /// Nowhere: this grant works and holds their refresh token, so its tokens stay, which are these. But it becomes a later
+    /// generation than the one that is left.
+    Raises(&'a GrantFacts, &'a TokenSet),
     /// Nowhere yet: the grant of this credential would be that one, but it is of no later generation than the one that
     /// is left, and its refresh token may be about to be spent.
     Busy(CredentialKey),
@@ -38,7 +41,7 @@ pub(super) struct OtherAccount(pub(super) CredentialKey);
 /// Whether these tokens leave those of `grant` alone: it works, and holds their refresh token. To store it again would
 /// lose the successor that an attempt is bringing, and put a copy, perhaps an old one, in the place of its access token.
 pub(super) fn keeps_tokens(snapshot: &Snapshot, grant: &GrantFacts) -> bool {
-    grant.state.invalidation().is_none() && snapshot.same_token.contains(&grant.id)
+    grant.state.invalidation().is_none() && snapshot.holder(&grant.id).is_some()
 }
 
 /// The grant that a new credential shares. `None`: it gets one of its own.
@@ -77,7 +80,7 @@ pub(super) fn for_known<'a>(
         single_active_token: ask.renewal.single_active_token,
     };
     let is_alone = users(snapshot, &current.id).all(|user| user.key == credential.key);
-    if snapshot.same_token.contains(&current.id) {
+    if snapshot.holder(&current.id).is_some() {
         let is_replaced = !keeps_tokens(snapshot, current) || is_alone && is_idle(current);
         return Ok(if is_replaced {
             Destination::Stays
@@ -107,8 +110,8 @@ pub(super) fn for_known<'a>(
     })
 }
 
-/// How a credential joins `holder` of its refresh token, leaving `current`. Its generation may not go back, and only
-/// with other tokens does a grant get another one.
+/// How a credential joins `holder` of its refresh token, leaving `current`. Its generation may not go back, and a grant
+/// gets another one only while nobody is about to replace its tokens.
 fn joined<'a>(
     snapshot: &'a Snapshot,
     holder: &'a GrantFacts,
@@ -120,8 +123,18 @@ fn joined<'a>(
     if holder.generation > current.generation {
         return Destination::Keeps(holder);
     }
-    match users(snapshot, &holder.id).next() {
-        Some(user) if !is_idle(holder) => Destination::Busy(user.key.clone()),
+    let read = snapshot.holder(&holder.id);
+    let read = read.filter(|read| is_idle(holder) && read.generation == holder.generation);
+    match (read, users(snapshot, &holder.id).next()) {
+        (None, Some(user)) => Destination::Busy(user.key.clone()),
+        (
+            Some(Holder {
+                tokens: Some(tokens),
+                ..
+            }),
+            _,
+        ) => Destination::Raises(holder, tokens),
+        // Nobody can use what does not open, nor seal it again.
         _ => Destination::Joins(holder),
     }
 }
@@ -145,7 +158,7 @@ impl Brought<'_> {
     /// The grant that holds the same refresh token: two would spend it twice, so nothing else counts.
     fn holder<'s>(&self, snapshot: &'s Snapshot) -> Result<Option<&'s GrantFacts>, OtherAccount> {
         let holders = snapshot.same_token.iter();
-        let holders = holders.filter_map(|id| find(snapshot, id));
+        let holders = holders.filter_map(|holder| find(snapshot, &holder.id));
         let (same, other): (Vec<_>, Vec<_>) = holders.partition(|grant| {
             let known = grant.account.as_deref().zip(self.account);
             known.is_none_or(|(theirs, ours)| theirs == ours)

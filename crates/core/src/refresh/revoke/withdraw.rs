@@ -9,7 +9,7 @@ use crate::ids::{Generation, GrantId};
 use crate::leader::Leadership;
 use crate::refresh::flight::shutting_down;
 use crate::refresh::polls::Polls;
-use crate::refresh::revoke::derived::Derived;
+use crate::refresh::revoke::derived::{Derived, Patience};
 use crate::refresh::{Failure, Refresher};
 use crate::revocation::Withdrawn;
 
@@ -43,16 +43,21 @@ impl Refresher {
                 let reason = FailureReason::UnknownClient;
                 return Err(Failure::new(reason, unknown.to_string()));
             }
-            // Refreshes come first, those in the background too: they may not wait.
-            let place = self.place(&grant.facts.client, Urgency::Background).await;
-            let place = place.map_err(|none| self.without_place(none))?;
-            let derived = self.revoke_derived(id, &place, deadline).await?;
+            // Whoever asked for this comes again.
+            let patience = Patience {
+                deadline,
+                room: Instant::now(),
+            };
+            let derived = self.revoke_derived(&grant.facts, patience).await?;
             match derived {
                 // The grant was told of as changed.
-                Derived::Revoked => continue,
+                Derived::Revoked | Derived::Lost => continue,
                 Derived::Busy => return Err(busy()),
                 Derived::None | Derived::NotSupported => {}
             }
+            // Refreshes come first, those in the background too: they may not wait.
+            let place = self.place(&grant.facts.client, Urgency::Background).await;
+            let place = place.map_err(|none| self.without_place(none))?;
             let left = match self.leader.claim(id).await {
                 Leadership::Leader(held) => {
                     let began = Instant::now();

@@ -40,7 +40,13 @@ impl Refresher {
         }
         if !concerns_client(attempt, error) {
             count(client, "invalidated");
-            return self.invalidate(grant, Some(epoch), invalidation).await;
+            return match self.invalidate(grant, Some(epoch), invalidation).await {
+                Ok(outcome) => outcome,
+                Err(error) => {
+                    self.refused_in_vain(attempt, Failure::from_store(&error))
+                        .await
+                }
+            };
         }
         let scope = Scope::Refusal {
             grant: id.clone(),
@@ -76,7 +82,10 @@ impl Refresher {
                 self.tell_dead(grant, &invalidation).await
             }
             Ok(None) => self.tell_now(id).await,
-            Err(error) => Outcome::Failed(Failure::from_store(&error)),
+            Err(error) => {
+                self.refused_in_vain(attempt, Failure::from_store(&error))
+                    .await
+            }
         }
     }
 
@@ -124,7 +133,10 @@ impl Refresher {
                 Outcome::Gone
             }
             Ok(None) => self.put_off(attempt, error).await,
-            Err(error) => Outcome::Failed(Failure::from_store(&error)),
+            Err(error) => {
+                self.refused_in_vain(attempt, Failure::from_store(&error))
+                    .await
+            }
         }
     }
 

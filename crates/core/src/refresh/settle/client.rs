@@ -31,18 +31,15 @@ impl Refresher {
         let client = &attempt.grant.facts.client;
         self.client_rejected(client, &error).await;
         let now = self.ports.clock.now();
-        let end = if attempt.ambiguous && attempt.spends_refresh_token(self.rotation(client)) {
-            // The grant does not wait for its client, but the answer to an earlier call may be lost.
-            AttemptEnd::Deferred {
-                next_at: now,
-                failure: PassingFailure {
-                    reason: FailureReason::ClientRejected,
-                    message: error.message.clone(),
-                },
-                ambiguous: true,
-            }
-        } else {
-            AttemptEnd::Unused
+        let may_be_spent = attempt.ambiguous && attempt.spends_refresh_token(self.rotation(client));
+        // The grant does not wait for its client, but other grants are the next probes.
+        let end = AttemptEnd::Deferred {
+            next_at: now,
+            failure: PassingFailure {
+                reason: FailureReason::ClientRejected,
+                message: error.message.clone(),
+            },
+            ambiguous: may_be_spent,
         };
         self.end_attempt(attempt, end).await;
         count(client, "client_rejected");
@@ -55,13 +52,16 @@ impl Refresher {
     }
 
     /// Takes note of a refusal of the client that may be about what one grant brings. Many of them in a row are about the
-    /// client, but not those that were refused before: while others are accepted they may be so for years, and a replica
-    /// that has just begun cannot know of that. What is told of the client repeats no words that the provider found for
+    /// client, but those that were refused before are not added: while others are accepted they may be so for years, and a
+    /// replica that has just begun cannot know of that. What is told of the client repeats no words that the provider found for
     /// one grant: other tenants read it.
     pub(super) async fn grant_rejected(&self, grant: &GrantFacts, error: &CallError) {
         let client = &grant.client;
         let is_rejected = self.breaker.state(client) != BreakerState::Closed;
-        let is_doubted = || !was_rejected(grant) && self.breaker.doubt(client, &grant.id);
+        let is_doubted = || {
+            let newly_refused = Some(&grant.id).filter(|_| !was_rejected(grant));
+            self.breaker.doubt(client, newly_refused)
+        };
         if !(is_rejected || is_doubted()) {
             return;
         }

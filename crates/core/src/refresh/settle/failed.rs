@@ -38,11 +38,11 @@ impl Refresher {
                 Confirmed::Issued(issued) => return self.settle_issued(attempt, *issued).await,
                 Confirmed::Failed(second) => error = second,
                 Confirmed::Unknown(failure) => {
-                    return self.defer(&attempt, failure, attempt.ambiguous, None).await;
+                    return self.refused_in_vain(&attempt, failure).await;
                 }
             }
         }
-        if error.verdict == Verdict::Request && error.delivery == Delivery::NotSent {
+        if error.is_no_call() {
             return self.settle_unusable(&attempt, error).await;
         }
         let reason = match error.verdict {
@@ -62,7 +62,7 @@ impl Refresher {
         };
         count(&client, reason.as_str());
         if let (Verdict::RateLimit, Some(asked)) = (error.verdict, error.retry_after)
-            && !attempt.brings_client()
+            && !(attempt.brings_client() || error.grant_specific)
         {
             self.budgets.throttle(&client, asked);
         }
@@ -108,9 +108,29 @@ impl Refresher {
         may_be_spent: bool,
         retry_after: Option<Duration>,
     ) -> Outcome {
+        self.end_deferred(attempt, &mut failure, may_be_spent, retry_after)
+            .await;
+        let (id, generation) = (&attempt.grant.facts.id, attempt.grant.facts.generation);
+        let cooling = Failure {
+            cooling: true,
+            ..failure.clone()
+        };
+        self.memory.cool(id, generation, cooling);
+        self.tell_failed(attempt, failure).await
+    }
+
+    /// Ends the attempt with `failure`, which learns when the next one is. Answers whether the store heard of it.
+    pub(super) async fn end_deferred(
+        &self,
+        attempt: &Attempt<'_>,
+        failure: &mut Failure,
+        may_be_spent: bool,
+        retry_after: Option<Duration>,
+    ) -> bool {
         let rotation = self.rotation(&attempt.grant.facts.client);
         let failed = attempt.grant.facts.attempts.failed.saturating_add(1);
         let next_at = self.ports.clock.now().plus(backoff(failed, retry_after));
+        failure.next_at = Some(next_at);
         let end = AttemptEnd::Deferred {
             next_at,
             failure: PassingFailure {
@@ -119,15 +139,7 @@ impl Refresher {
             },
             ambiguous: may_be_spent && attempt.spends_refresh_token(rotation),
         };
-        self.end_attempt(attempt, end).await;
-        failure.next_at = Some(next_at);
-        let (id, generation) = (&attempt.grant.facts.id, attempt.grant.facts.generation);
-        let cooling = Failure {
-            cooling: true,
-            ..failure.clone()
-        };
-        self.memory.cool(id, generation, cooling);
-        self.tell_failed(attempt, failure).await
+        self.end_attempt(attempt, end).await
     }
 
     /// Puts the next attempt off because of what a provider said that the grant itself is not dead of.

@@ -144,13 +144,14 @@ impl Refresher {
         for _ in 0..COMMIT_TRIES {
             let commit = store.commit(&entry.grant, base, &entry.tokens, entry.issued_at, &dates);
             match tokio::time::timeout(self.limits.store_timeout, commit).await {
-                Ok(Ok(true)) if base == grant.facts.generation => {
+                Ok(Ok(Some(version))) if base == grant.facts.generation => {
                     let mut stored = with_tokens(grant, entry, base, dates);
-                    stored.facts.version += 1;
+                    // Who shares it may have changed since it was read.
+                    stored.facts.version = version;
                     return Ok(Committed::kept(Some(stored)));
                 }
-                Ok(Ok(true)) => return store.grant(&entry.grant).await.map(Committed::kept),
-                Ok(Ok(false)) => {}
+                Ok(Ok(Some(_))) => return store.grant(&entry.grant).await.map(Committed::kept),
+                Ok(Ok(None)) => {}
                 Ok(Err(error)) => return Err(error),
                 Err(_) => return Err(StoreError::Unavailable("the commit took too long".into())),
             }
@@ -179,8 +180,7 @@ impl Refresher {
                 let grant = Some(now);
                 return Ok(Committed { grant, kept });
             }
-            let dead = now.facts.state.invalidation();
-            if dead.is_some_and(|dead| dead.reported) {
+            if now.facts.state.is_reported_dead() {
                 // The word of a caller or of the provider is not undone by a call that began before it.
                 let kept = self
                     .orphan(grant, entry, "the grant had been reported dead")

@@ -12,6 +12,16 @@ use crate::ids::{Epoch, GrantId};
 use crate::provider::{CallError, Issued, Verdict};
 use crate::refresh::attempt::Attempt;
 use crate::refresh::{Failure, Outcome, Refresher};
+use crate::store::StoreError;
+
+/// How long to wait between tries to tell the store that an attempt ended.
+const PATIENCE: [Duration; 5] = [
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+    Duration::from_secs(8),
+];
 
 /// What remains of a refusal once it was confirmed.
 pub(super) enum Confirmed {
@@ -110,13 +120,13 @@ impl Refresher {
         }
     }
 
-    /// Marks the grant dead and tells it, unless it moved on meanwhile.
+    /// Marks the grant dead and tells it, unless it moved on meanwhile. An error: that could not be stored.
     pub(in crate::refresh) async fn invalidate(
         &self,
         grant: &Grant,
         epoch: Option<Epoch>,
         invalidation: Invalidation,
-    ) -> Outcome {
+    ) -> Result<Outcome, StoreError> {
         let id = &grant.facts.id;
         let change = self
             .change(&Scope::Grant(id.clone()), |snapshot| {
@@ -128,12 +138,37 @@ impl Refresher {
                     invalidation.clone(),
                 )
             })
-            .await;
-        match change {
-            Ok(true) => self.tell_dead(grant, &invalidation).await,
-            Ok(false) => self.tell_now(id).await,
-            Err(error) => Outcome::Failed(Failure::from_store(&error)),
+            .await?;
+        Ok(match change {
+            true => self.tell_dead(grant, &invalidation).await,
+            false => self.tell_now(id).await,
+        })
+    }
+
+    /// Ends an attempt whose refusal could not be confirmed or stored, with a little patience and while nobody waits for it.
+    /// The next one asks the provider again, and is told the same: were the lease left to run out instead, it would look
+    /// like a call whose answer was lost.
+    pub(super) async fn refused_in_vain(
+        &self,
+        attempt: &Attempt<'_>,
+        mut failure: Failure,
+    ) -> Outcome {
+        let may_be_spent = attempt.ambiguous;
+        for pause in PATIENCE {
+            if self
+                .end_deferred(attempt, &mut failure, may_be_spent, None)
+                .await
+            {
+                break;
+            }
+            attempt.landing.announce(Outcome::Failed(failure.clone()));
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.stop.cancelled() => break,
+            }
         }
+        // Nothing is remembered: what could not be told may have been stored all the same, and the row knows.
+        self.tell_failed(attempt, failure).await
     }
 
     pub(super) async fn tell_dead(&self, grant: &Grant, invalidation: &Invalidation) -> Outcome {

@@ -50,6 +50,12 @@ impl State {
                     && row.grant.facts.generation == *generation
                     && epoch.is_none_or(|epoch| epoch == row.epoch)
             }),
+            Write::ReportDeath { grant, generation } => self.grants.get(grant).is_some_and(|row| {
+                let facts = &row.grant.facts;
+                !row.is_active()
+                    && !facts.state.is_reported_dead()
+                    && facts.generation == *generation
+            }),
             Write::HoldGrant {
                 grant,
                 generation,
@@ -140,6 +146,13 @@ impl State {
                     row.raise(now);
                 }
             }
+            Write::ReportDeath { grant, .. } => {
+                if let Some(row) = self.grants.get_mut(grant)
+                    && let GrantState::Invalidated(dead) = &mut row.grant.facts.state
+                {
+                    dead.reported = true;
+                }
+            }
             Write::HoldGrant {
                 grant,
                 invalidation,
@@ -188,6 +201,7 @@ impl State {
             }
             Write::DeleteGrant(grant) => {
                 self.grants.remove(grant);
+                self.deleted.insert(grant.clone(), now.instant);
             }
             Write::InsertCredential(new) => {
                 let row = Credential {

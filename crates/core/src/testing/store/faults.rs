@@ -27,6 +27,7 @@ pub enum Op {
     Backlog,
     ToAnnounce,
     ChangedWithin,
+    ForgetDeleted,
     CountByState,
     CountCredentials,
     Clients,
@@ -63,6 +64,7 @@ enum Fault {
     Fail,
     LoseAnswer,
     Hold(Gate),
+    HoldAnswer(Gate),
 }
 
 impl Faults {
@@ -80,6 +82,13 @@ impl Faults {
     pub fn hold_next(&self, op: Op) -> Held {
         let (gate, held) = Gate::closed();
         self.order(op, [Fault::Hold(gate)]);
+        held
+    }
+
+    /// The next call of `op` takes place at once, and its answer waits until the answer of this is released.
+    pub fn hold_next_answer(&self, op: Op) -> Held {
+        let (gate, held) = Gate::closed();
+        self.order(op, [Fault::HoldAnswer(gate)]);
         held
     }
 
@@ -109,6 +118,11 @@ impl Faults {
             Some(Fault::Hold(gate)) => {
                 gate.wait().await;
                 work()
+            }
+            Some(Fault::HoldAnswer(gate)) => {
+                let answer = work();
+                gate.wait().await;
+                answer
             }
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::state::{GrantRow, Now, State};
 use crate::ageing::EndOf;
-use crate::change::{Connecting, Scope, Snapshot};
+use crate::change::{Connecting, ELSEWHERE, Holder, Scope, Snapshot};
 use crate::grant::Grant;
 use crate::ids::{ClientKey, CredentialId, CredentialKey, GrantId, TenantId};
 use crate::integration::{Fault, Integration, Need};
@@ -154,7 +154,7 @@ impl State {
         let mut client = None;
         let mut delivered = false;
         let mut refusals = None;
-        let mut same_token = Vec::new();
+        let (mut same_token, mut elsewhere) = (Vec::new(), Vec::new());
         match scope {
             Scope::Grant(id) => {
                 grants.insert(id.clone());
@@ -165,7 +165,8 @@ impl State {
                 if let Some(wanted) = connecting {
                     grants.extend(self.of_account(&key.tenant, wanted));
                     same_token = self.with_token(&key.tenant, wanted);
-                    grants.extend(same_token.iter().cloned());
+                    grants.extend(same_token.iter().map(|holder| holder.id.clone()));
+                    elsewhere = self.with_token_elsewhere(&key.tenant, wanted);
                 }
             }
             Scope::Integration {
@@ -198,7 +199,8 @@ impl State {
                 delivered = self.deliveries.contains_key(&report.delivery);
                 let concerned = self.grants.iter().filter(|(_, row)| {
                     let Grant { facts, tokens } = &row.grant;
-                    row.is_active() && report.concerns(facts, tokens.refresh_token.as_ref())
+                    !facts.state.is_reported_dead()
+                        && report.concerns(facts, tokens.refresh_token.as_ref())
                 });
                 grants.extend(concerned.map(|(id, _)| id.clone()).take(*limit as usize));
             }
@@ -241,6 +243,7 @@ impl State {
                 .filter_map(|id| Some(self.grants.get(id)?.view(now).facts))
                 .collect(),
             same_token,
+            elsewhere,
             credentials: credentials
                 .iter()
                 .filter_map(|key| self.credentials.get(key).cloned())
@@ -269,12 +272,32 @@ impl State {
         })
     }
 
-    fn with_token(&self, tenant: &TenantId, wanted: &Connecting) -> Vec<GrantId> {
-        self.grants_where(tenant, wanted, |row| {
-            let token = row.grant.tokens.refresh_token.as_ref();
-            let hash = token.map(RefreshToken::sha512_twice);
-            hash.is_some() && hash == wanted.refresh_token
-        })
+    fn with_token(&self, tenant: &TenantId, wanted: &Connecting) -> Vec<Holder> {
+        let holders = self.grants_where(tenant, wanted, |row| holds_token(row, wanted));
+        let grants = holders.into_iter().map(|id| &self.grants[&id].grant);
+        grants
+            .map(|grant| Holder {
+                id: grant.facts.id.clone(),
+                generation: grant.facts.generation,
+                tokens: Some(grant.tokens.clone()),
+            })
+            .collect()
+    }
+
+    fn with_token_elsewhere(&self, tenant: &TenantId, wanted: &Connecting) -> Vec<CredentialKey> {
+        let is_elsewhere = |credential: &&Credential| {
+            self.grants.get(&credential.grant).is_some_and(|row| {
+                let facts = &row.grant.facts;
+                (facts.tenant != *tenant || facts.client != wanted.client)
+                    && row.is_active()
+                    && holds_token(row, wanted)
+            })
+        };
+        let found = self.credentials.values().filter(is_elsewhere);
+        found
+            .map(|row| row.key.clone())
+            .take(ELSEWHERE as usize)
+            .collect()
     }
 
     fn grants_where(
@@ -291,6 +314,12 @@ impl State {
         .map(|row| row.grant.facts.id.clone())
         .collect()
     }
+}
+
+fn holds_token(row: &GrantRow, wanted: &Connecting) -> bool {
+    let token = row.grant.tokens.refresh_token.as_ref();
+    let hash = token.map(RefreshToken::sha512_twice);
+    hash.is_some() && hash == wanted.refresh_token
 }
 
 fn needs(integration: &Integration, credential: &CredentialId) -> bool {

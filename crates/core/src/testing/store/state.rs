@@ -48,6 +48,8 @@ pub(super) struct State {
     pub(super) killed: BTreeMap<(KillId, GrantId), Killed>,
     /// With the time at which each was remembered.
     pub(super) deliveries: BTreeMap<DeliveryId, Timestamp>,
+    /// When each grant was deleted.
+    pub(super) deleted: BTreeMap<GrantId, Instant>,
     pub(super) log: Log,
 }
 
@@ -240,12 +242,21 @@ impl State {
             .map(|row| row.view(clock).facts)
             .filter(|facts| facts.client == *client && facts.state.suspicion().is_none())
             .filter(|facts| facts.attempts.next_at.is_none_or(|at| at <= now))
-            .filter(|facts| facts.dates.due_at.is_some() || facts.grant_type.is_minted())
+            .filter(|facts| match facts.grant_type {
+                GrantType::AuthorizationCode => facts.dates.due_at.is_some(),
+                GrantType::Static => false,
+                _ => true,
+            })
+            .filter(|facts| {
+                let parent = facts.parent.as_ref();
+                parent.is_none_or(|id| self.grants.get(id).is_some_and(GrantRow::is_active))
+            })
             .map(|facts| {
                 let is_exchange = facts.grant_type == GrantType::TokenExchange;
                 let end = (facts.expires_at.is_none(), facts.expires_at);
-                let has_failed = facts.attempts.failed > 0;
-                ((facts.in_doubt, is_exchange, has_failed, end), facts.id)
+                let failed = facts.attempts.failed;
+                let last = (!facts.refreshable, facts.in_doubt, is_exchange);
+                ((last, failed, end), facts.id)
             })
             .collect();
         found.sort();
@@ -316,14 +327,28 @@ impl State {
     }
 
     pub(super) fn changed_within(&self, window: Duration, now: Now) -> Vec<GrantVersion> {
+        let is_recent = |at: Instant| now.instant.saturating_duration_since(at) < window;
         let rows = self.grants.values();
-        rows.filter(|row| now.instant.saturating_duration_since(row.changed) < window)
+        let changed = rows
+            .filter(|row| is_recent(row.changed))
             .map(|row| GrantVersion {
                 id: row.grant.facts.id.clone(),
                 generation: row.grant.facts.generation,
                 version: row.grant.facts.version,
-            })
-            .collect()
+            });
+        let deleted = self.deleted.iter().filter(|(_, at)| is_recent(**at));
+        let deleted = deleted.map(|(id, _)| GrantVersion::deleted(id.clone()));
+        changed.chain(deleted).collect()
+    }
+
+    pub(super) fn forget_deleted(&mut self, older_than: Duration, limit: u32, now: Now) -> u64 {
+        let is_old = |at: Instant| now.instant.saturating_duration_since(at) > older_than;
+        let old = self.deleted.iter().filter(|(_, at)| is_old(**at));
+        let old: Vec<_> = old.map(|(id, _)| id.clone()).take(limit as usize).collect();
+        for id in &old {
+            self.deleted.remove(id);
+        }
+        old.len() as u64
     }
 
     pub(super) fn forget_deliveries(&mut self, before: Timestamp, limit: u32) -> u64 {

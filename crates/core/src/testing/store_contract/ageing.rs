@@ -95,7 +95,7 @@ pub async fn a_consent_begins_anew_and_a_refresh_goes_on(harness: &impl StoreHar
         .0
         .commit(&grant, G1, &next, day(1), &due(None))
         .await;
-    assert!(committed.unwrap());
+    assert!(committed.unwrap().is_some());
     let store = |base: u64, consent: bool| Write::StoreTokens {
         grant: grant.clone(),
         base: Generation(base),

@@ -122,7 +122,7 @@ pub async fn refusals_and_refreshes_of_the_last_minute_are_counted(harness: &imp
         .0
         .commit(&three, G1, &next, now, &Dates::default())
         .await;
-    assert!(stored.unwrap());
+    assert!(stored.unwrap().is_some());
     assert_eq!(subject.counted(&one).await, (1, 1));
     let scope = Scope::Client(client("slack"));
     let all = subject.0.snapshot(&scope).await.unwrap().refusals.unwrap();
@@ -216,7 +216,7 @@ pub async fn a_suspect_grant_that_gets_tokens_or_dies_is_held_no_more(harness: &
         .0
         .commit(&healed, G1, &next, T0, &Dates::default())
         .await;
-    assert!(stored.unwrap());
+    assert!(stored.unwrap().is_some());
     assert_eq!(subject.facts_of(&healed).await.state, GrantState::Active);
     let dead = subject.held(&["b"], T0).await;
     subject.invalidate(&dead, "gone").await;

@@ -83,7 +83,7 @@ pub async fn tokens_that_are_kept_stay_with_their_lease_and_its_commit(
     subject.write(keep(&grant, None)).await;
     let next = tokens("next");
     let committed = subject.0.commit(&grant, G1, &next, T0, &due(None)).await;
-    assert!(committed.unwrap());
+    assert_eq!(committed.unwrap(), Some(4), "kept twice and stored");
     let stored = subject.0.grant(&grant).await.unwrap().unwrap();
     assert_eq!(stored.tokens, next);
     assert_eq!(

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::StoreHarness;
 use super::sample::{Subject, client, new_grant, revoked, tenant};
 use crate::change::{NewGrant, Scope, Write};
+use crate::grant::{GrantState, Invalidation};
 use crate::ids::{Generation, GrantId, KillId};
 use crate::kill::{KillBatch, KillOrder, KillTarget, Killed};
 use crate::store::ApplyError;
@@ -43,13 +44,15 @@ fn noted(order: &KillOrder, grant: &GrantId) -> Write {
     })
 }
 
-pub async fn a_kill_takes_the_active_grants_of_its_target_by_id(harness: &impl StoreHarness) {
+pub async fn a_kill_takes_the_grants_of_its_target_that_nobody_reported_dead_by_id(
+    harness: &impl StoreHarness,
+) {
     let store = Subject::of(harness);
     let one = store.add(new_grant("t1", "slack"), &["t1/a"]).await;
     let dead = store.add(new_grant("t1", "slack"), &["t1/b"]).await;
     let other = store.add(new_grant("t1", "github"), &["t1/c"]).await;
     let two = store.add(new_grant("t2", "slack"), &["t2/a"]).await;
-    store.invalidate(&dead, "gone").await;
+    store.report_dead(&dead).await;
     let slack = KillTarget::Provider(client("slack").provider);
     let order = store.order(slack, &two).await;
     assert_eq!(
@@ -104,4 +107,45 @@ pub async fn a_kill_takes_a_grant_once(harness: &impl StoreHarness) {
         .await;
     assert_eq!(twice, Err(ApplyError::Conflict));
     assert_eq!(store.taken(&order, None, 9).await, []);
+}
+
+pub async fn a_kill_takes_one_that_was_found_dead_until_it_is_reported(
+    harness: &impl StoreHarness,
+) {
+    let store = Subject::of(harness);
+    let dead = store.add(new_grant("t1", "slack"), &["t1/a"]).await;
+    store.invalidate(&dead, "gone").await;
+    let slack = KillTarget::Provider(client("slack").provider);
+    let order = store.order(slack, &dead).await;
+    let taken = async || store.taken(&order, None, 9).await;
+    assert_eq!(taken().await, std::slice::from_ref(&dead));
+    let version = store.version(&dead).await;
+    let report = |generation| {
+        vec![Write::ReportDeath {
+            grant: dead.clone(),
+            generation: Generation(generation),
+        }]
+    };
+    let other = store.try_apply(report(2), Vec::new()).await;
+    assert_eq!(other, Err(ApplyError::Conflict));
+    store.write(report(1)).await;
+    assert_eq!(taken().await, []);
+    let twice = store.try_apply(report(1), Vec::new()).await;
+    assert_eq!(twice, Err(ApplyError::Conflict));
+
+    let facts = store.facts(&dead).await;
+    let expected = Invalidation {
+        reported: true,
+        ..revoked("gone")
+    };
+    assert_eq!(facts.state, GrantState::Invalidated(expected));
+    assert_eq!(facts.version, version);
+
+    let alive = store.add(new_grant("t1", "slack"), &["t1/b"]).await;
+    let report = Write::ReportDeath {
+        grant: alive,
+        generation: Generation(1),
+    };
+    let alive = store.try_apply(vec![report], Vec::new()).await;
+    assert_eq!(alive, Err(ApplyError::Conflict));
 }

@@ -159,7 +159,7 @@ pub async fn a_doubt_outlives_attempts_that_end_well(harness: &impl StoreHarness
         .0
         .commit(&grant, G1, &tokens("b"), T0, &due(None))
         .await;
-    assert!(stored.unwrap());
+    assert!(stored.unwrap().is_some());
     let owner = OwnerToken::random();
     let claimed = subject.0.claim(&grant, G1.next(), &owner, LEASE).await;
     assert!(!claimed.unwrap().unwrap().takeover, "new tokens, no doubt");
@@ -195,8 +195,8 @@ pub async fn a_commit_needs_no_lease_and_counts_once(harness: &impl StoreHarness
     let next = tokens("next");
     let dates = due(Some(T0.plus(LEASE)));
     let commit = async || subject.0.commit(&grant, G1, &next, T0, &dates).await;
-    assert!(commit().await.unwrap());
-    assert!(!commit().await.unwrap());
+    assert_eq!(commit().await, Ok(Some(2)));
+    assert_eq!(commit().await, Ok(None));
 
     let stored = subject.0.grant(&grant).await.unwrap().unwrap();
     assert_eq!(stored.tokens, next);
@@ -213,7 +213,7 @@ pub async fn a_commit_on_a_stale_generation_changes_nothing(harness: &impl Store
     let grant = subject.add_slack(&["a"]).await;
     let newer = tokens("newer");
     let stored = subject.0.commit(&grant, G1, &newer, T0, &due(None)).await;
-    assert!(stored.unwrap());
+    assert!(stored.unwrap().is_some());
     let before = subject.0.grant(&grant).await.unwrap();
     for stale in [Generation(0), G1, Generation(3)] {
         let late = tokens("late");
@@ -221,12 +221,12 @@ pub async fn a_commit_on_a_stale_generation_changes_nothing(harness: &impl Store
             .0
             .commit(&grant, stale, &late, T0, &due(Some(T0)))
             .await;
-        assert!(!stored.unwrap());
+        assert_eq!(stored, Ok(None));
     }
     assert_eq!(subject.0.grant(&grant).await.unwrap(), before);
     let nowhere = GrantId::random();
     let stored = subject.0.commit(&nowhere, G1, &newer, T0, &due(None)).await;
-    assert!(!stored.unwrap());
+    assert_eq!(stored, Ok(None));
 }
 
 pub async fn a_dead_grant_is_neither_claimed_nor_committed(harness: &impl StoreHarness) {
@@ -236,7 +236,7 @@ pub async fn a_dead_grant_is_neither_claimed_nor_committed(harness: &impl StoreH
     assert_eq!(subject.claim(&grant).await, None);
     let late = tokens("late");
     let stored = subject.0.commit(&grant, G1, &late, T0, &due(None)).await;
-    assert!(!stored.unwrap());
+    assert_eq!(stored, Ok(None));
     let stored = subject.0.grant(&grant).await.unwrap().unwrap();
     assert!(matches!(stored.facts.state, GrantState::Invalidated(_)));
     assert_eq!(stored.tokens, tokens("first"));
@@ -262,7 +262,7 @@ pub async fn tokens_come_back_as_they_were_stored(harness: &impl StoreHarness) {
         .0
         .commit(&grant, G1, &bare, T0.plus(LEASE), &due(None))
         .await;
-    assert!(stored.unwrap());
+    assert!(stored.unwrap().is_some());
     let second = subject.0.grant_of(&key("a")).await.unwrap().unwrap();
     assert_eq!(second.tokens, bare);
     assert!(!second.facts.refreshable);

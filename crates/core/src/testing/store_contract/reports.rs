@@ -72,9 +72,7 @@ fn sorted<const N: usize>(mut ids: [GrantId; N]) -> [GrantId; N] {
     ids
 }
 
-pub async fn a_report_has_the_active_grants_of_its_accounts_over_all_tenants(
-    harness: &impl StoreHarness,
-) {
+pub async fn a_report_has_the_grants_of_its_accounts_over_all_tenants(harness: &impl StoreHarness) {
     let store = Store::of(harness);
     let here = store.add_account("t1", "slack", "T0").await;
     let there = store.add_account("t2", "slack", "T0").await;
@@ -118,7 +116,23 @@ pub async fn a_report_has_the_active_grants_of_its_accounts_over_all_tenants(
     assert!(store.grants(&of_client("other")).await.is_empty());
 
     store.invalidate(&here, "").await;
-    assert_eq!(store.grants(&of_account("T0")).await, [there]);
+    assert_eq!(
+        store.grants(&of_account("T0")).await,
+        both,
+        "it was found dead"
+    );
+    store
+        .write(vec![Write::ReportDeath {
+            grant: here,
+            generation: Generation(1),
+        }])
+        .await;
+    assert_eq!(
+        store.grants(&of_account("T0")).await,
+        std::slice::from_ref(&there)
+    );
+    store.report_dead(&there).await;
+    assert_eq!(store.grants(&of_account("T0")).await, []);
 }
 
 pub async fn a_report_has_the_accounts_within_an_account(harness: &impl StoreHarness) {
@@ -175,7 +189,7 @@ pub async fn a_report_finds_a_grant_by_its_refresh_token(harness: &impl StoreHar
         .0
         .commit(&grant, base, &next, T0, &Dates::default())
         .await;
-    assert!(stored.unwrap());
+    assert!(stored.unwrap().is_some());
     assert!(store.grants(&by_hash("first")).await.is_empty());
     assert!(store.grants(&by_prefix("first")).await.is_empty());
     assert_eq!(store.grants(&by_hash("next")).await, just);
@@ -186,7 +200,7 @@ pub async fn a_report_finds_a_grant_by_its_refresh_token(harness: &impl StoreHar
         .0
         .commit(&grant, Generation(2), &next, T0, &Dates::default())
         .await;
-    assert!(stored.unwrap());
+    assert!(stored.unwrap().is_some());
     assert!(store.grants(&by_hash("next")).await.is_empty());
     assert!(store.grants(&by_prefix("next")).await.is_empty());
 }

@@ -228,6 +228,21 @@ impl Subject {
         .await;
     }
 
+    /// It dies on the word of a caller.
+    pub(super) async fn report_dead(&self, grant: &GrantId) {
+        let generation = self.generation(grant).await;
+        self.write(vec![Write::InvalidateGrant {
+            grant: grant.clone(),
+            generation,
+            epoch: None,
+            invalidation: Invalidation {
+                reported: true,
+                ..revoked("stolen")
+            },
+        }])
+        .await;
+    }
+
     pub(super) async fn generation(&self, grant: &GrantId) -> Generation {
         self.0.grant(grant).await.unwrap().unwrap().facts.generation
     }

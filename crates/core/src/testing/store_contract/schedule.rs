@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 use crate::failure::FailureReason;
 use crate::grant::{GrantType, PassingFailure};
 use crate::ids::{Generation, GrantId, OwnerToken};
-use crate::store::{AttemptEnd, Backlog, ProbeTurn};
+use crate::store::{ApplyError, AttemptEnd, Backlog, GrantVersion, ProbeTurn};
 
 const SECOND: Duration = Duration::from_secs(1);
 const G1: Generation = Generation::FIRST;
@@ -124,9 +124,8 @@ pub async fn a_probe_takes_the_healthy_grant_that_expires_first(harness: &impl S
     let owner = OwnerToken::random();
     let claimed = subject.0.claim(&leased, G1, &owner, SECOND * 45).await;
     assert!(claimed.unwrap().is_some());
-    let cooling_until = async |next_at, ambiguous| {
-        let id = add(expiring(Some(T0))).await;
-        let claimed = subject.0.claim(&id, G1, &owner, SECOND * 45).await;
+    let fail = async |id: &GrantId, next_at, ambiguous| {
+        let claimed = subject.0.claim(id, G1, &owner, SECOND * 45).await;
         let end = AttemptEnd::Deferred {
             next_at,
             failure: PassingFailure {
@@ -136,13 +135,17 @@ pub async fn a_probe_takes_the_healthy_grant_that_expires_first(harness: &impl S
             ambiguous,
         };
         let epoch = claimed.unwrap().unwrap().epoch;
-        assert!(subject.0.end_attempt(&id, epoch, end).await.unwrap());
-        id
+        assert!(subject.0.end_attempt(id, epoch, end).await.unwrap());
     };
-    let cooling = cooling_until(T0.plus(SECOND * 60), true).await;
-    let failed = cooling_until(T0, false).await;
+    let cooling = add(expiring(Some(T0))).await;
+    fail(&cooling, T0.plus(SECOND * 60), true).await;
+    let failed_twice = add(expiring(Some(T0))).await;
+    fail(&failed_twice, T0, false).await;
+    fail(&failed_twice, T0, false).await;
+    let failed = add(expiring(far)).await;
+    fail(&failed, T0, false).await;
 
-    let in_order = [minted, first, late, never, failed, exchanged];
+    let in_order = [minted, first, late, never, failed, failed_twice, exchanged];
     assert_eq!(found(T0, 9).await, in_order);
     assert_eq!(found(T0, 2).await, in_order[..2]);
     let doubtful = found(T0.plus(SECOND * 60), 9).await;
@@ -151,7 +154,48 @@ pub async fn a_probe_takes_the_healthy_grant_that_expires_first(harness: &impl S
         Some(&cooling),
         "it comes last while in doubt"
     );
-    assert_eq!(doubtful.len(), 7);
+    assert_eq!(doubtful.len(), 8);
+}
+
+pub async fn a_probe_takes_what_can_be_refreshed_first_and_nothing_of_a_dead_grant(
+    harness: &impl StoreHarness,
+) {
+    let subject = Subject::of(harness);
+    let ending = |seconds| {
+        let mut grant = new_grant("t1", "slack");
+        grant.tokens.expires_at = Some(T0.plus(SECOND * seconds));
+        grant
+    };
+    let mut without = ending(1);
+    without.tokens.refresh_token = None;
+    let without = subject.add(without, &[]).await;
+    let grant_type = GrantType::Static;
+    let fixed = NewGrant {
+        grant_type,
+        ..ending(2)
+    };
+    subject.add(fixed, &[]).await;
+    let minted = |seconds, parent: Option<&GrantId>| NewGrant {
+        grant_type: GrantType::ClientCredentials,
+        parent: parent.cloned(),
+        dates: due(None),
+        ..ending(seconds)
+    };
+    let dead = subject.add(minted(3, None), &[]).await;
+    subject.add(minted(4, Some(&dead)), &[]).await;
+    subject.invalidate(&dead, "gone").await;
+    let mut alive = minted(5, None);
+    alive.tokens.refresh_token = None;
+    let alive = subject.add(alive, &[]).await;
+    let derived = subject.add(minted(6, Some(&alive)), &[]).await;
+    let with = subject.add(ending(7), &[]).await;
+
+    let slack = client("slack");
+    let found = async |limit| subject.0.to_probe(&slack, T0, limit).await.unwrap();
+    let in_order = [alive, derived, with, without];
+    for limit in 0..5 {
+        assert_eq!(found(limit).await, in_order[..limit as usize]);
+    }
 }
 
 pub async fn a_probe_is_taken_once_a_wait(harness: &impl StoreHarness) {
@@ -219,7 +263,7 @@ pub async fn every_raise_of_a_version_is_seen_for_a_while(harness: &impl StoreHa
         .0
         .commit(&grant, G1, &tokens("b"), T0, &due(None))
         .await;
-    assert!(stored.unwrap());
+    assert_eq!(stored, Ok(Some(2)));
     assert_eq!(subject.changed(window).await, [(grant.clone(), 2)]);
     harness.pass(window).await;
     subject.invalidate(&grant, "gone").await;
@@ -250,6 +294,37 @@ pub async fn every_raise_of_a_version_is_seen_for_a_while(harness: &impl StoreHa
         1,
         "a claim is no change"
     );
+}
+
+pub async fn a_deleted_grant_is_seen_for_a_while_as_newer_than_any(harness: &impl StoreHarness) {
+    let subject = Subject::of(harness);
+    let window = SECOND * 60;
+    let forget = async |limit| subject.0.forget_deleted(window, limit).await.unwrap();
+    let [first, second, third] = [
+        subject.add_slack(&[]).await,
+        subject.add_slack(&[]).await,
+        subject.add_slack(&[]).await,
+    ];
+    let delete = |grant: &GrantId| vec![Write::DeleteGrant(grant.clone())];
+    subject.write(delete(&first)).await;
+    harness.pass(window).await;
+    subject.write(delete(&second)).await;
+    assert_eq!(
+        subject.0.changed_within(window).await.unwrap(),
+        [GrantVersion::deleted(second.clone())]
+    );
+    let twice = subject.try_apply(delete(&second), Vec::new()).await;
+    assert_eq!(twice, Err(ApplyError::Conflict));
+    subject.write(delete(&third)).await;
+    harness.pass(SECOND).await;
+    assert_eq!(subject.changed(window * 3).await.len(), 3);
+    assert_eq!(forget(9).await, 1);
+    assert_eq!(subject.changed(window * 3).await.len(), 2);
+    harness.pass(window).await;
+    assert_eq!(subject.changed(window).await, []);
+    assert_eq!(forget(1).await, 1);
+    assert_eq!(forget(9).await, 1);
+    assert_eq!(forget(9).await, 0);
 }
 
 pub async fn grants_are_counted_by_provider_and_state(harness: &impl StoreHarness) {

@@ -5,9 +5,9 @@ use super::sample::{
     Subject, T0, client, connecting, credential_id, faults, integration_key, key, new_grant,
     new_integration, tokens,
 };
-use crate::change::{ClientHealth, Connecting, NewGrant, Scope, Snapshot, Write};
+use crate::change::{ClientHealth, Connecting, Holder, NewGrant, Scope, Snapshot, Write};
 use crate::grant::GrantState;
-use crate::ids::GrantId;
+use crate::ids::{Generation, GrantId};
 
 impl Subject {
     async fn snapshot(&self, scope: Scope) -> Snapshot {
@@ -157,13 +157,47 @@ pub async fn a_refresh_token_is_found_in_every_grant_of_its_tenant_and_client(
         }),
     };
     let snapshot = subject.snapshot(scope("one")).await;
-    let holder = [dead];
-    assert_eq!(snapshot.same_token, holder);
-    assert_eq!(grants(&snapshot), holder);
+    let holder = Holder {
+        id: dead.clone(),
+        generation: Generation::FIRST,
+        tokens: Some(tokens("one")),
+    };
+    assert_eq!(snapshot.same_token, [holder]);
+    assert_eq!(grants(&snapshot), [dead]);
     assert_eq!(credentials(&snapshot), ["a"]);
     assert_eq!(integrations(&snapshot), ["i1"]);
     let snapshot = subject.snapshot(scope("three")).await;
     assert!(snapshot.same_token.is_empty() && snapshot.grants.is_empty());
+}
+
+pub async fn a_refresh_token_is_known_of_those_who_use_it_in_another_tenant_or_client(
+    harness: &impl StoreHarness,
+) {
+    let subject = Subject::of(harness);
+    subject.add(new_grant("t1", "slack"), &["a"]).await;
+    subject.add(new_grant("t1", "google"), &["b", "c"]).await;
+    let dead = subject.add(new_grant("t1", "github"), &["d"]).await;
+    subject.invalidate(&dead, "gone").await;
+    subject.add(new_grant("t2", "slack"), &["t2/e"]).await;
+    let held = tokens("first")
+        .refresh_token
+        .map(|token| token.sha512_twice());
+    for (refresh_token, expected) in [
+        (held, &["t1/b", "t1/c", "t2/e"][..]),
+        (Some([0; 64]), &[]),
+        (None, &[]),
+    ] {
+        let scope = Scope::Credential {
+            key: key("new"),
+            connecting: Some(Connecting {
+                refresh_token,
+                ..connecting("nobody")
+            }),
+        };
+        let snapshot = subject.snapshot(scope).await;
+        let elsewhere = snapshot.elsewhere.iter().map(ToString::to_string);
+        assert_eq!(elsewhere.collect::<Vec<_>>(), expected);
+    }
 }
 
 pub async fn an_integration_has_its_credentials_and_the_wanted_ones(harness: &impl StoreHarness) {

@@ -148,6 +148,9 @@ fn uses(entry: &Entry) -> Vec<Use<'_>> {
             fills: fills.clone(),
         });
         fills.push("token_url");
+        if made.grant == Some(TokenGrant::AuthorizationCode) {
+            fills.push("state");
+        }
         let request = made.request;
         let headers = request.headers.iter().map(|(_, fact)| fact);
         let facts = request.parameters.values().chain(headers);

@@ -290,6 +290,39 @@ fn a_placeholder_stands_only_where_it_can_have_a_value() {
             "line 5: request.parameters.s: holds {access_token}, which has no value there",
         ),
     ]);
+    let code = "grants.authorization_code";
+    for (table, rest, field) in [
+        (code, "url = \"https://acme.example/{state}\"", "url"),
+        (
+            code,
+            "then = { url = \"https://acme.example/t\", parameters = { t = \"{access_token}\", s = \"{state}\" } }",
+            "then.parameters.s",
+        ),
+        (
+            "grants.refresh_token",
+            "parameters = { s = \"{state}\" }",
+            "parameters.s",
+        ),
+        ("request", "headers = { s = \"{state}\" }", "headers.s"),
+        (
+            "authorize",
+            "parameters = { s = \"{state}\" }",
+            "parameters.s",
+        ),
+    ] {
+        let url = "authorize_url = \"https://acme.example/a\"";
+        let why = format!("line 6: {table}.{field}: holds {{state}}, which has no value there");
+        assert_eq!(told(&format!("{url}\n[{table}]\n{rest}")), [why]);
+    }
+    let redeeming = "[grants.authorization_code]\nparameters = { s = \"{state}\" }\nheaders = { s = \"{state}\" }";
+    let url = "authorize_url = \"https://acme.example/a\"";
+    sound(&format!("{url}\n{redeeming}"));
+    assert_eq!(
+        told(&format!(
+            "{url}\n{redeeming}\n[placeholders]\nstate = \"ca\""
+        )),
+        ["line 9: placeholders.state: is used nowhere"]
+    );
     // A refresh has scopes, the exchange of a code goes without.
     sound("[request]\nparameters = { s = \"{scopes?}\" }");
     sound(&format!(

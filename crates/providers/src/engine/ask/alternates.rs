@@ -99,11 +99,16 @@ fn refused_by_all(ask: &Ask<'_>, refused: Vec<(bool, CallError)>) -> CallError {
 }
 
 /// The error, and whether it may be about what the grant brings: its own endpoint, or (for a client that was recognized,
-/// RFC 6749 section 5.2) what it has tokens minted for.
+/// RFC 6749 section 5.2) what it has tokens minted for, or a refresh token of another client or of other scopes.
 fn told(ask: &Ask<'_>, error: CallError) -> CallError {
-    let may_not_mint = ask.mints && error.code == "unauthorized_client";
+    let is_of_grant = match error.code.as_str() {
+        "unauthorized_client" => ask.mints || ask.renews,
+        // Of what is minted, the scopes may be those of the client's configuration.
+        "invalid_scope" => ask.renews,
+        _ => false,
+    };
     CallError {
-        grant_specific: ask.has_own_endpoint() || may_not_mint,
+        grant_specific: ask.has_own_endpoint() || is_of_grant,
         ..error
     }
 }

@@ -29,9 +29,15 @@ pub(in crate::engine) fn express(
         jti: &jti,
         key: key.as_ref(),
     };
-    let mut placeholders = placeholders(ask, config, entry, &words);
-    let url = request::url(entry, &ask.url, &placeholders)?;
+    let in_url = placeholders(ask, config, entry, &words);
+    let url = request::url(entry, &ask.url, &in_url)?;
     let address = url.to_string();
+    // A URL is no place for a state, so that `{state}` there is somebody's own.
+    let mut placeholders = Placeholders::default();
+    if let Some(state) = ask.state {
+        placeholders.add("state", state);
+    }
+    placeholders.add_from(&in_url);
     placeholders.add("token_url", &address);
     let now = signed_at(&url);
 

@@ -9,7 +9,7 @@ use evergrant_core::ids::ClientName;
 use super::*;
 use crate::catalogue::{BUILTIN, Catalogue};
 use crate::engine::OAuthClient;
-use crate::request::TokenRequest;
+use crate::request::{Inexpressible, TokenRequest};
 
 fn entry(toml: &str) -> Entry {
     let mut catalogue = Catalogue::empty();

@@ -28,9 +28,14 @@ account = "{account}"
     );
     let mut catalogue = Catalogue::empty();
     catalogue.add(&entry, "test").unwrap();
+    providers_of(catalogue, &client().provider)
+}
+
+/// With one client of that provider.
+fn providers_of(catalogue: Catalogue, provider: &ProviderName) -> HttpProviders {
     let client = OAuthClient {
         name: ClientName::parse("main").unwrap(),
-        provider: ProviderName::parse("acme").unwrap(),
+        provider: provider.clone(),
         client_id: "client-1".into(),
         client_secrets: vec!["hush".into()],
         private_key: None,
@@ -55,10 +60,23 @@ async fn verify(
     token: String,
     nonce: Option<&str>,
 ) -> Result<String, IdTokenError> {
+    verify_of(providers, &client().provider, token, nonce).await
+}
+
+async fn verify_of(
+    providers: &HttpProviders,
+    provider: &ProviderName,
+    token: String,
+    nonce: Option<&str>,
+) -> Result<String, IdTokenError> {
     let key_sets = KeySets::new(Arc::new(Fixed)).unwrap();
+    let client = ClientKey {
+        provider: provider.clone(),
+        ..client()
+    };
     let id_token = IdToken {
         token: &token.into(),
-        client: &client(),
+        client: &client,
         nonce,
         placeholders: &BTreeMap::new(),
     };
@@ -94,6 +112,57 @@ async fn the_account_is_the_claim_that_the_entry_names() {
         let without = signer.sign(&with(claim, Value::Null));
         let missing = verify(&providers, without, Some("n1")).await;
         assert_eq!(missing, not_believed(VerifyError::Form));
+    }
+}
+
+/// The example of the handbook that builds on `salesforce`.
+fn salesforce_acme() -> &'static str {
+    let page = include_str!("../../../../../docs/catalogue.md");
+    let mut examples = page.split("```toml\n").skip(1);
+    let example = examples.find(|text| text.contains("base = \"salesforce\""));
+    example.and_then(|text| text.split("```").next()).unwrap()
+}
+
+#[tokio::test]
+async fn an_organisation_of_salesforce_can_have_an_entry_that_verifies_its_users() {
+    let example = salesforce_acme();
+    let own_keys = "https://{host}/id/keys";
+    let mut catalogue = Catalogue::builtin();
+    catalogue.add(example, "docs/catalogue.md").unwrap();
+    let provider = ProviderName::parse("salesforce-acme").unwrap();
+    let entry = catalogue.get(&provider).unwrap();
+    let keys_url = &entry.openid.as_ref().unwrap().jwks_url;
+    let host = |name: &str| entry.placeholders.get(name).map(String::as_str);
+    assert_eq!(
+        keys_url.fill(host, &entry.allowed_hosts).unwrap().as_str(),
+        "https://acme.my.salesforce.com/id/keys"
+    );
+
+    let signer = Signer::ed("k");
+    let keys = Issuer::with(&[signer.public()]).await;
+    let mut catalogue = Catalogue::builtin();
+    let here = example.replace(own_keys, &keys.url);
+    catalogue.add(&here, "docs/catalogue.md").unwrap();
+    let providers = providers_of(catalogue, &provider);
+    let with_issuer = |issuer: &str| signer.sign(&with("iss", json!(issuer)));
+    let user = with_issuer("https://acme.my.salesforce.com");
+    let user = verify_of(&providers, &provider, user, Some("n1")).await;
+    assert_eq!(user.as_deref(), Ok("u1"));
+    for other in [
+        "https://login.salesforce.com",
+        "https://evil.my.salesforce.com",
+    ] {
+        let user = verify_of(&providers, &provider, with_issuer(other), Some("n1")).await;
+        assert!(
+            matches!(
+                user,
+                Err(IdTokenError::Verify {
+                    error: VerifyError::Claim { name: "iss", .. },
+                    ..
+                })
+            ),
+            "{other}"
+        );
     }
 }
 
@@ -194,6 +263,7 @@ fn the_facts_of_a_consent_are_those_of_client_and_entry() {
             redirect_uris: vec!["https://app.example/callback".into()],
             pkce: false,
             openid: true,
+            only_openid_names: true,
             issuer: Some("https://acme.example".into()),
             scope_parameter: "user_scope".into(),
             placeholders: vec!["org".into(), "tenant".into()],

@@ -13,6 +13,8 @@ use crate::sandbox::client::{Presented, form_decoded};
 
 /// The placeholder that the first answer of a code's exchange fills in the second request.
 const FIRST_TOKEN: &str = "{access_token}";
+/// The placeholder of a consent's state.
+const CONSENTS_STATE: &str = "{state}";
 
 /// What a request gives.
 pub(super) struct Given {
@@ -21,6 +23,8 @@ pub(super) struct Given {
     pub(super) values: BTreeMap<Parameter, String>,
     /// The token that a bearer header carries, or a parameter that is made of the first answer.
     pub(super) carried: Option<String>,
+    /// The state of a consent, if a parameter is made of it.
+    pub(super) state: Option<String>,
 }
 
 /// Takes a request apart. `own` are the standard parameters that it has to have, `optional` those that it may have; any
@@ -41,14 +45,16 @@ pub(super) fn take_apart(
     }
     check_headers(facts, sent)?;
     let mut parameters = sent.parameters(facts.body)?;
-    let mut carried = None;
+    let (mut carried, mut state) = (None, None);
     for (name, fact) in &facts.parameters {
         let value = parameters.remove(name);
         if !fits(&fact.value, value.as_deref()) {
             return Err("a parameter that the provider wants is missing, or has another value");
         }
-        if fact.value.to_string() == FIRST_TOKEN {
-            carried = value;
+        match fact.value.to_string().as_str() {
+            FIRST_TOKEN => carried = value,
+            CONSENTS_STATE => state = value,
+            _ => {}
         }
     }
     let (client, bearer) = client(facts, sent, &mut parameters)?;
@@ -56,6 +62,7 @@ pub(super) fn take_apart(
         client,
         values: BTreeMap::new(),
         carried: bearer.or(carried),
+        state,
     };
     for parameter in own.iter().chain(optional) {
         let by_header = facts.client_auth == ClientAuth::BearerRefreshToken

@@ -8,7 +8,7 @@ use super::given::{Given, take_apart};
 use super::sent::Sent;
 use super::{Part, Played, offers};
 use crate::catalogue::{AssertionFacts, ClientAuth, Entry, Parameter, RequestFacts, TokenGrant};
-use crate::sandbox::call::Call;
+use crate::sandbox::call::{Call, STATE};
 use crate::sandbox::client::Presented;
 use crate::sandbox::ledger::Endpoint;
 use crate::sandbox::proof::Wanted;
@@ -49,6 +49,7 @@ pub(in crate::sandbox) async fn read(
             .values
             .into_iter()
             .map(|(parameter, value)| (parameter.usual_name().to_owned(), value))
+            .chain(given.state.map(|state| (STATE.to_owned(), state)))
             .collect(),
         client: given.client,
         basic: false,
@@ -63,6 +64,7 @@ fn nothing() -> Given {
         client: Presented::Nothing,
         values: std::collections::BTreeMap::new(),
         carried: None,
+        state: None,
     }
 }
 

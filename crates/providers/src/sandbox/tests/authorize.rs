@@ -89,6 +89,21 @@ async fn a_code_that_comes_back_is_refused_and_revokes_what_it_brought() {
     bench.stop().await;
 }
 
+// Some providers want it there.
+#[tokio::test]
+async fn a_state_beside_the_code_must_be_that_of_its_consent() {
+    let bench = Bench::start().await;
+    let code = bench.code().await;
+    let (status, refusal) = bench.redeem(&code, &[("state", "another")]).await;
+    assert_eq!(
+        (status, text(&refusal, "error").as_str()),
+        (400, "invalid_request")
+    );
+    let (status, body) = bench.redeem(&code, &[("state", "the-state")]).await;
+    assert_eq!(status, 200, "{body}");
+    bench.stop().await;
+}
+
 #[tokio::test]
 async fn a_code_is_good_for_its_client_its_redirect_uri_and_its_verifier_alone() {
     let bench = Bench::start().await;

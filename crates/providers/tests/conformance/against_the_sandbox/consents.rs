@@ -32,6 +32,7 @@ impl Played<'_> {
             code: &code,
             redirect_uri: REDIRECT_URI,
             code_verifier: Some(VERIFIER),
+            state: "the-state",
             nonce: None,
             placeholders: &placeholders,
         };

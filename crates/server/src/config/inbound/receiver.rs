@@ -105,13 +105,29 @@ impl Receiver {
             return Err(self.provider_key.refuse(why));
         }
         let Some(name) = &self.client else {
-            return Ok(());
+            return self.check_sole_client(clients);
         };
         match clients.get(name) {
             Some(client) if client.provider == *provider => Ok(()),
             _ => Err(self
                 .client_key
                 .refuse(format!("\"{name}\" is no client of provider {provider}"))),
+        }
+    }
+
+    /// Whose secret it is says whose grants a report may end: each app of Slack and GitHub has its own.
+    fn check_sole_client(&self, clients: &BTreeMap<ClientName, Client>) -> Result<(), ConfigError> {
+        let provider = &self.provider;
+        let of_provider = clients.iter().filter(|(_, it)| it.provider == *provider);
+        let names: Vec<&str> = of_provider.map(|(name, _)| name.as_str()).collect();
+        match self.kind {
+            Kind::Slack(_) | Kind::GitHub(_) if names.len() > 1 => {
+                Err(self.client_key.refuse(format!(
+                    "must say whose secret it is: provider {provider} has the clients {}",
+                    names.join(", ")
+                )))
+            }
+            _ => Ok(()),
         }
     }
 

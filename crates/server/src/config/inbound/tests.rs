@@ -150,3 +150,27 @@ fn a_receiver_of_nobody_is_refused() {
         assert!(line.starts_with(expected), "{line}");
     }
 }
+
+// Each app signs with its own secret, which proves nothing about another app's users.
+#[test]
+fn a_receiver_says_whose_secret_it_has_where_there_are_several_clients() {
+    let on = "[providers]\ndir = \"\"\n[inbound]\nlisten = \"127.0.0.1:7073\"\n[inbound.receivers.x]\n\
+              kind = \"slack\"\nprovider = \"slack\"\nsigning_secret = \"s\"\n";
+    let client = |name: &str| {
+        format!(
+            "[clients.{name}]\nprovider = \"slack\"\nclient_id = \"i\"\nclient_secret = \"s\"\n"
+        )
+    };
+    let (one, other) = (client("one"), client("other"));
+    let several = load(&format!("{on}{one}{other}"), &[]).unwrap();
+    let line = several.catalogue().unwrap_err().to_string();
+    let told = "inbound.receivers.x.client: must say whose secret it is: provider slack has the clients one, other";
+    assert!(line.starts_with(told), "{line}");
+
+    let said = format!("{on}client = \"other\"\n{one}{other}");
+    load(&said, &[]).unwrap().catalogue().unwrap();
+    load(&format!("{on}{one}"), &[])
+        .unwrap()
+        .catalogue()
+        .unwrap();
+}

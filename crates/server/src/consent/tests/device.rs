@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn begin_device() -> BeginDevice {
+pub(super) fn begin_device() -> BeginDevice {
     let Begin {
         key,
         client,
@@ -73,6 +73,9 @@ async fn a_device_asks_until_its_user_has_decided() {
         Err(ConsentError::StateInvalid),
         "it is no browser's state"
     );
+    let disguised = code(&format!("device:{}", begun.state));
+    let browser = scene.consents.complete(disguised, None).await;
+    assert_eq!(browser.result, Err(ConsentError::StateInvalid));
 
     scene.next_poll(Ok(DeviceAnswer::Granted(Box::new(granted("a1")))));
     let Ok(Polled::Completed(done)) = scene.poll(&begun.state).await else {

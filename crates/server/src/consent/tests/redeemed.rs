@@ -43,8 +43,8 @@ async fn a_consent_ends_with_a_credential_of_what_was_asked_and_granted() {
     assert_eq!(grant.tokens.metadata["team"], "T1");
 
     let redeemed = scene.authority.redeemed.lock().unwrap();
-    let (code, pending) = &redeemed[0];
-    assert_eq!(code, "code-1");
+    let (code, pending, state) = &redeemed[0];
+    assert_eq!((code.as_str(), state), ("code-1", &begun.state));
     let verifier = pending.code_verifier.as_ref().unwrap().expose_secret();
     assert_eq!(verifier.len(), 43, "RFC 7636 section 4.1");
     assert!(

@@ -3,7 +3,7 @@
 use evergrant_core::ageing::{Ahead, Dates};
 use evergrant_core::change::NewGrant;
 use evergrant_core::clock::Timestamp;
-use evergrant_core::grant::{Invalidation, PassingFailure, TokenSet};
+use evergrant_core::grant::{Invalidation, InvalidationReason, PassingFailure, TokenSet};
 use evergrant_core::ids::{Epoch, Generation, GrantId};
 use evergrant_core::scopes::ScopeSet;
 use evergrant_core::secret::RefreshToken;
@@ -126,6 +126,27 @@ pub(super) fn invalidate_grant(
     update("grants", columns, conditions)
 }
 
+/// The death of a grant that was found dead is reported as well.
+pub(super) fn report_death(grant: &GrantId, generation: Generation) -> Sql {
+    let columns = vec![("invalid_reported", Sql::text("TRUE"))];
+    let conditions = vec![
+        is("id", grant.as_str()),
+        Sql::text("invalid_reason IS NOT NULL"),
+        not_reported_dead(),
+        Sql::new("generation = ?", [stored(generation.0).into()]),
+    ];
+    update("grants", columns, conditions)
+}
+
+/// What nobody said is dead, be it so or not. An older version that still runs knows only the reason.
+pub(in crate::store) fn not_reported_dead() -> Sql {
+    let reported = InvalidationReason::Reported.as_str();
+    Sql::new(
+        "(invalid_reason IS NULL OR NOT invalid_reported AND invalid_reason <> ?)",
+        [reported.into()],
+    )
+}
+
 /// What holds a grant back until its turn.
 pub(super) fn suspicion(
     invalidation: &Invalidation,
@@ -239,6 +260,15 @@ pub(super) fn touch_grant(grant: &GrantId, context: Context<'_>) -> Sql {
 
 pub(super) fn delete_grant(grant: &GrantId) -> Sql {
     delete("grants", vec![is("id", grant.as_str())])
+}
+
+/// [`changed_within`](evergrant_core::store::GrantStore::changed_within) sees that it is gone.
+pub(super) fn note_deleted(grant: &GrantId, context: Context<'_>) -> Sql {
+    let columns = vec![
+        ("id", Sql::value(grant.as_str())),
+        ("deleted_at", Sql::text(context.now)),
+    ];
+    insert("deleted_grants", columns)
 }
 
 /// The version goes up, and [`changed_within`](evergrant_core::store::GrantStore::changed_within) sees it.

@@ -10,6 +10,7 @@ use sea_orm::{ConnectionTrait as _, DbErr, QueryResult};
 
 use super::{Kill, NewKill, Tally};
 use crate::audit::record::OK;
+use crate::store::fragment::not_reported_dead;
 use crate::store::grants::get;
 use crate::store::row::{self, corrupt, number, stored};
 use crate::store::session::Session;
@@ -26,21 +27,22 @@ pub(in crate::store) async fn taken(
         limit,
     } = batch;
     let begun_at = order.begun_at.as_millis();
-    let query =
-        Sql::text("SELECT id FROM grants WHERE invalid_reason IS NULL AND parent IS NULL AND ")
-            .then(is_of(&order.target))
-            .then(Sql::new(
-                " AND id > ? AND created_at <= ? AND consented_at <= ? AND NOT EXISTS (
+    let query = Sql::text("SELECT id FROM grants WHERE parent IS NULL AND ")
+        .then(not_reported_dead())
+        .then_text(" AND ")
+        .then(is_of(&order.target))
+        .then(Sql::new(
+            " AND id > ? AND created_at <= ? AND consented_at <= ? AND NOT EXISTS (
                 SELECT 1 FROM kill_grants WHERE kill_id = ? AND grant_id = grants.id)
              ORDER BY id LIMIT ?",
-                [
-                    after.as_ref().map_or("", GrantId::as_str).into(),
-                    begun_at.into(),
-                    begun_at.into(),
-                    order.id.as_str().into(),
-                    i64::from(*limit).into(),
-                ],
-            ));
+            [
+                after.as_ref().map_or("", GrantId::as_str).into(),
+                begun_at.into(),
+                begun_at.into(),
+                order.id.as_str().into(),
+                i64::from(*limit).into(),
+            ],
+        ));
     let query = query.build(database.get_database_backend());
     let rows = database.query_all_raw(query).await?;
     rows.iter().map(|row| row.try_get("", "id")).collect()

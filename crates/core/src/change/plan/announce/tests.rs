@@ -12,6 +12,7 @@ const FIXED: Renewal = Renewal {
     only_while_valid: false,
     refresh_token_margin: None,
     end_moves: false,
+    refresh_token_idle: None,
     grant_lifetime: None,
     single_active_token: false,
 };

@@ -163,6 +163,22 @@ fn only_what_was_revoked_is_forgotten() {
 }
 
 #[test]
+fn what_was_revoked_is_kept_while_a_token_of_other_scopes_is_alive() {
+    let mut scene = Scene::new();
+    let minted = scene.grant(None, &["a"]);
+    let scopes = scene.grant(None, &[]);
+    scene.facts(&scopes).parent = Some(minted.clone());
+    let forget = |scene: &Scene, lives_on| {
+        delete_revoked(&scene.0, &key("a"), &minted, Generation(5), lives_on)
+    };
+    assert_eq!(forget(&scene, false), None);
+    let gone = ["delete a", "delete grant", "delete grant"];
+    assert_eq!(written(&forget(&scene, true).unwrap()), gone);
+    scene.facts(&scopes).expires_at = Some(NOW);
+    assert_eq!(written(&forget(&scene, false).unwrap()), gone);
+}
+
+#[test]
 fn what_needs_it_is_in_error_and_named_in_the_event() {
     let mut scene = Scene::new();
     scene.grant(None, &["a"]);

@@ -2,7 +2,7 @@ use super::*;
 use crate::change::plan::sample::{
     NOW, Scene, client, death, key, labels, left, standing, tokens, told, written,
 };
-use crate::grant::InvalidationReason;
+use crate::grant::{GrantState, InvalidationReason};
 use crate::ids::{IntegrationKey, TenantId};
 use crate::integration::IntegrationStatus;
 
@@ -231,4 +231,29 @@ fn what_is_gone_or_newer_is_not_healed() {
     for id in [newer, GrantId::random()] {
         assert_eq!(live(&scene, &id), None);
     }
+}
+
+#[test]
+fn a_dead_grant_is_reported_once_and_its_death_is_told_to_nobody_again() {
+    let mut scene = Scene::new();
+    let id = scene.dead_grant(None, &["a"]);
+    scene.integration("i", &["a"]);
+    let said = |scene: &Scene, generation, reported| {
+        let word = Invalidation {
+            reported,
+            ..death("stolen")
+        };
+        invalidate(&scene.0, &id, Generation(generation), None, word)
+    };
+    assert_eq!(said(&scene, 5, false), None, "it is nothing new");
+    assert_eq!(said(&scene, 6, true), None, "it is of another generation");
+    let change = said(&scene, 5, true).unwrap();
+    assert_eq!(written(&change), ["report death 5"]);
+    assert_eq!(told(&change), [""; 0]);
+
+    let mut reported = death("token_revoked");
+    reported.reported = true;
+    scene.facts(&id).state = GrantState::Invalidated(reported);
+    assert_eq!(said(&scene, 5, true), None);
+    assert_eq!(live(&scene, &id), None, "it is not healed any more");
 }

@@ -58,19 +58,43 @@ fn every_grant_that_it_takes_dies_with_the_reason_and_is_noted() {
     assert!(!undone, "a late success would heal it");
 }
 
+fn reported() -> GrantState {
+    GrantState::Invalidated(Invalidation {
+        reported: true,
+        ..death("gone")
+    })
+}
+
 #[test]
-fn what_came_after_it_began_or_is_dead_already_is_not_taken() {
+fn one_that_was_found_dead_is_reported_and_noted_only_to_be_revoked() {
+    for revoke in [true, false] {
+        let mut scene = Scene::new();
+        scene.dead_grant(None, &["a"]);
+        scene.grant(None, &["b"]);
+        let order = KillOrder { revoke, ..order() };
+        let (change, batch) = kill(&scene.0, &order).unwrap();
+        assert_eq!(batch.grants, 2);
+        assert_eq!(told(&change), ["b died"]);
+        let mut expected = vec!["invalidate grant 5"];
+        expected.extend(revoke.then_some("note killed 5, 0 credentials"));
+        expected.extend(["note killed 5, 1 credentials", "report death 5"]);
+        assert_eq!(written(&change), expected);
+    }
+}
+
+#[test]
+fn what_came_after_it_began_or_is_reported_dead_already_is_not_taken() {
     let mut scene = Scene::new();
     let [new, again, dead, suspect] = ["a", "b", "c", "d"].map(|name| scene.grant(None, &[name]));
     let later = NOW.plus(Duration::from_millis(1));
     scene.facts(&new).created_at = later;
     scene.facts(&again).consented_at = later;
-    scene.facts(&dead).state = GrantState::Invalidated(death("gone"));
+    scene.facts(&dead).state = reported();
     scene.facts(&suspect).state = GrantState::Suspect(death("gone"));
     let (change, batch) = kill(&scene.0, &order()).unwrap();
     assert_eq!(told(&change), ["d died"]);
     assert_eq!(batch.last, suspect);
-    scene.facts(&suspect).state = GrantState::Invalidated(death("gone"));
+    scene.facts(&suspect).state = reported();
     assert_eq!(kill(&scene.0, &order()), None);
 }
 

@@ -74,3 +74,35 @@ fn a_delivery_that_is_remembered_changes_nothing() {
     scene.0.delivered = true;
     assert_eq!(report(&scene.0, &news(), 9), None);
 }
+
+#[test]
+fn one_that_was_found_dead_is_reported_and_not_counted() {
+    let mut scene = Scene::new();
+    scene.dead_grant(Some("T1"), &["a"]);
+    scene.grant(Some("T1"), &["b", "c"]);
+    let (change, (done, _)) = report(&scene.0, &news(), 9).unwrap();
+    assert_eq!((done.grants, done.credentials), (1, 2));
+    assert_eq!(told(&change), ["b died", "c died"]);
+    assert_eq!(
+        written(&change),
+        [
+            "invalidate grant 5",
+            "remember a delivery",
+            "report death 5"
+        ]
+    );
+}
+
+#[test]
+fn what_was_derived_is_forgotten_and_does_not_count() {
+    let mut scene = Scene::new();
+    let parent = scene.grant(Some("T1"), &["a"]);
+    let derived = scene.grant(None, &[]);
+    scene.facts(&derived).parent = Some(parent);
+    let (change, (done, _)) = report(&scene.0, &news(), 9).unwrap();
+    assert_eq!((done.grants, done.credentials), (1, 1));
+    assert_eq!(
+        written(&change),
+        ["delete grant", "invalidate grant 5", "remember a delivery"]
+    );
+}

@@ -22,7 +22,12 @@ impl Scene {
 
     /// From now on the tokens that are brought hold the refresh token of this grant.
     fn brings_the_token_of(&mut self, id: &GrantId) {
-        self.0.same_token.push(id.clone());
+        let generation = self.facts(id).generation;
+        self.0.same_token.push(Holder {
+            id: id.clone(),
+            generation,
+            tokens: Some(tokens("held")),
+        });
     }
 }
 

@@ -111,6 +111,7 @@ fn who_comes_back_with_the_refresh_token_of_its_own_grant_replaces_it_only_if_no
 fn two(generation: u64) -> (Scene, GrantId) {
     let (mut scene, holder) = held_by(&["drive"], ACCOUNT);
     scene.facts(&holder).generation = Generation(generation);
+    scene.0.same_token[0].generation = Generation(generation);
     scene.scoped(&["mail"], &["mail"]);
     (scene, holder)
 }
@@ -135,16 +136,50 @@ fn who_leaves_a_dead_grant_for_a_later_generation_is_told_of_it() {
 }
 
 #[test]
-fn a_generation_that_would_go_back_is_raised_with_new_tokens_while_nobody_may_lose_any() {
+fn a_generation_that_would_go_back_is_raised_with_its_own_tokens_while_nobody_may_lose_any() {
     for generation in [4, 5] {
-        let change = reconnected(&two(generation).0, &again("mail", &["mail"]));
-        let stored = format!("store tokens {generation} -> 6");
-        let moved = ["delete grant", "move mail", &stored];
+        let (mut scene, holder) = two(generation);
+        let change = reconnected(&scene, &again("mail", &["mail"]));
+        let stored_as = format!("store tokens {generation} -> 6");
+        let moved = ["delete grant", "move mail", &stored_as];
         assert_eq!(written(&change), moved);
-        assert!(expects_idle(&change));
+        let facts = scene.facts(&holder);
+        let raised = Write::StoreTokens {
+            grant: holder.clone(),
+            base: facts.generation,
+            next: Generation(6),
+            tokens: Box::new(tokens("held")),
+            issued_at: facts.issued_at,
+            dates: facts.dates,
+            consent: false,
+            account: ACCOUNT.map(str::to_owned),
+            idle: true,
+        };
+        assert!(change.writes.contains(&raised));
         for scene in Scene::busy(|| two(generation)) {
             let refused = plan_reconnect(&scene.0, &again("mail", &["mail"]));
             assert_eq!(refused, Err(ReconnectError::HolderBusy(key("drive"))));
         }
     }
+}
+
+#[test]
+fn tokens_of_another_generation_than_the_holder_is_now_are_not_stored_over_its_own() {
+    let (mut scene, _) = two(5);
+    scene.0.same_token[0].generation = Generation(4);
+    let refused = plan_reconnect(&scene.0, &again("mail", &["mail"]));
+    assert_eq!(refused, Err(ReconnectError::HolderBusy(key("drive"))));
+}
+
+#[test]
+fn tokens_that_do_not_open_are_replaced_by_those_that_are_brought() {
+    let (mut scene, _) = two(5);
+    scene.0.same_token[0].tokens = None;
+    let ask = again("mail", &["mail"]);
+    let change = reconnected(&scene, &ask);
+    let brought = change
+        .writes
+        .iter()
+        .any(|write| matches!(write, Write::StoreTokens { tokens, .. } if **tokens == ask.tokens));
+    assert!(brought && expects_idle(&change));
 }
