@@ -1,5 +1,7 @@
 //! Tokens without a user: minted once for all who ask, from means that nobody gets to see again.
 
+mod configured;
+mod exchange;
 mod mistaken;
 mod revoked;
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use quick_cache::sync::Cache;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
@@ -15,7 +16,7 @@ use crate::cache::LiveGrant;
 use crate::clock::Timestamp;
 use crate::failure::FailureReason;
 use crate::freshness::Freshness;
-use crate::ids::{CredentialKey, GrantId};
+use crate::ids::{CredentialKey, Generation, GrantId};
 use crate::memory::{Known, Memory};
 use crate::refresh::{Cause, Failure, Limits, Outcome, Ports, Refresher};
 use crate::scopes::ScopeSet;
@@ -48,6 +49,8 @@ pub struct Broker {
     lookups: Flights<CredentialKey, Result<Option<Known>, Failure>>,
     derivations: Flights<(GrantId, ScopeSet), Result<Arc<LiveGrant>, NoGrant>>,
     flights: Flights<GrantId, Outcome>,
+    /// The exchanges whose subject was renewed because its token was refused, and of which generation they were.
+    subjects_renewed: Cache<GrantId, Generation>,
     tracker: TaskTracker,
 }
 
@@ -81,6 +84,7 @@ impl Broker {
             lookups: Flights::new(tracker.clone()),
             derivations: Flights::new(tracker.clone()),
             flights: Flights::new(tracker.clone()),
+            subjects_renewed: Cache::new(capacity),
             tracker: tracker.clone(),
         }
     }

@@ -7,6 +7,7 @@ use crate::ageing::{Ahead, Dates};
 use crate::clock::Timestamp;
 use crate::failure::FailureReason;
 use crate::ids::{ClientKey, Epoch, Generation, GrantId, OwnerToken, TenantId};
+use crate::minted::MintedBy;
 use crate::scopes::ScopeSet;
 use crate::secret::{AccessToken, Parameter, RefreshToken, SigningKey};
 
@@ -55,6 +56,8 @@ pub struct TokenSet {
     pub metadata: BTreeMap<String, String>,
     /// With what the next token is minted; none unless the [grant type](GrantType::is_minted) says so.
     pub means: Means,
+    /// With which configuration the access token was minted. `None`: it was not, or nobody took note.
+    pub minted_by: Option<MintedBy>,
 }
 
 impl TokenSet {
@@ -72,6 +75,7 @@ impl TokenSet {
             scopes: Vec::new(),
             metadata: BTreeMap::new(),
             means,
+            minted_by: None,
         }
     }
 

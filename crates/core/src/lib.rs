@@ -35,6 +35,7 @@ pub mod kill;
 pub mod leader;
 pub mod meant;
 pub mod memory;
+pub mod minted;
 pub mod probe;
 pub mod refresh;
 pub mod registry;

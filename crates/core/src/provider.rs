@@ -9,6 +9,7 @@ use thiserror::Error;
 use crate::clock::Timestamp;
 use crate::grant::{Grant, GrantType, InvalidationReason};
 use crate::ids::ClientKey;
+use crate::minted::MintedBy;
 use crate::secret::{AccessToken, RefreshToken};
 
 /// Speaks to token endpoints. It keeps no state of a grant and never retries by itself: whether a second
@@ -33,6 +34,12 @@ pub trait Providers: Send + Sync + 'static {
 
     /// Whether calls can be made for a client. Fails if it is not configured.
     fn check(&self, client: &ClientKey) -> Result<(), UnknownClient>;
+
+    /// Whether the stored token was minted with a configuration that this replica's has replaced: with another client,
+    /// secret, key, parameter or endpoint. Such a token is of no use, however long it is good. Makes no call.
+    fn is_outdated(&self, _grant: &Grant) -> bool {
+        false
+    }
 
     /// Makes exactly one request to the grant's token endpoint, and none if the grant cannot be expressed
     /// as a request.
@@ -209,6 +216,8 @@ pub struct Issued {
     pub scopes: Option<Vec<String>>,
     /// Facts that the catalogue asks to keep, e.g. `instance_url`. They replace those of the same name.
     pub metadata: BTreeMap<String, String>,
+    /// With which configuration it was minted; `None` if it was not.
+    pub minted_by: Option<MintedBy>,
 }
 
 /// Why a call brought no token.

@@ -31,9 +31,10 @@ use crate::change::run::Changes;
 use crate::clock::{Clock, Timestamp};
 use crate::coordinator::{Bus, Escrow, Locks};
 use crate::failure::FailureReason;
+use crate::grant::Grant;
 use crate::ids::{Generation, GrantId, ReplicaName};
 use crate::leader::LeaderLock;
-use crate::memory::{Known, Memory};
+use crate::memory::{Known, Memory, Origin};
 use crate::provider::Providers;
 use crate::secret::AccessToken;
 use crate::store::{Store, StoreError};
@@ -72,6 +73,25 @@ pub struct Ports {
     pub attempts: Arc<dyn AttemptLog>,
     /// What this process is called among replicas.
     pub replica: ReplicaName,
+}
+
+impl Ports {
+    /// Remembers a grant as it was read or written. A token that was minted with a configuration of before counts as
+    /// one that has expired.
+    pub(crate) fn remember(
+        &self,
+        memory: &Memory,
+        mut grant: Grant,
+        origin: Origin,
+    ) -> Result<Known, Failure> {
+        let profile = self.providers.profile(&grant.facts.client);
+        let profile = profile
+            .map_err(|error| Failure::new(FailureReason::UnknownClient, error.to_string()))?;
+        if self.providers.is_outdated(&grant) {
+            grant.facts.expires_at = Some(grant.facts.issued_at);
+        }
+        Ok(memory.remember(grant, profile, origin))
+    }
 }
 
 impl std::fmt::Debug for Ports {

@@ -14,6 +14,7 @@ mod protocol {
     mod client_rejected;
     mod clock_ahead;
     mod coherence;
+    mod configured;
     mod cooling;
     mod coordinator_faults;
     mod deletions;

@@ -4,6 +4,7 @@ mod ask;
 mod brought;
 mod client;
 mod clocks;
+mod configured;
 mod consent;
 mod device;
 mod introspect;
@@ -21,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use evergrant_core::clock::Clock;
+use evergrant_core::clock::{Clock, Timestamp};
 use evergrant_core::grant::{Grant, GrantType, InvalidationReason};
 use evergrant_core::ids::{ClientKey, ClientName, ProviderName};
 use evergrant_core::provider::{
@@ -54,6 +55,8 @@ pub struct HttpProviders {
     clock: Arc<dyn Clock>,
     oddities: Oddities,
     clocks: Clocks,
+    /// Since when the clients are configured so.
+    since: Timestamp,
 }
 
 impl fmt::Debug for HttpProviders {
@@ -102,6 +105,7 @@ impl HttpProviders {
             http: HttpClient::new().map_err(ClientConfigError::Http)?,
             clients: by_key,
             catalogue,
+            since: clock.now(),
             clock,
             oddities: Oddities::default(),
             clocks: Clocks::default(),
@@ -211,6 +215,10 @@ impl Providers for HttpProviders {
 
     fn check(&self, client: &ClientKey) -> Result<(), UnknownClient> {
         self.client(client).map(|_| ())
+    }
+
+    fn is_outdated(&self, grant: &Grant) -> bool {
+        self.was_minted_before(grant)
     }
 
     /// Where the client has several secrets or alternates, a request that was refused for them is made again with the

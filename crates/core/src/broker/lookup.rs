@@ -7,7 +7,6 @@ use tracing::Span;
 use super::flight::lost;
 use super::{Broker, TokenError};
 use crate::cache::LiveGrant;
-use crate::failure::FailureReason;
 use crate::ids::CredentialKey;
 use crate::memory::{Known, Memory, Origin};
 use crate::refresh::{Failure, Ports};
@@ -92,11 +91,8 @@ async fn look_up(
     let Some(grant) = grant.map_err(|error| Failure::from_store(&error))? else {
         return Ok(None);
     };
-    let profile = ports
-        .providers
-        .profile(&grant.facts.client)
-        .map_err(|error| Failure::new(FailureReason::UnknownClient, error.to_string()))?;
     // What is remembered may be newer than what was read, and then the credential is looked up again.
     memory.bind(key, &grant.facts.id, grant.facts.version);
-    Ok(Some(memory.remember(grant, profile, Origin::default())))
+    let known = ports.remember(memory, grant, Origin::default())?;
+    Ok(Some(known))
 }

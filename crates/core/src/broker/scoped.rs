@@ -10,7 +10,6 @@ use crate::cache::LiveGrant;
 use crate::change::Scope;
 use crate::change::plan::{self, Derive, DeriveError};
 use crate::change::run::{ChangeError, Changes};
-use crate::failure::FailureReason;
 use crate::grant::Means;
 use crate::ids::CredentialKey;
 use crate::memory::{Known, Memory, Origin};
@@ -127,14 +126,8 @@ async fn find_or_derive(
         found = ports.store.derived(id, scopes).await.map_err(of_store)?;
     }
     let grant = found.ok_or(NoGrant::Moved)?;
-    let profile = ports.providers.profile(&grant.facts.client);
-    let profile = profile.map_err(|error| {
-        NoGrant::Failed(Failure::new(
-            FailureReason::UnknownClient,
-            error.to_string(),
-        ))
-    })?;
-    match memory.remember(grant, profile, Origin::default()) {
+    let known = ports.remember(memory, grant, Origin::default());
+    match known.map_err(NoGrant::Failed)? {
         Known::Live(live) => {
             memory.bind_derived(parent, scopes, &live.grant.facts.id);
             Ok(live)

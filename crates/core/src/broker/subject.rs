@@ -55,8 +55,10 @@ impl Broker {
         }
     }
 
-    /// The token of a subject was refused when it was exchanged. The first time this is taken for a report of it: the
-    /// subject is renewed, or found dead, before the next attempt.
+    /// The token of a subject was refused when it was exchanged, or the request was, which is how RFC 8693 section 2.2.2 has
+    /// the same told. This is taken for a report of the subject's token, once for each token of the exchange: the subject
+    /// is renewed, or found dead by its own provider, before the next attempt. If it was the request that is wrong, no
+    /// more comes of it. A subject that cannot be renewed would be dead of the report alone, so it is left as it is.
     pub(super) async fn learn_of_refusal(
         &self,
         grant: &Grant,
@@ -69,22 +71,27 @@ impl Broker {
         else {
             return;
         };
-        let (Ok(Some(key)), Ok(Some(now))) = (
-            subject_of(grant),
-            self.ports.store.grant(&grant.facts.id).await,
-        ) else {
+        let (id, generation) = (&grant.facts.id, grant.facts.generation);
+        if self.subjects_renewed.get(id) == Some(generation) {
+            return;
+        }
+        let Ok(Some(key)) = subject_of(grant) else {
             return;
         };
-        if now.facts.attempts.failed > 1 {
-            return;
+        match self.find(&key).await {
+            Ok(Known::Live(subject)) if subject.is_renewable() => {}
+            _ => return,
         }
         let ask = Ask {
             refused: Some(Refused::Sha256(token.sha256())),
             ..Ask::default()
         };
-        let trail: Vec<_> = trail.iter().chain([&grant.facts.id]).cloned().collect();
+        let trail: Vec<_> = trail.iter().chain([id]).cloned().collect();
         // Whoever asks for the subject, or exchanges it next, is told what came of it.
-        let _ = self.boxed(&key, &ask, &trail).await;
+        let renewed = self.boxed(&key, &ask, &trail).await;
+        if matches!(renewed, Ok(_) | Err(TokenError::Invalidated { .. })) {
+            self.subjects_renewed.insert(id.clone(), generation);
+        }
     }
 
     /// Like [`subject`](Self::subject), but from memory alone. `None`: it is not at hand, or not good for long enough.

@@ -34,21 +34,27 @@ impl Broker {
             seen: due.generation,
             cause: Cause::Renewal,
         };
-        let subject = match due.grant_type {
-            GrantType::TokenExchange => self.subject_of_due(&due.id).await,
-            _ => Ok(Subject::default()),
-        };
-        match subject {
-            Ok(subject) => self.fly_for(&due.id, trigger, subject).await,
-            Err(outcome) => outcome,
+        match due.grant_type {
+            GrantType::TokenExchange => self.exchange_due(&due.id, trigger).await,
+            _ => self.fly_for(&due.id, trigger, Subject::default()).await,
         }
     }
 
-    async fn subject_of_due(&self, id: &GrantId) -> Result<Subject, Outcome> {
-        let found = self.ports.store.grant(id).await;
-        let found = found.map_err(|error| Outcome::Failed(Failure::from_store(&error)))?;
-        let grant = found.ok_or(Outcome::Gone)?;
-        self.subject(&grant, &[]).await.map_err(Outcome::Failed)
+    async fn exchange_due(&self, id: &GrantId, trigger: Trigger) -> Outcome {
+        let grant = match self.ports.store.grant(id).await {
+            Ok(Some(grant)) => grant,
+            Ok(None) => return Outcome::Gone,
+            Err(error) => return Outcome::Failed(Failure::from_store(&error)),
+        };
+        let subject = match self.subject(&grant, &[]).await {
+            Ok(subject) => subject,
+            Err(failure) => return Outcome::Failed(failure),
+        };
+        let outcome = self.fly_for(id, trigger, subject.clone()).await;
+        if let Outcome::Failed(failure) = &outcome {
+            self.learn_of_refusal(&grant, &subject, failure, &[]).await;
+        }
+        outcome
     }
 
     /// The registry whose changes this broker's memory follows at once, also if their callers leave.

@@ -114,12 +114,7 @@ impl Refresher {
 
     /// Remembers a row as read or written.
     pub(super) fn remember(&self, grant: Grant, origin: Origin) -> Result<Known, Failure> {
-        let profile = self
-            .ports
-            .providers
-            .profile(&grant.facts.client)
-            .map_err(|error| Failure::new(FailureReason::UnknownClient, error.to_string()))?;
-        Ok(self.memory.remember(grant, profile, origin))
+        self.ports.remember(&self.memory, grant, origin)
     }
 
     /// Waits until something was said about the grant, `at_most` went by, or the process ends.

@@ -22,6 +22,7 @@ impl Attempt<'_> {
             scopes: issued.scopes.unwrap_or_else(|| self.scopes_as_asked()),
             metadata,
             means: old.means.clone(),
+            minted_by: issued.minted_by,
         }
     }
 

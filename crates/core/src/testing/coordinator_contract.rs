@@ -71,6 +71,7 @@ pub fn entry(grant: &GrantId, base: u64) -> EscrowEntry {
             scopes: vec!["read".into(), "write".into()],
             metadata: BTreeMap::from([("instance_url".into(), "https://example.com".into())]),
             means: Means::default(),
+            minted_by: None,
         },
         issued_at: Timestamp::from_millis(1_699_999_000_000 + i64::try_from(base).unwrap_or(0)),
     }

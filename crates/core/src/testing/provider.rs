@@ -164,6 +164,7 @@ impl ScriptedProviders {
             scopes: Vec::new(),
             metadata: BTreeMap::new(),
             means: Means::default(),
+            minted_by: None,
         }
     }
 
@@ -349,6 +350,7 @@ impl State {
             refresh_expires_at,
             scopes: None,
             metadata: BTreeMap::new(),
+            minted_by: None,
         }
     }
 }

@@ -27,6 +27,7 @@ pub fn tokens() -> TokenSet {
         scopes: Vec::new(),
         metadata: BTreeMap::new(),
         means: Means::default(),
+        minted_by: None,
     }
 }
 

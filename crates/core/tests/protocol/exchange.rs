@@ -1,14 +1,14 @@
 //! Token exchange: a token is minted from another credential's (RFC 8693).
 
 use evergrant_core::failure::FailureReason;
-use evergrant_core::grant::{GrantType, InvalidationReason, Means};
+use evergrant_core::grant::{GrantType, InvalidationReason, Means, TokenSet};
 use evergrant_core::ids::CredentialKey;
-use evergrant_core::provider::Verdict;
+use evergrant_core::provider::{CallError, Issued, Verdict};
 use evergrant_core::testing::provider::{failure, refused as refused_grant};
 
 use super::minted::{text, with};
 use super::renewal::renewing;
-use super::world::{Answered, World, all, generation_of, reason_of, seconds};
+use super::world::{Answered, World, all, due, generation_of, reason_of, seconds};
 
 impl World {
     async fn exchange(&self, name: &str, subject: &str) -> CredentialKey {
@@ -174,4 +174,93 @@ async fn a_subjects_token_that_is_refused_is_renewed_once_and_kills_nobody() {
     assert_eq!(given(&world).last().unwrap(), "access-2");
     assert!(world.is_active(&key).await && world.is_active(&subject).await);
     world.check(&key).await;
+}
+
+fn wrong(code: &str) -> Result<Issued, CallError> {
+    Err(failure(Verdict::Request, code))
+}
+
+// RFC 8693 section 2.2.2
+#[tokio::test(start_paused = true)]
+async fn an_invalid_request_finds_a_revoked_subject_dead() {
+    for code in ["invalid_request", "invalid_token"] {
+        let (world, replica, subject) = World::with_fresh().await;
+        let key = world.exchange("x", "a").await;
+        world.provider.revoke("a");
+        world.provider.answer_next(wrong(code));
+        let answer = replica.token(&key).await;
+        assert_eq!(reason_of(&answer), FailureReason::SubjectInvalid);
+        assert!(!world.is_active(&subject).await, "{code}");
+        assert!(world.is_active(&key).await);
+        tokio::time::sleep(seconds(60)).await;
+        let answer = replica.token(&key).await;
+        assert!(message(&answer).contains("t1/a"), "{}", message(&answer));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_wrong_itself_renews_the_subject_once_and_backs_off() {
+    let (world, replica, subject) = World::with_fresh().await;
+    let key = world.exchange("x", "a").await;
+    for calls in [2, 3, 4] {
+        world.provider.answer_next(wrong("invalid_request"));
+        for _ in 0..3 {
+            replica.token(&key).await.unwrap_err();
+        }
+        assert_eq!(world.calls(), calls, "it cools down");
+        assert_eq!(world.generation(&subject).await, 2);
+        tokio::time::sleep(seconds(60)).await;
+    }
+    assert!(world.is_active(&key).await && world.is_active(&subject).await);
+    world.check(&key).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_that_came_before_does_not_hide_a_revoked_subject() {
+    let (world, replica, subject) = World::with_fresh().await;
+    let key = world.exchange("x", "a").await;
+    let down = failure(Verdict::Transient, "server_error");
+    world.provider.answer_next(Err(down));
+    replica.token(&key).await.unwrap_err();
+    world.provider.revoke("a");
+    world.provider.answer_next(wrong("invalid_request"));
+    tokio::time::sleep(seconds(60)).await;
+    replica.token(&key).await.unwrap_err();
+    assert!(!world.is_active(&subject).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn background_work_finds_a_revoked_subject_dead() {
+    let (world, _, subject) = World::with_fresh().await;
+    let key = world.exchange("x", "a").await;
+    world.replica().token(&key).await.unwrap();
+    world.provider.revoke("a");
+    world.provider.answer_next(wrong("invalid_request"));
+    // Its own token, like that of the subject, is due long after.
+    let due = due(&world.grant(&key).await.facts);
+    world.replica().broker.renew(&due).await;
+    assert!(!world.is_active(&subject).await);
+    assert!(world.is_active(&key).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subject_that_cannot_be_renewed_is_not_dead_of_a_refused_exchange() {
+    let refusals = [
+        wrong("invalid_request"),
+        Err(refused_grant(InvalidationReason::AccessDenied)),
+    ];
+    for refusal in refusals {
+        let world = World::new();
+        let tokens = TokenSet {
+            refresh_token: None,
+            ..world.provider.consent("a")
+        };
+        let subject = world.connect_with("a", None, tokens).await;
+        let key = world.exchange("x", "a").await;
+        world.provider.answer_next(refusal);
+        let answer = world.replica().token(&key).await;
+        assert_eq!(reason_of(&answer), FailureReason::SubjectInvalid);
+        assert!(world.is_active(&subject).await);
+        assert_eq!(world.calls(), 1);
+    }
 }

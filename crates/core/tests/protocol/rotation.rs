@@ -22,6 +22,7 @@ fn issued(world: &World) -> Issued {
         refresh_expires_at: None,
         scopes: None,
         metadata: BTreeMap::new(),
+        minted_by: None,
     }
 }
 

@@ -45,6 +45,7 @@ fn answer(world: &World, refresh_token: Option<&str>, end: Timestamp) -> Issued 
         refresh_expires_at: Some(end),
         scopes: None,
         metadata: Default::default(),
+        minted_by: None,
     }
 }
 

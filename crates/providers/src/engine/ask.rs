@@ -192,6 +192,8 @@ pub(super) struct Outcome<'c, T> {
     pub(super) value: T,
     /// The client that was accepted, where there are alternates.
     pub(super) alternate_of: Option<&'c Client>,
+    /// The index of the client's secret that was accepted; without a meaning where the grant brought one.
+    pub(super) secret: usize,
 }
 
 impl Outcome<'_, Granted> {
@@ -210,15 +212,15 @@ impl Outcome<'_, Granted> {
 }
 
 impl HttpProviders {
-    /// Asks until no other secret is worth trying. The secret that was accepted is the first to be tried from then
-    /// on.
+    /// Asks until no other secret is worth trying. The secret that was accepted, whose index comes with the answer, is the
+    /// first to be tried from then on.
     async fn ask_as<T>(
         &self,
         client: &Client,
         ask: &Ask<'_>,
         deadline: Instant,
         read: impl Fn(Context<'_>, &Answer) -> Result<T, Refusal>,
-    ) -> Result<T, Refusal> {
+    ) -> Result<(T, usize), Refusal> {
         let secrets = match ask.own.client_secret {
             Some(own) => vec![(0, own)],
             None => client.secrets(),
@@ -241,7 +243,7 @@ impl HttpProviders {
                     if refusal.try_next_secret
                         && untried.peek().is_some()
                         && Instant::now() < deadline => {}
-                outcome => return outcome,
+                outcome => return outcome.map(|value| (value, index)),
             }
         }
     }

@@ -1,12 +1,15 @@
 //! Minting: tokens that a grant gets with means of its own, without any user.
 
 use evergrant_core::grant::{GrantType, Means};
+use evergrant_core::minted::MintedBy;
 use evergrant_core::provider::{CallError, Verdict};
 use evergrant_core::secret::SigningKey;
+use secrecy::ExposeSecret as _;
 use tokio::time::Instant;
 
 use super::ask::{Ask, OwnCredentials};
 use super::client::Client;
+use super::configured::fingerprint;
 use super::{HttpProviders, not_sent};
 use crate::catalogue::{Entry, GrantKind, Parameter, TokenGrant};
 use crate::placeholders::Placeholders;
@@ -49,7 +52,14 @@ impl HttpProviders {
             not_sent(Verdict::Request, message)
         })?;
         let outcome = self.ask(client, &ask, deadline, response::read).await?;
+        let secret = client.config.client_secrets.get(outcome.secret);
+        let secret = secret.map_or("", |secret| secret.expose_secret());
+        let minted_by = MintedBy {
+            fingerprint: fingerprint(client, minting.0, means, secret),
+            since: self.since,
+        };
         let mut granted = outcome.granted();
+        granted.issued.minted_by = Some(minted_by);
         granted.issued.refresh_token = None;
         granted.issued.refresh_expires_at = None;
         Ok(granted)

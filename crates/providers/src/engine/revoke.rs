@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use evergrant_core::grant::Grant;
+use evergrant_core::grant::{Grant, InvalidationReason, TokenSet};
 use evergrant_core::provider::{CallError, Revocation, Verdict};
 use evergrant_core::secret::SigningKey;
 
 use super::HttpProviders;
 use super::ask::{Ask, OwnCredentials, deadline};
-use crate::catalogue::{Parameter, TokenKind};
+use crate::catalogue::{ClientAuth, Entry, Parameter, TokenKind};
 use crate::response;
 
 impl HttpProviders {
@@ -54,12 +54,46 @@ impl HttpProviders {
             |context: response::Context<'_>, answer: &_| response::done(context, answer, success);
         match self.ask(client, &ask, deadline, done).await {
             Ok(_) => Ok(Revocation::Revoked),
-            Err(error) if matches!(error.verdict, Verdict::Grant(_)) => Ok(Revocation::Revoked),
-            Err(error) => match error.code.as_str() {
-                "invalid_token" => Ok(Revocation::Revoked),
-                "unsupported_token_type" => Ok(Revocation::NotSupported),
-                _ => Err(error),
-            },
+            Err(error) => what_it_says(entry, tokens, error),
         }
     }
 }
+
+/// What a refusal of a revocation says of the tokens. One that is gone counts as taken back (RFC 7009 section 2.2); that
+/// somebody may not revoke, or has to consent again, leaves it as good as it was.
+fn what_it_says(
+    entry: &Entry,
+    tokens: &TokenSet,
+    error: CallError,
+) -> Result<Revocation, CallError> {
+    // Where the access token is the proof, it may have ended while the refresh token lives on.
+    let proves = entry.revoke.request.client_auth == ClientAuth::BearerAccessToken;
+    match (error.verdict, error.code.as_str()) {
+        (_, "unsupported_token_type") => Ok(Revocation::NotSupported),
+        (_, "invalid_token") if !proves || tokens.refresh_token.is_none() => {
+            Ok(Revocation::Revoked)
+        }
+        (
+            Verdict::Grant(
+                InvalidationReason::GrantRevoked | InvalidationReason::RefreshTokenExpired,
+            ),
+            code,
+        ) if code != "invalid_token" && !is_status(&error) => Ok(Revocation::Revoked),
+        (Verdict::Grant(_), _) => Err(CallError {
+            verdict: Verdict::Request,
+            ..error
+        }),
+        _ => Err(error),
+    }
+}
+
+/// Whether the code repeats the HTTP status, as at Reddit. At the token endpoint that is enough; here the request itself may
+/// be wrong.
+fn is_status(error: &CallError) -> bool {
+    error
+        .status
+        .is_some_and(|status| status.to_string() == error.code)
+}
+
+#[cfg(test)]
+mod tests;

@@ -73,6 +73,7 @@ impl Context<'_> {
             refresh_expires_at,
             scopes: facts.scope.find(value).find_map(scopes),
             metadata: metadata(&facts.metadata, value),
+            minted_by: None,
         })
     }
 

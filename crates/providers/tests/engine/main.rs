@@ -6,6 +6,7 @@ mod bodies;
 mod brought;
 mod clients;
 mod clocks;
+mod configured;
 mod consents;
 mod device;
 mod doors;

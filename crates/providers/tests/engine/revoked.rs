@@ -97,6 +97,25 @@ async fn a_grant_that_is_dead_already_is_revoked() {
 }
 
 #[tokio::test]
+async fn a_policy_that_forbids_the_revocation_confirms_nothing() {
+    let consent =
+        "[errors]\nconsent_required = { verdict = \"grant\", reason = \"access_denied\" }";
+    for (rest, code) in [
+        ("", "access_denied"),
+        (consent, "consent_required"),
+        (
+            "[revoke]\nclient_auth = \"bearer_access_token\"",
+            "invalid_token",
+        ),
+    ] {
+        let answer = reply(403, &format!(r#"{{"error":"{code}"}}"#));
+        let (_, outcome) = revoke(rest, answer).await;
+        let error = outcome.unwrap_err();
+        assert_eq!((error.verdict, &*error.code), (Verdict::Request, code));
+    }
+}
+
+#[tokio::test]
 async fn a_provider_that_cannot_revoke_says_so_or_has_no_url() {
     let (_, outcome) = revoke("", reply(400, r#"{"error":"unsupported_token_type"}"#)).await;
     assert_eq!(outcome.unwrap(), Revocation::NotSupported);

@@ -365,6 +365,7 @@ pub fn token_set(
         scopes: issued.scopes.unwrap_or_else(|| scopes.to_vec()),
         metadata,
         means: Means::default(),
+        minted_by: None,
     }
 }
 

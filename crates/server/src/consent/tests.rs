@@ -121,6 +121,7 @@ fn granted(account: &str) -> Granted {
             refresh_expires_at: None,
             scopes: None,
             metadata: BTreeMap::from([("team".into(), "T1".into())]),
+            minted_by: None,
         },
         account: Some(account.to_owned()),
     }

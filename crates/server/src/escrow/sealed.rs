@@ -83,6 +83,7 @@ impl<'a> Written<'a> {
                     metadata,
                     // A token that can be minted again is not put in escrow.
                     means: _,
+                    minted_by: _,
                 },
             issued_at,
         } = entry;
@@ -128,6 +129,7 @@ impl Read {
                 scopes: self.scopes,
                 metadata: self.metadata,
                 means: Means::default(),
+                minted_by: None,
             },
             issued_at: Timestamp::from_millis(self.issued_at),
         }

@@ -143,6 +143,7 @@ fn tokens() -> TokenSet {
         scopes: Vec::new(),
         metadata: BTreeMap::new(),
         means: Means::default(),
+        minted_by: None,
     }
 }
 

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use evergrant_core::clock::Timestamp;
 use evergrant_core::grant::{GrantFacts, Means, TokenSet};
 use evergrant_core::ids::{Generation, GrantId};
+use evergrant_core::minted::{Fingerprint, MintedBy};
 use evergrant_core::secret::{AccessToken, Parameter, RefreshToken, SigningKey};
 use evergrant_core::store::StoreError;
 use sea_orm::ConnectionTrait as _;
@@ -26,6 +28,31 @@ struct Secrets<'a> {
     metadata: &'a BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     means: Option<SecretMeans<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    minted_by: Option<SealedMintedBy>,
+}
+
+/// Sealed like what it is a digest of, since the secret in it may be short enough to be guessed.
+#[derive(Serialize, Deserialize)]
+struct SealedMintedBy {
+    sha256: [u8; 32],
+    since: i64,
+}
+
+impl SealedMintedBy {
+    fn of(minted_by: &MintedBy) -> Self {
+        Self {
+            sha256: *minted_by.fingerprint.expose(),
+            since: minted_by.since.as_millis(),
+        }
+    }
+
+    fn open(self) -> MintedBy {
+        MintedBy {
+            fingerprint: Fingerprint::new(self.sha256),
+            since: Timestamp::from_millis(self.since),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -73,6 +100,8 @@ struct OpenSecrets {
     metadata: BTreeMap<String, String>,
     #[serde(default)]
     means: OpenMeans,
+    #[serde(default)]
+    minted_by: Option<SealedMintedBy>,
 }
 
 #[derive(Deserialize, Default)]
@@ -114,6 +143,7 @@ fn seal_for(
         token_type: &tokens.token_type,
         metadata: &tokens.metadata,
         means: SecretMeans::of(&tokens.means),
+        minted_by: tokens.minted_by.as_ref().map(SealedMintedBy::of),
     };
     let metadata = tokens.metadata.iter();
     let size = secrets.access_token.len()
@@ -123,7 +153,7 @@ fn seal_for(
             .map(|(name, value)| name.len() + value.len() + 8)
             .sum::<usize>();
     // With room for escapes, so that it rarely grows: what it grows out of is not wiped.
-    let mut plain = Zeroizing::new(Vec::with_capacity(2 * size + 256));
+    let mut plain = Zeroizing::new(Vec::with_capacity(2 * size + 512));
     serde_json::to_writer(&mut *plain, &secrets).expect("strings and maps of strings are JSON");
     sealer.seal(column.place(grant.as_str(), generation.0), &plain)
 }
@@ -175,6 +205,7 @@ fn open_for(
             scopes: facts.requested_scopes.clone(),
             subject_token: None,
         },
+        minted_by: secrets.minted_by.map(SealedMintedBy::open),
     })
 }
 
@@ -218,5 +249,9 @@ mod tests {
             "means":{"parameters":{},"signing_key":null,"later":1},"later":{"more":true}}"#;
         let read: OpenSecrets = serde_json::from_str(text).unwrap();
         assert_eq!(read.access_token, "a");
+        assert!(
+            read.minted_by.is_none(),
+            "nor does one that an earlier one had not"
+        );
     }
 }

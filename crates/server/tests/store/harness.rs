@@ -116,6 +116,7 @@ pub fn tokens(name: &str) -> TokenSet {
             signing_key: Some(SigningKey::new("hush-key".into())),
             ..Means::default()
         },
+        minted_by: None,
     }
 }
 

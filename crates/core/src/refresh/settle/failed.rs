@@ -55,6 +55,9 @@ impl Refresher {
             }
             Verdict::Client => return self.settle_client_rejected(&attempt, error).await,
             Verdict::RateLimit => FailureReason::ProviderRateLimited,
+            Verdict::Request if is_exchange && may_mean_subject(&error) => {
+                FailureReason::SubjectInvalid
+            }
             Verdict::Request | Verdict::Protocol => FailureReason::ProviderProtocolError,
             // An exchange brings nothing of its own that could be dead: what was refused is the subject's token.
             Verdict::Grant(_) => FailureReason::SubjectInvalid,
@@ -156,6 +159,13 @@ impl Refresher {
         self.ports.bus.publish(notice).await;
         Outcome::Failed(failure)
     }
+}
+
+/// Whether a refused exchange may be about the subject's token: a token that is invalid for any reason is answered with
+/// `invalid_request` (RFC 8693 section 2.2.2), by some with the code of RFC 6750 section 3.1.
+fn may_mean_subject(error: &CallError) -> bool {
+    error.delivery == Delivery::Answered
+        && matches!(error.code.as_str(), "invalid_request" | "invalid_token")
 }
 
 /// Whether a rejection of the client says nothing of the client that all others use: the grant brought one of its own,

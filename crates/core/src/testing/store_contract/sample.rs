@@ -14,6 +14,7 @@ use crate::ids::{
     IntegrationKey, ProviderName, TenantId,
 };
 use crate::integration::{Facts, Fault, Integration, IntegrationStatus, Need};
+use crate::minted::{Fingerprint, MintedBy};
 use crate::secret::{AccessToken, Parameter, RefreshToken, SigningKey};
 use crate::store::{ApplyError, Credential, Store};
 
@@ -69,6 +70,10 @@ pub(super) fn tokens(name: &str) -> TokenSet {
         scopes: vec!["chat:write".into(), "with \"quotes\" and ü".into()],
         metadata: BTreeMap::from([("instance_url".into(), "https://ex.test/ü\n\"".into())]),
         means: means(name),
+        minted_by: Some(MintedBy {
+            fingerprint: Fingerprint::new(std::array::from_fn(|index| 255 - index as u8)),
+            since: Timestamp::from_millis(1_699_999_999_999),
+        }),
     }
 }
 

@@ -36,9 +36,10 @@ impl HttpProviders {
                 break;
             }
             let refusal = match self.ask_as(candidate, ask, deadline, &read).await {
-                Ok(value) => {
+                Ok((value, secret)) => {
                     return Ok(Outcome {
                         value,
+                        secret,
                         alternate_of: several.then_some(candidate),
                     });
                 }

@@ -140,6 +140,7 @@ fn named(
         scopes,
         metadata: metadata.into_iter().collect::<BTreeMap<_, _>>(),
         means: Means::default(),
+        minted_by: None,
     };
     if is_over(&tokens, now) {
         let why = "has passed, and without a refresh token there is no other access token";

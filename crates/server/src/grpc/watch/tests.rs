@@ -99,6 +99,7 @@ async fn add_dead(store: &MemoryStore, names: &[&str]) {
                 scopes: Vec::new(),
                 metadata: BTreeMap::new(),
                 means: Means::default(),
+                minted_by: None,
             },
             issued_at: at,
             dates: Dates::default(),
