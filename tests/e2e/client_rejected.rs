@@ -13,6 +13,14 @@ use crate::harness::replica::Replica;
 use crate::harness::scene::{CLIENT, PROVIDER, SOON, Scene};
 use crate::harness::watcher::{Watcher, everything};
 
+/// Waits until it is told that the client works again, for which nobody asks.
+async fn recovery(watcher: &Watcher) -> Result<()> {
+    let is_told =
+        |event: &Event| matches!(event, Event::ClientRecovered(told) if told.client == CLIENT);
+    watcher.wait_for("the recovery", SOON, is_told).await?;
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_wrong_client_secret_harms_no_credential_and_passes_by_itself() -> Result<()> {
     let scene = Scene::with_redis().await?;
@@ -59,13 +67,7 @@ async fn a_wrong_client_secret_harms_no_credential_and_passes_by_itself() -> Res
     }
 
     control.set_client(DEFAULT_CLIENT_ID, &[DEFAULT_CLIENT_SECRET.to_owned()]);
-    watcher
-        .wait_for(
-            "the recovery, though nobody asks",
-            SOON,
-            |event| matches!(event, Event::ClientRecovered(told) if told.client == CLIENT),
-        )
-        .await?;
+    recovery(&watcher).await?;
     for (number, replica) in (0..10).zip(replicas.iter().cycle()) {
         let caller = replica.caller();
         let id = format!("old-{number}");
@@ -119,13 +121,7 @@ async fn a_mended_client_recovers_although_nobody_asks_and_nothing_is_due() -> R
     let probed = async || (calls() > 1).then_some(());
     eventually("the first probe", SOON, probed).await?;
     control.set_client(DEFAULT_CLIENT_ID, &[DEFAULT_CLIENT_SECRET.to_owned()]);
-    watcher
-        .wait_for(
-            "the recovery",
-            SOON,
-            |event| matches!(event, Event::ClientRecovered(told) if told.client == CLIENT),
-        )
-        .await?;
+    recovery(&watcher).await?;
     shown(0.0).await?;
     assert_eq!(calls(), 3, "one that was asked for, and two probes");
     let generations = [
@@ -152,12 +148,5 @@ async fn a_restart_with_the_right_secret_tells_the_recovery_of_itself() -> Resul
     let mended = config.client(CLIENT, PROVIDER, DEFAULT_CLIENT_ID, "the new secret");
     let replica = Replica::start(&mended).await?;
     let watcher = Watcher::start(&replica, everything()).await?;
-    watcher
-        .wait_for(
-            "the recovery",
-            SOON,
-            |event| matches!(event, Event::ClientRecovered(told) if told.client == CLIENT),
-        )
-        .await?;
-    Ok(())
+    recovery(&watcher).await
 }

@@ -2,6 +2,7 @@
 
 mod configured;
 mod exchange;
+mod mistaken;
 mod revoked;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -6,5 +6,6 @@ pub mod coordinator;
 pub mod coordinator_contract;
 pub mod held;
 pub mod provider;
+pub mod sample;
 pub mod store;
 pub mod store_contract;

@@ -1,63 +1,32 @@
 //! Grants to be remembered.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::ageing::Dates;
 use crate::clock::Timestamp;
-use crate::grant::{
-    Attempts, Grant, GrantFacts, GrantState, GrantType, Invalidation, InvalidationReason, Means,
-    TokenSet,
-};
-use crate::ids::{ClientKey, ClientName, Generation, GrantId, ProviderName, TenantId};
+use crate::grant::{Grant, GrantFacts, GrantState, Invalidation, InvalidationReason, TokenSet};
+use crate::ids::{Generation, GrantId};
 use crate::provider::{Profile, Renewal, Rotation};
-use crate::scopes::ScopeSet;
 use crate::secret::AccessToken;
+use crate::testing::sample;
 
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
-/// A grant as it was read at `version`, with a token of an hour.
+/// A grant as it was read at `version`, with a token of an hour and nothing that renews it.
 pub(crate) fn grant(id: &GrantId, version: u64) -> Grant {
-    let expires_at = Some(NOW.plus(Duration::from_secs(3_600)));
+    let tokens = TokenSet {
+        access_token: AccessToken::new(format!("access-{version}")),
+        expires_at: Some(NOW.plus(Duration::from_secs(3_600))),
+        refresh_token: None,
+        ..sample::tokens()
+    };
     Grant {
         facts: GrantFacts {
             id: id.clone(),
-            tenant: TenantId::parse("t1").unwrap(),
-            client: ClientKey {
-                provider: ProviderName::parse("acme").unwrap(),
-                client: ClientName::parse("main").unwrap(),
-            },
-            account: None,
-            grant_type: GrantType::AuthorizationCode,
-            parent: None,
-            requested_scopes: ScopeSet::default(),
             generation: Generation(version),
             version,
-            state: GrantState::Active,
-            consented_at: NOW,
-            issued_at: NOW,
-            expires_at,
-            refresh_expires_at: None,
-            refreshable: false,
-            dates: Dates::default(),
-            announced: None,
-            scopes: Vec::new(),
-            attempts: Attempts::default(),
-            lease: None,
-            in_doubt: false,
-            created_at: NOW,
+            ..sample::facts(sample::client("acme"), &tokens, NOW)
         },
-        tokens: TokenSet {
-            access_token: AccessToken::new(format!("access-{version}")),
-            token_type: "Bearer".into(),
-            expires_at,
-            refresh_token: None,
-            refresh_expires_at: None,
-            scopes: Vec::new(),
-            metadata: BTreeMap::new(),
-            means: Means::default(),
-            minted_by: None,
-        },
+        tokens,
     }
 }
 

@@ -82,6 +82,13 @@ impl Bench {
         answer(request.bearer_auth(access_token)).await.0
     }
 
+    /// The text of a catalogue entry that the control API gives out.
+    async fn catalogue(&self, query: &str) -> String {
+        let url = self.url(&format!("/control/catalogue{query}"));
+        let response = self.http.get(url).send().await.unwrap();
+        response.text().await.unwrap()
+    }
+
     async fn stop(self) {
         self.shutdown.cancel();
         within(self.sandbox.closed()).await;

@@ -18,6 +18,7 @@ mod minted;
 mod quirks;
 mod requests;
 mod revoked;
+mod skew;
 mod support;
 mod two_requests;
 mod usable;

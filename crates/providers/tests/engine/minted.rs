@@ -265,30 +265,6 @@ async fn an_assertion_is_signed_with_the_key_of_the_grant() {
     }
 }
 
-// A provider refuses an assertion of its future, and one that is over by its own clock.
-#[tokio::test]
-async fn assertions_are_signed_by_the_clock_that_the_provider_showed_last() {
-    let keys = Keys::rsa();
-    let date = |text: &str| reply(200, GOOD).with("date", text);
-    let endpoint = Endpoint::answering([
-        date("Tue, 14 Nov 2023 22:03:20 GMT"),
-        date("Tue, 14 Nov 2023 22:13:20 GMT"),
-        date("Tue, 14 Nov 2023 22:13:20 GMT"),
-    ])
-    .await;
-    let rest = "grant_types = [\"jwt_bearer\"]\n[assertion]\nalgorithm = \"RS256\"\n";
-    let client = client("acme", "main", &["the-secret"]);
-    let providers = providers(&acme(&endpoint.authority, rest), vec![client]).unwrap();
-    let grant = with_key(minted(GrantType::JwtBearer, &[], &[]), &keys.private);
-    for signed_at in [SECONDS, SECONDS - 600, SECONDS] {
-        let minted = providers.refresh(&grant, Duration::from_secs(10)).await;
-        minted.unwrap();
-        let seen = endpoint.seen().pop().unwrap();
-        let (_, claims) = keys.verify(Algorithm::RS256, &seen.fields()["assertion"]);
-        assert_eq!(claims["iat"], signed_at);
-    }
-}
-
 #[tokio::test]
 async fn an_assertion_may_be_signed_with_the_key_of_the_client_and_speak_for_a_subject() {
     let keys = Keys::rsa();

@@ -9,13 +9,11 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::response::Response;
-use evergrant_core::ageing::Dates;
 use evergrant_core::clock::{Clock, Timestamp};
-use evergrant_core::grant::{Attempts, Grant, GrantFacts, GrantState, GrantType, Means, TokenSet};
-use evergrant_core::ids::{ClientKey, ClientName, Generation, GrantId, ProviderName, TenantId};
+use evergrant_core::grant::Grant;
+use evergrant_core::ids::{ClientName, ProviderName};
 use evergrant_core::provider::{CallError, Issued, Limits, Providers};
-use evergrant_core::scopes::ScopeSet;
-use evergrant_core::secret::{AccessToken, RefreshToken};
+use evergrant_core::testing::sample;
 use evergrant_providers::catalogue::BUILTIN;
 use evergrant_providers::{Catalogue, ClientConfigError, HttpProviders, OAuthClient};
 use http::HeaderMap;
@@ -248,46 +246,7 @@ pub fn providers(
 
 /// A grant of the client `main`.
 pub fn grant(provider: &str) -> Grant {
-    Grant {
-        facts: GrantFacts {
-            id: GrantId::random(),
-            tenant: TenantId::parse("t").unwrap(),
-            client: ClientKey {
-                provider: ProviderName::parse(provider).unwrap(),
-                client: ClientName::parse("main").unwrap(),
-            },
-            account: None,
-            grant_type: GrantType::AuthorizationCode,
-            parent: None,
-            requested_scopes: ScopeSet::default(),
-            generation: Generation::FIRST,
-            version: 1,
-            state: GrantState::Active,
-            consented_at: NOW,
-            issued_at: NOW,
-            expires_at: None,
-            refresh_expires_at: None,
-            refreshable: true,
-            dates: Dates::default(),
-            announced: None,
-            scopes: Vec::new(),
-            attempts: Attempts::default(),
-            lease: None,
-            in_doubt: false,
-            created_at: NOW,
-        },
-        tokens: TokenSet {
-            access_token: AccessToken::new("old-access".to_owned()),
-            token_type: "Bearer".to_owned(),
-            expires_at: None,
-            refresh_token: Some(RefreshToken::new("old-refresh".to_owned())),
-            refresh_expires_at: None,
-            scopes: Vec::new(),
-            metadata: BTreeMap::new(),
-            means: Means::default(),
-            minted_by: None,
-        },
-    }
+    sample::grant(sample::client(provider), sample::tokens(), NOW)
 }
 
 /// Refreshes a grant of `entry`'s provider with a client of one secret.

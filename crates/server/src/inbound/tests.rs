@@ -84,8 +84,31 @@ async fn what_the_store_could_not_take_is_delivered_again() {
 async fn a_store_that_hangs_is_no_reason_to_hang() {
     let scene = Scene::new();
     let held = scene.store.faults().hold_next(Op::Snapshot);
+    let began = tokio::time::Instant::now();
     let asked = scene.status(scene.uninstalled("Ev1", "T1"));
     assert_eq!(asked.await, 503);
+    assert!(began.elapsed() <= DEALT_WITHIN, "{:?}", began.elapsed());
+    held.release();
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_many_deliveries_at_once_some_wait_for_their_turn() {
+    let scene = Scene::new();
+    let held = scene.store.faults().hold_next(Op::Snapshot);
+    let many =
+        (0..=AT_ONCE).map(|number| scene.status(scene.uninstalled(&format!("Ev{number}"), "T1")));
+    let many = futures_util::future::join_all(many);
+    let turns = &scene.inbox.0.turns;
+    tokio::select! {
+        _ = many => panic!("the store is held"),
+        () = async {
+            held.reached().await;
+            for _ in 0..10 * AT_ONCE {
+                tokio::task::yield_now().await;
+            }
+        } => {}
+    }
+    assert_eq!(turns.available_permits(), 0);
     held.release();
 }
 

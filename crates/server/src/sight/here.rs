@@ -80,3 +80,6 @@ impl Here {
         set("evergrant_client_throttled_seconds", client, throttled);
     }
 }
+
+#[cfg(test)]
+mod tests;

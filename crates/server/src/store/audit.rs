@@ -14,6 +14,8 @@ mod open;
 mod prune;
 mod read;
 mod row;
+#[cfg(test)]
+mod sample;
 mod state;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -114,6 +114,47 @@ async fn a_kill_is_kept_until_it_is_over_for_long_and_locks_nobody_out_on_postgr
     a_kill_is_kept_until_it_is_over_for_long_and_locks_nobody_out(harness).await;
 }
 
+async fn a_kill_waits_for_the_latest_of_what_is_to_be_tried_again(harness: Harness) {
+    let id = begin(&harness, tenant("t1")).await;
+    let waits_for = async || {
+        let kill = harness.store.kill(&id).await.unwrap().unwrap();
+        let query = KillQuery {
+            limit: 1,
+            ..KillQuery::default()
+        };
+        let listed = harness.store.kills(&query).await.unwrap();
+        assert_eq!(listed[0].waits_for, kill.waits_for);
+        kill.waits_for
+    };
+    assert_eq!(waits_for().await, None);
+    let set = async |grant: &str, state: &str, next_at: u32, error: &str| {
+        let set = format!(
+            "UPDATE kill_grants SET state = '{state}', next_at = {next_at}, error = '{error}'
+             WHERE kill_id = '{id}' AND grant_id = '{grant}'"
+        );
+        harness.execute(&set).await;
+    };
+    set("g1", "PENDING", 10, "earlier").await;
+    set("g2", "PENDING", 20, "later").await;
+    assert_eq!(waits_for().await.as_deref(), Some("later"));
+    set("g2", "FAILED", 20, "given up").await;
+    assert_eq!(waits_for().await.as_deref(), Some("earlier"));
+    set("g1", "FAILED", 10, "given up").await;
+    assert_eq!(waits_for().await, None);
+}
+
+#[tokio::test]
+async fn a_kill_waits_for_the_latest_of_what_is_to_be_tried_again_on_sqlite() {
+    let harness = Harness::sqlite().await;
+    a_kill_waits_for_the_latest_of_what_is_to_be_tried_again(harness).await;
+}
+
+#[tokio::test]
+async fn a_kill_waits_for_the_latest_of_what_is_to_be_tried_again_on_postgres() {
+    let harness = Harness::postgres().await;
+    a_kill_waits_for_the_latest_of_what_is_to_be_tried_again(harness).await;
+}
+
 async fn a_target_is_known_by_what_is_stored_of_it(harness: Harness) {
     let (_, change) = first_change();
     harness.store.apply(&change).await.unwrap();

@@ -3,22 +3,18 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::ageing::Dates;
 use crate::change::{ChangeSet, NewGrant, Snapshot, Write};
 use crate::clock::Timestamp;
 use crate::events::EventBody;
-use crate::grant::{
-    Attempts, GrantFacts, GrantState, GrantType, Invalidation, InvalidationReason, Lease, Means,
-    TokenSet,
-};
+use crate::grant::{GrantFacts, GrantState, Invalidation, InvalidationReason, Lease, TokenSet};
 use crate::ids::{
     ClientKey, ClientName, CredentialId, CredentialKey, Epoch, Generation, GrantId, IntegrationId,
     IntegrationKey, OwnerToken, ProviderName, TenantId,
 };
 use crate::integration::{Facts, Fault, Integration, IntegrationStatus, Need};
-use crate::scopes::ScopeSet;
 use crate::secret::{AccessToken, RefreshToken};
 use crate::store::Credential;
+use crate::testing::sample;
 
 pub(super) const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 const BEFORE: Timestamp = Timestamp::from_millis(1_600_000_000_000);
@@ -55,14 +51,9 @@ pub(super) fn labels(value: &str) -> BTreeMap<String, String> {
 pub(super) fn tokens(name: &str) -> TokenSet {
     TokenSet {
         access_token: AccessToken::new(format!("access-{name}")),
-        token_type: "Bearer".into(),
         expires_at: Some(NOW.plus(Duration::from_secs(3_600))),
         refresh_token: Some(RefreshToken::new(format!("refresh-{name}"))),
-        refresh_expires_at: None,
-        scopes: Vec::new(),
-        metadata: BTreeMap::new(),
-        means: Means::default(),
-        minted_by: None,
+        ..sample::tokens()
     }
 }
 
@@ -98,30 +89,13 @@ impl Scene {
     /// A working grant of client `main`, generation 5, with a credential of each name.
     pub(super) fn grant(&mut self, account: Option<&str>, users: &[&str]) -> GrantId {
         let id = GrantId::random();
-        let tokens = tokens("old");
         self.0.grants.push(GrantFacts {
             id: id.clone(),
             tenant: key("any").tenant,
-            client: client("main"),
             account: account.map(str::to_owned),
-            grant_type: GrantType::AuthorizationCode,
-            parent: None,
-            requested_scopes: ScopeSet::default(),
             generation: Generation(5),
             version: 9,
-            state: GrantState::Active,
-            consented_at: BEFORE,
-            issued_at: BEFORE,
-            expires_at: tokens.expires_at,
-            refresh_expires_at: None,
-            refreshable: true,
-            dates: Dates::default(),
-            announced: None,
-            scopes: Vec::new(),
-            attempts: Attempts::default(),
-            lease: None,
-            in_doubt: false,
-            created_at: BEFORE,
+            ..sample::facts(client("main"), &tokens("old"), BEFORE)
         });
         for name in users {
             self.0.credentials.push(Credential {

@@ -147,6 +147,12 @@ fn the_second_request_of_a_code_is_held_against_the_first() {
             ),
         ),
         (
+            "parameters = { t = \"{acess_token}\" }".to_owned(),
+            format!(
+                "{field}.t: holds {{acess_token}}, which nothing fills; {{access_token}} may be meant"
+            ),
+        ),
+        (
             format!("parameters = {{ {token}, client_secret = \"x\" }}"),
             format!(
                 "{field}.client_secret: is sent already, as the standard parameter client_secret: \

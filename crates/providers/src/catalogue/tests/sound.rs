@@ -7,6 +7,7 @@ fn a_time_that_is_inherited_rules_no_other_out() {
     for base in ["google", "microsoft", "quickbooks", "pipedrive"] {
         for own in [
             "refresh_token = \"7d\"",
+            "refresh_token = \"2000d\"",
             "refresh_token_idle = \"400d\"",
             "grant = \"7d\"",
             "grant = \"10m\"",
@@ -30,6 +31,14 @@ fn a_lifetime_that_each_grant_type_replaces_does_not_hold_back_renewals() {
         "[lifetime]\naccess_token = \"1h\"\n[renewal]\nself_renewing = true\nmin_age = \"1d\"\n\
          [grants.refresh_token]\n{own}\n[grants.authorization_code]\n{own}"
     ));
+    // The first answer to a code gives a token that is exchanged at once.
+    sound(
+        "authorize_url = \"https://acme.example/a\"\n[lifetime]\naccess_token = \"60d\"\n\
+         [renewal]\nself_renewing = true\nmin_age = \"1d\"\n\
+         [grants.authorization_code.response]\naccess_token_lifetime = \"1h\"\n\
+         [grants.authorization_code.then]\nurl = \"https://acme.example/x\"\n\
+         parameters = { t = \"{access_token}\" }\nresponse = { access_token_lifetime = \"60d\" }",
+    );
 }
 
 #[test]
@@ -70,6 +79,14 @@ fn parameters_may_have_names_that_the_protocol_does_not_send() {
 }
 
 #[test]
+fn without_pkce_a_code_verifier_is_a_parameter_like_others() {
+    sound(
+        "authorize_url = \"https://acme.example/a\"\n[authorize]\npkce = false\n\
+         [grants.authorization_code.parameters]\ncode_verifier = \"x\"",
+    );
+}
+
+#[test]
 fn an_own_authorization_header_is_for_requests_that_do_not_make_one() {
     let header = "[request]\nheaders = { authorization = \"x\" }\n";
     sound(&format!(
@@ -102,6 +119,13 @@ fn names_that_resemble_each_other_are_names() {
     for own in ["scope", "client_ip", "redirect_url"] {
         sound(&format!("[request.parameters]\na = \"{{{own}}}\""));
     }
+    // Twice written so, it is no slip, and neither is what grants of another kind must bring.
+    sound("[request.parameters]\na = \"{clientid}\"\nb = \"{clientid}\"");
+    sound(
+        "grant_types = [\"authorization_code\", \"client_credentials\"]\n\
+         [grants.client_credentials]\nrequired = [\"clientid\"]\n\
+         [grants.refresh_token]\nparameters = { c = \"{clientid}\" }",
+    );
     sound(
         "grant_types = [\"client_credentials\"]\n[grants.client_credentials]\n\
          required = [\"clientid\"]\nparameters = { c = \"{clientid}\" }",

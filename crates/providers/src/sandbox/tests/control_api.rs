@@ -122,16 +122,8 @@ async fn a_script_reads_the_ledger_and_its_violations() {
 #[tokio::test]
 async fn a_script_gets_catalogue_entries() {
     let bench = Bench::start().await;
-    let path = "/control/catalogue?name=acme&dialect=slack&mode=grace&grace_seconds=9";
-    let text = bench
-        .http
-        .get(bench.url(path))
-        .send()
-        .await
-        .unwrap()
-        .text()
-        .await
-        .unwrap();
+    let query = "?name=acme&dialect=slack&mode=grace&grace_seconds=9";
+    let text = bench.catalogue(query).await;
     let mode = RotationMode::Grace {
         seconds: 9,
         max_uses: 1,
@@ -142,15 +134,7 @@ async fn a_script_gets_catalogue_entries() {
             .sandbox
             .catalogue_entry_for("acme", Dialect::Slack, mode)
     );
-    let text = bench
-        .http
-        .get(bench.url("/control/catalogue"))
-        .send()
-        .await
-        .unwrap()
-        .text()
-        .await
-        .unwrap();
+    let text = bench.catalogue("").await;
     assert_eq!(text, bench.sandbox.catalogue_entry("sandbox"));
     bench.stop().await;
 }

@@ -146,18 +146,7 @@ async fn headers_and_parameters_that_an_entry_adds_are_asked_for() {
 #[tokio::test]
 async fn the_control_api_gives_out_entries_and_grants_of_a_provider() {
     let bench = Bench::start().await;
-    let get = |query: &str| {
-        bench
-            .http
-            .get(bench.url(&format!("/control/catalogue{query}")))
-    };
-    let entry = get("?as=github")
-        .send()
-        .await
-        .unwrap()
-        .text()
-        .await
-        .unwrap();
+    let entry = bench.catalogue("?as=github").await;
     let entry: toml::Table = entry.parse().unwrap();
     let base = bench.sandbox.base_url();
     assert_eq!(entry["name"].as_str(), Some("github"));
@@ -175,7 +164,8 @@ async fn the_control_api_gives_out_entries_and_grants_of_a_provider() {
     );
     assert!(lark.contains("/as/lark/client_credentials"), "{lark}");
     for wrong in ["?as=nobody", "?as=github&mode=none"] {
-        assert_eq!(answer(get(wrong)).await.0, 400, "{wrong}");
+        let url = bench.url(&format!("/control/catalogue{wrong}"));
+        assert_eq!(answer(bench.http.get(url)).await.0, 400, "{wrong}");
     }
 
     let grant = async |query: &str, terms: Value| {

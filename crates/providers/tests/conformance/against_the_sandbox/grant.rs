@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use evergrant_core::ageing::Dates;
 use evergrant_core::clock::Clock;
-use evergrant_core::grant::{Attempts, Grant, GrantFacts, GrantState, GrantType, Means, TokenSet};
-use evergrant_core::ids::{ClientKey, Generation, GrantId, TenantId};
+use evergrant_core::grant::{Grant, GrantFacts, GrantType, Means, TokenSet};
+use evergrant_core::ids::ClientKey;
 use evergrant_core::secret::{AccessToken, Parameter, RefreshToken, SigningKey};
+use evergrant_core::testing::sample;
 use evergrant_providers::catalogue::{Entry, TokenGrant};
 use evergrant_providers::sandbox::NewGrant;
 
@@ -66,45 +66,19 @@ pub fn minted(
 fn nothing() -> TokenSet {
     TokenSet {
         access_token: AccessToken::new(String::new()),
-        token_type: "Bearer".to_owned(),
-        expires_at: None,
         refresh_token: None,
-        refresh_expires_at: None,
-        scopes: Vec::new(),
-        metadata: BTreeMap::new(),
-        means: Means::default(),
-        minted_by: None,
+        ..sample::tokens()
     }
 }
 
 fn grant(clock: Start, client: &ClientKey, grant_type: GrantType, tokens: TokenSet) -> Grant {
-    let now = clock.now();
     // Old enough to be renewed by providers that want a token to have lived a while.
-    let before = now.minus(Duration::from_hours(48));
+    let before = clock.now().minus(Duration::from_hours(48));
     Grant {
         facts: GrantFacts {
-            id: GrantId::random(),
-            parent: None,
-            tenant: TenantId::parse("t").unwrap(),
-            client: client.clone(),
-            account: None,
             grant_type,
-            requested_scopes: tokens.means.scopes.clone(),
-            generation: Generation::FIRST,
-            version: 1,
-            state: GrantState::Active,
-            issued_at: before,
-            expires_at: None,
-            refresh_expires_at: None,
             refreshable: true,
-            consented_at: before,
-            dates: Dates::default(),
-            announced: None,
-            scopes: Vec::new(),
-            attempts: Attempts::default(),
-            lease: None,
-            in_doubt: false,
-            created_at: before,
+            ..sample::facts(client.clone(), &tokens, before)
         },
         tokens,
     }

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use evergrant_core::ageing::Dates;
-use evergrant_core::grant::{Attempts, Grant, GrantFacts, GrantState, GrantType, Means, TokenSet};
-use evergrant_core::ids::{ClientKey, Generation, GrantId, TenantId};
-use evergrant_core::secret::{AccessToken, Parameter, RefreshToken, SigningKey};
+use evergrant_core::grant::{Grant, GrantFacts, GrantType, Means, TokenSet};
+use evergrant_core::ids::ClientKey;
+use evergrant_core::secret::{AccessToken, Parameter, SigningKey};
+use evergrant_core::testing::sample;
 
 use super::{NOW, SERVICE_ACCOUNT_FIELDS};
 use crate::facts::Exchange;
@@ -33,44 +33,22 @@ pub(super) fn grant(client: ClientKey, row: &Exchange, key: String) -> Grant {
         "refresh_token" => "old-refresh",
         _ => "old-access",
     };
-    let scopes = row.scopes.iter().cloned();
+    let tokens = TokenSet {
+        access_token: AccessToken::new(access_token.to_owned()),
+        scopes: row.scopes.clone(),
+        metadata,
+        means,
+        ..sample::tokens()
+    };
+    // Old enough to be renewed by providers that want a token to have lived a while.
+    let before = NOW.minus(Duration::from_hours(48));
     Grant {
         facts: GrantFacts {
-            id: GrantId::random(),
-            parent: None,
-            tenant: TenantId::parse("t").unwrap(),
-            client,
-            account: None,
             grant_type,
-            requested_scopes: scopes.collect(),
-            generation: Generation::FIRST,
-            version: 1,
-            state: GrantState::Active,
-            // Old enough to be renewed by providers that want a token to have lived a while.
-            issued_at: NOW.minus(Duration::from_hours(48)),
-            expires_at: None,
-            refresh_expires_at: None,
-            refreshable: true,
-            consented_at: NOW.minus(Duration::from_hours(48)),
-            dates: Dates::default(),
-            announced: None,
-            scopes: Vec::new(),
-            attempts: Attempts::default(),
-            lease: None,
-            in_doubt: false,
-            created_at: NOW,
+            requested_scopes: row.scopes.iter().cloned().collect(),
+            ..sample::facts(client, &tokens, before)
         },
-        tokens: TokenSet {
-            access_token: AccessToken::new(access_token.to_owned()),
-            token_type: "Bearer".to_owned(),
-            expires_at: None,
-            refresh_token: Some(RefreshToken::new("old-refresh".to_owned())),
-            refresh_expires_at: None,
-            scopes: row.scopes.clone(),
-            metadata,
-            means,
-            minted_by: None,
-        },
+        tokens,
     }
 }
 

@@ -225,6 +225,16 @@ async fn a_release_says_which_client_and_what() {
         assert_eq!(refused.code(), tonic::Code::InvalidArgument);
         assert!(refused.message().contains(field), "{}", refused.message());
     }
+    let elsewhere = v1::ReleaseBrakeRequest {
+        provider: "acne".into(),
+        client: "main".into(),
+        verdict: 1,
+    };
+    let refused = service.release_brake(with("root", elsewhere)).await;
+    let refused = refused.unwrap_err();
+    let details = refused.get_error_details();
+    assert_eq!(details.error_info().unwrap().reason, "UNKNOWN_PROVIDER");
+    assert!(refused.message().contains("acne"), "{}", refused.message());
     let unknown = v1::ListProvidersRequest {
         provider: "acne".into(),
     };

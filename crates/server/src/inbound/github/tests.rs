@@ -122,6 +122,14 @@ fn other_events_and_actions_end_nothing() {
             Ok(Said::Nothing)
         );
     }
+    let mut granted = revoked("octocat");
+    for action in [json!("granted"), Value::Null] {
+        granted["action"] = action;
+        assert_eq!(
+            read("github_app_authorization", &granted),
+            Ok(Said::Nothing)
+        );
+    }
     for event in ["push", "installation_repositories", "Installation", ""] {
         assert_eq!(
             read(event, &installation("deleted", "User")),
@@ -181,5 +189,7 @@ fn nothing_that_was_altered_is_taken() {
     assert!(matches!(read(&unsigned, &body), Err(Answer::Forged(_))));
     let mut nameless = headers(event, &signature);
     nameless.remove(DELIVERY);
+    assert!(matches!(read(&nameless, &body), Err(Answer::Malformed(_))));
+    nameless.insert(DELIVERY, HeaderValue::from_static(""));
     assert!(matches!(read(&nameless, &body), Err(Answer::Malformed(_))));
 }

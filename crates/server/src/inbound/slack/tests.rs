@@ -141,13 +141,15 @@ fn other_events_end_nothing_and_what_is_no_event_is_malformed() {
         read(&json!({ "type": "app_rate_limited" })),
         Ok(Said::Nothing)
     );
-    let mut nameless = uninstalled();
+    let [mut nameless, mut empty] = [uninstalled(), uninstalled()];
     nameless["event_id"] = Value::Null;
+    empty["event_id"] = json!("");
     for body in [
         json!([]),
         json!({ "type": "event_callback" }),
         json!({ "type": "url_verification" }),
         nameless,
+        empty,
     ] {
         assert!(matches!(read(&body), Err(Answer::Malformed(_))), "{body}");
     }
@@ -182,6 +184,9 @@ fn nothing_that_was_altered_is_taken() {
     let spaced = format!(" {at}");
     let stranger = sign("another secret", &at, &body);
     let without_time = sign(SECRET, "", &body);
+    // Slack never writes a time so.
+    let plus = format!("+{at}");
+    let with_plus = sign(SECRET, &plus, &body);
     let table = [
         (later.as_str(), signature.as_str()),
         (&at, &upper),
@@ -192,6 +197,7 @@ fn nothing_that_was_altered_is_taken() {
         (&at, &stranger),
         ("", &without_time),
         (&spaced, &signature),
+        (&plus, &with_plus),
         ("-1", &signature),
         ("99999999999999999999", &signature),
     ];
