@@ -149,10 +149,12 @@ impl Consents {
         let placeholders = parts
             .fitting_placeholders(&begin.key, &begin.client, &facts, begin.placeholders)
             .await?;
-        let (key, may_change) = (&begin.key, begin.allow_account_change);
-        parts
-            .check_account(key, &facts, &begin.scopes, may_change)
-            .await?;
+        if !begin.allow_account_change {
+            let (key, scopes) = (&begin.key, &begin.scopes);
+            parts
+                .check_account(key, &facts, scopes, &placeholders)
+                .await?;
+        }
         let pending = Pending {
             key: begin.key,
             client: begin.client,
@@ -228,26 +230,42 @@ impl Parts {
         })
     }
 
-    /// Refuses a reconnect that would not learn whether the account is the one before.
+    /// Refuses a reconnect that would not learn whether the account is the one before: without the scope that an
+    /// OpenID provider names it for, or, where nothing names it, at another address, which is all that is known of it.
     async fn check_account(
         &self,
         key: &CredentialKey,
         facts: &Facts,
         scopes: &[String],
-        may_change: bool,
+        placeholders: &BTreeMap<String, String>,
     ) -> Result<(), ConsentError> {
-        let asks = scopes.iter().any(|scope| scope == OPENID);
-        if may_change || asks || !facts.only_openid_names {
+        let asks = facts.openid && scopes.iter().any(|scope| scope == OPENID);
+        if asks || facts.names_account {
             return Ok(());
         }
-        match self.view(key).await?.and_then(|view| view.grant.account) {
-            Some(_) => Err(invalid(
-                "scopes",
-                format!(
-                    "must have {OPENID}: credential {key} has a provider_account, and without it nothing says whether \
-                     the same one consents; allow_account_change goes without"
-                ),
-            )),
+        let Some(grant) = self.store.grant_of(key).await? else {
+            return Ok(());
+        };
+        if facts.openid && grant.facts.account.is_some() {
+            let why = format!(
+                "must have {OPENID}: credential {key} has a provider_account, and without it nothing says whether the same \
+                 one consents; allow_account_change goes without"
+            );
+            return Err(invalid("scopes", why));
+        }
+        let before = &grant.tokens.metadata;
+        let is_other = |name: &&String| match (before.get(*name), placeholders.get(*name)) {
+            (Some(before), Some(now)) => before != now,
+            _ => false,
+        };
+        match facts.address_placeholders.iter().find(is_other) {
+            Some(name) => {
+                let why = format!(
+                    "is not that of credential {key}, and nothing else says whose account this is; \
+                     allow_account_change takes another one"
+                );
+                Err(invalid(&format!("placeholders.{name}"), why))
+            }
             None => Ok(()),
         }
     }

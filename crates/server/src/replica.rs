@@ -96,6 +96,8 @@ impl Replica {
         metrics: PrometheusHandle,
         life: Lifecycle,
     ) -> Result<Self, StartError> {
+        // Before anything is opened: what is configured wrong must not migrate a database that others use.
+        let providers = Arc::new(http_providers(config)?);
         let grpc_listener = listen("server.listen", config.server.listen).await?;
         let admin_listener = match config.server.admin_listen {
             Some(address) => Some(listen("server.admin_listen", address).await?),
@@ -153,7 +155,6 @@ impl Replica {
         let unknown = store.unknown_keys().await?;
         known_or_lost(config, unknown.iter())?;
         let coordination = Coordination::start(config, &sealer)?;
-        let providers = Arc::new(http_providers(config)?);
         let broker = broker(config, &store, &coordination, &providers, grpc, &life);
         let replayed = broker.replay_escrow().await?;
         if replayed > 0 {

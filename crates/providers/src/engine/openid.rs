@@ -25,14 +25,16 @@ pub struct ConsentFacts {
     pub pkce: bool,
     /// Whether the provider gives identity tokens that can be verified.
     pub openid: bool,
-    /// Whether nothing but such a token says who has consented.
-    pub only_openid_names: bool,
+    /// Whether something besides such a token says who has consented.
+    pub names_account: bool,
     /// Its issuer, if that is the same for every account.
     pub issuer: Option<String>,
     /// The name of the parameter that lists the scopes.
     pub scope_parameter: String,
     /// The placeholders of its URLs and of what it is asked with.
     pub placeholders: Vec<String>,
+    /// Those of them that are part of an address: of a shop, a directory, an instance.
+    pub address_placeholders: Vec<String>,
     /// Every placeholder that the entry has anywhere.
     pub known_placeholders: Vec<String>,
 }
@@ -89,10 +91,11 @@ impl HttpProviders {
             redirect_uris: config.redirect_uris.clone(),
             pkce: entry.authorize.pkce,
             openid: openid.is_some(),
-            only_openid_names: openid.is_some() && !names_otherwise(entry),
+            names_account: names_account(entry),
             issuer: issuer.map(Template::to_string),
             scope_parameter: entry.authorize.scope.clone(),
             placeholders: placeholder_names(entry),
+            address_placeholders: sorted(addresses(entry).flat_map(Template::placeholders)),
             known_placeholders: entry
                 .placeholder_names()
                 .into_iter()
@@ -206,7 +209,7 @@ fn issuer(openid: &OpenIdFacts, placeholders: &Placeholders<'_>) -> String {
 }
 
 /// Whether an answer with tokens names the account, or the provider is asked for it.
-fn names_otherwise(entry: &Entry) -> bool {
+fn names_account(entry: &Entry) -> bool {
     let code = entry.grants.get(TokenGrant::AuthorizationCode);
     let then = code.then.iter().map(|then| &then.response);
     let device = entry.grants.get(TokenGrant::DeviceCode);
@@ -214,23 +217,33 @@ fn names_otherwise(entry: &Entry) -> bool {
     entry.userinfo_url.is_some() || responses.any(|response| !response.account.0.is_empty())
 }
 
-fn placeholder_names(entry: &Entry) -> Vec<String> {
+/// Where users are sent, and where their tokens come from.
+fn addresses(entry: &Entry) -> impl Iterator<Item = &Template> {
     let urls = [
         Some(&entry.token_url),
         entry.refresh_url.as_ref(),
         entry.authorize_url.as_ref(),
     ];
-    let urls = urls.into_iter().flatten().map(|url| url.template());
+    urls.into_iter().flatten().map(|url| url.template())
+}
+
+fn placeholder_names(entry: &Entry) -> Vec<String> {
     let parameters = entry.authorize.parameters.values().map(|fact| &fact.value);
     let code = entry.grants.get(TokenGrant::AuthorizationCode);
     let in_then = code.then.iter().flat_map(ThenFacts::placeholders);
     let comes = |name: &&str| code.response.metadata.contains_key(*name);
     let in_userinfo = entry.userinfo_placeholders().filter(|name| !comes(name));
-    let mut names: Vec<String> = urls
+    let names = addresses(entry)
         .chain(parameters)
         .flat_map(Template::placeholders)
         .chain(in_then.filter(|name| !code.gives(name)))
-        .chain(in_userinfo)
+        .chain(in_userinfo);
+    sorted(names)
+}
+
+/// Those of the names that somebody has to give a value, each once.
+fn sorted<'n>(names: impl Iterator<Item = &'n str>) -> Vec<String> {
+    let mut names: Vec<String> = names
         .filter(|name| !["client_id", "redirect_uri"].contains(name))
         .map(str::to_owned)
         .collect();

@@ -114,8 +114,8 @@ pub struct Facts {
     pub pkce: bool,
     /// Whether it is an OpenID provider, whose id_token repeats a nonce.
     pub openid: bool,
-    /// Whether nothing but its id_token says who has consented.
-    pub only_openid_names: bool,
+    /// Whether something besides an id_token says who has consented.
+    pub names_account: bool,
     /// Its issuer, if that is known and the same for everyone (RFC 9207).
     pub issuer: Option<String>,
     /// The provider's name of the parameter `scope`.
@@ -124,6 +124,8 @@ pub struct Facts {
     pub renewal: Renewal,
     /// Facts that the provider needs of each grant: the placeholders of its catalogue entry without a value.
     pub placeholders: Vec<String>,
+    /// Those of them that are part of an address.
+    pub address_placeholders: Vec<String>,
     /// Every placeholder that the catalogue entry has anywhere.
     pub known_placeholders: Vec<String>,
 }

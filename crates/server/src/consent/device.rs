@@ -83,10 +83,12 @@ impl Consents {
         let placeholders = parts
             .fitting_placeholders(&begin.key, &begin.client, &facts, begin.placeholders)
             .await?;
-        let (key, may_change) = (&begin.key, begin.allow_account_change);
-        parts
-            .check_account(key, &facts, &begin.scopes, may_change)
-            .await?;
+        if !begin.allow_account_change {
+            let (key, scopes) = (&begin.key, &begin.scopes);
+            parts
+                .check_account(key, &facts, scopes, &placeholders)
+                .await?;
+        }
         let mut pending = Pending {
             key: begin.key,
             client: begin.client,

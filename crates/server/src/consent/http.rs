@@ -61,11 +61,12 @@ impl Authority for HttpAuthority {
             redirect_uris: facts.redirect_uris,
             pkce: facts.pkce,
             openid: facts.openid,
-            only_openid_names: facts.only_openid_names,
+            names_account: facts.names_account,
             issuer: facts.issuer,
             renewal: self.providers.profile(client)?.renewal,
             scope_parameter: facts.scope_parameter,
             placeholders: facts.placeholders,
+            address_placeholders: facts.address_placeholders,
             known_placeholders: facts.known_placeholders,
         })
     }

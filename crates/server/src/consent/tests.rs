@@ -153,11 +153,12 @@ impl Scene {
             ],
             pkce: true,
             openid: true,
-            only_openid_names: false,
+            names_account: true,
             issuer: Some("https://acme.example".into()),
             scope_parameter: "scope".into(),
             renewal: Renewal::default(),
             placeholders: vec!["shop".into()],
+            address_placeholders: vec!["shop".into()],
             known_placeholders: vec!["region".into(), "shop".into()],
         };
         change(&mut facts);

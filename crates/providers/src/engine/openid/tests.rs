@@ -263,10 +263,11 @@ fn the_facts_of_a_consent_are_those_of_client_and_entry() {
             redirect_uris: vec!["https://app.example/callback".into()],
             pkce: false,
             openid: true,
-            only_openid_names: true,
+            names_account: false,
             issuer: Some("https://acme.example".into()),
             scope_parameter: "user_scope".into(),
             placeholders: vec!["org".into(), "tenant".into()],
+            address_placeholders: vec!["tenant".into()],
             known_placeholders: Vec::new(),
         }
     );
