@@ -168,7 +168,11 @@ async fn a_refresh_on_another_replica_ends_before_its_grant_is_revoked() -> Resu
             async move { caller.delete("c", true).await }
         });
         gate.open();
-        assert!(deleting.await??);
+        match deleting.await? {
+            Ok(revoked) => assert!(revoked),
+            // The hurried one went on for a moment after its caller had left, and came first.
+            Err(gone) => assert_eq!(gone.code(), Code::NotFound),
+        }
         match asking.await? {
             Ok(token) => assert_eq!(token.generation, 2),
             // The deletion did not wait for this answer, but for what it tells of.
